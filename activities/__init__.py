@@ -1,0 +1,1 @@
+"""One documented step each: idempotent, fenced, verified. Thin: the work is the connectors'."""

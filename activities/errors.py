@@ -1,0 +1,52 @@
+"""Faults become Temporal failures here, in one place, for every activity."""
+
+import logging
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
+
+from contracts.errors import LONGEST_TEXT, Fault
+
+log = logging.getLogger(__name__)
+
+
+class FaultInterceptor(Interceptor):
+    """Gives each failure its stable type, whether it is retried, and a bounded text."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _Inbound(super().intercept_activity(next))
+
+
+class _Inbound(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # Any: as the SDK declares it
+        info = activity.info()
+        where = f"{info.namespace} {info.workflow_id} {info.activity_type} attempt {info.attempt}"
+        try:
+            result = await super().execute_activity(input)
+        except Fault as fault:
+            log.warning("%s: %s: %s", where, type(fault).__name__, fault)
+            raise as_failure(fault) from None
+        except FailureError:
+            raise
+        except Exception as error:
+            log.exception("%s: unexpected", where)
+            text = f"Unexpected {type(error).__name__} in {info.activity_type}; the worker's log says more."
+            raise ApplicationError(text[:LONGEST_TEXT], type="Unexpected") from None
+        log.info("%s: done", where)
+        return result
+
+
+def as_failure(fault: Fault) -> ApplicationError:
+    """The failure that enters the history: the leaf's own text, no stack of wrappers."""
+    return ApplicationError(
+        str(fault),
+        {"who": fault.who.value},
+        type=type(fault).__name__,
+        non_retryable=not fault.retryable,
+    )

@@ -1,0 +1,87 @@
+"""Questions to the Temporal server from the threads of activities: whose is the replica, am I still current?
+
+An attempt is replaced when its heartbeats do not arrive, however alive it is: a worker that is cut off, or
+was frozen, does not know. So before each mutation the server is asked, by a heartbeat that is answered.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import TimeoutError as WaitTimeout
+from typing import TypeVar
+
+from temporalio.client import AsyncActivityCancelledError, Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from contracts.errors import Expired, LostLock, Unavailable
+from contracts.run import Run, lock_id
+
+PATIENCE = 8.0
+"""Seconds for one question."""
+T = TypeVar("T")
+
+
+class Fence:
+    """For one tenant's namespace. The client lives in the worker's event loop."""
+
+    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
+        self._client, self._loop = client, loop
+
+    def confirm_attempt(self, token: bytes, task: str | None) -> None:
+        """Leave `task` with the server. Raises `Expired` when another attempt has taken over."""
+        self._ask(self._beat(token, task))
+
+    def leave_task(self, token: bytes, task: str) -> None:
+        """Leave the reference of a task that was started. A cancellation is heard later, before the next
+        mutation: the task is waited for first. Raises `Expired` when another attempt has taken over."""
+        self._ask(self._leave(token, task))
+
+    def holder(self, replica_id: str) -> str | None:
+        """Run that holds the replica now, None when no failover does."""
+        return self._ask(self._holder(replica_id))
+
+    def confirm_lock(self, replica_id: str, run: Run) -> None:
+        """Raise `LostLock` unless the lock's holder is this very run (a reset makes a new one)."""
+        if self.holder(replica_id) != run.run_id:
+            raise LostLock(
+                f"This run of {run.workflow_id} no longer holds the replica",
+                left="Nothing was changed",
+                do="Look at the newest PartialFailover of this VM, or start a new one",
+            )
+
+    def _ask(self, question: Coroutine[None, None, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(question, self._loop)
+        try:
+            return future.result(PATIENCE)
+        except (RPCError, WaitTimeout):
+            future.cancel()
+            raise Unavailable("The Temporal server does not answer", left="Nothing was sent") from None
+
+    async def _beat(self, token: bytes, task: str | None) -> None:
+        if not await self._leave(token, task):
+            return
+        # The SDK learns of it from its own heartbeats, later, and until then would complete the activity
+        # with a failure that the server refuses. So it is completed here; what is raised is not heard.
+        await self._client.get_async_activity_handle(task_token=token).report_cancellation()
+        raise Expired("Cancelled before it acted", left="Nothing was sent")
+
+    async def _leave(self, token: bytes, task: str | None) -> bool:
+        """Whether the server says that the activity was cancelled."""
+        try:
+            await self._client.get_async_activity_handle(task_token=token).heartbeat(task)
+        except AsyncActivityCancelledError:
+            return True
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            raise Expired("Another attempt has taken this one's place", left="Nothing was sent") from None
+        return False
+
+    async def _holder(self, replica_id: str) -> str | None:
+        handle = self._client.get_workflow_handle(lock_id(replica_id))
+        try:
+            lock = await handle.describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+        return lock.parent_run_id if lock.status is WorkflowExecutionStatus.RUNNING else None

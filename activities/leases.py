@@ -1,0 +1,42 @@
+"""Which addresses a replica has, and that a step speaks of no others."""
+
+from collections.abc import Collection
+
+from activities import isolation
+from activities.provider import ProviderTenant
+from contracts.appliance import Lease
+from contracts.errors import NotFound
+from contracts.replica import CloudVm
+from contracts.run import lease_id
+from contracts.step import ApplianceStep
+
+
+def leases_of(vm: CloudVm) -> tuple[Lease, ...]:
+    """One lease for each connected NIC with a static address."""
+    return tuple(
+        Lease(id=lease_id(vm.id, nic.index), network=nic.network, address=nic.address)
+        for nic in vm.nics
+        if nic.connected and nic.network is not None and nic.address is not None
+    )
+
+
+def require_own_leases(tenant: ProviderTenant, vm: CloudVm, data: ApplianceStep) -> None:
+    """Provider's side: the addresses must be the replica's own, those of before a test isolated it too."""
+    wanted = set(data.leases)
+    if not wanted or (wanted != set(leases_of(vm)) and wanted != _leases_outside_of_test(tenant, vm)):
+        raise NotFound(f"These are not the addresses of {vm.name}", left="Nothing was changed")
+
+
+def _leases_outside_of_test(tenant: ProviderTenant, vm: CloudVm) -> set[Lease]:
+    nics = isolation.remembered(tenant, vm)
+    return set(leases_of(vm.model_copy(update={"nics": nics}))) if nics else set()
+
+
+def require_own_networks(names: Collection[str], leases: tuple[Lease, ...]) -> None:
+    """Tenant's side: the addresses must lie in networks that the tenant's appliance serves."""
+    foreign = sorted({lease.network for lease in leases} - set(names))
+    if foreign or not leases:
+        raise NotFound(
+            f"The tenant's appliance serves no network {', '.join(foreign) or '(none was named)'}",
+            left="Nothing was changed",
+        )

@@ -1,0 +1,153 @@
+"""What one tenant's namespace may touch at the tenant's site, and the checks there."""
+
+import asyncio
+from collections.abc import Callable
+
+from temporalio import activity
+
+from activities.fence import Fence
+from connectors.appliances import Appliance
+from connectors.veeam import Veeam
+from connectors.vsphere import VSphere
+from contracts.errors import Fault, Misconfigured, Who
+from contracts.plan import Extension, Problem, TenantSite, TenantSiteInput
+from contracts.replica import Power, VSphereVm
+from contracts.replication import HoldTarget
+from contracts.step import Step
+from settings import TenantApplianceSettings, TenantSiteSettings
+
+
+class Site:
+    """One tenant's backup server, vCenter and appliance."""
+
+    def __init__(
+        self,
+        settings: TenantSiteSettings,
+        backup: Veeam,
+        vcenter: VSphere,
+        appliance: Appliance | None,
+        fence: Fence,
+    ) -> None:
+        self.settings, self.backup, self.vcenter = settings, backup, vcenter
+        self._appliance = appliance
+        self.fence = fence
+
+    @property
+    def appliance_settings(self) -> TenantApplianceSettings:
+        """Settings of the tenant's appliance; there is one only where the tenant set one up."""
+        if self.settings.appliance is None:
+            raise Misconfigured("There is no appliance at the tenant's site")
+        return self.settings.appliance
+
+    @property
+    def appliance(self) -> Appliance:
+        """The appliance's own side, over SSH."""
+        if self._appliance is None:
+            raise Misconfigured("There is no appliance at the tenant's site")
+        return self._appliance
+
+    def appliance_vm(self) -> VSphereVm:
+        """The appliance as the tenant's vCenter shows it."""
+        return self.vcenter.vm_named(self.appliance_settings.vm)
+
+
+class TenantSiteActivities:
+    """The check of the tenant's site. For one tenant."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    @activity.defn(name=Step.CHECK_TENANT_SITE)
+    async def check_tenant_site(self, data: TenantSiteInput) -> TenantSite:
+        """Everything that must hold at the tenant's site; all that is wrong is said at once."""
+        problems: list[Problem] = []
+        warnings: list[str] = []
+        target: HoldTarget | None = None
+        excluded = False
+        try:
+            target = await self.site.backup.find_target(data.vm)
+            excluded = await self.site.backup.hold_of(target) is not None
+        except Fault as fault:
+            problems.append(_problem(fault, "so replication cannot be held"))
+        has_appliance = self.site.settings.appliance is not None and data.extension is Extension.APPLIANCE
+        was_on = False
+        if has_appliance:
+            was_on, found = await asyncio.to_thread(self._check_appliance, data)
+            problems += found
+        if data.extension is not Extension.NONE:
+            running = await asyncio.to_thread(self._original_runs, data)
+            if running and data.original_may_run:
+                warnings.append(
+                    f"{data.vm} runs and owns its address: switch it off before its replica takes over"
+                )
+            elif running:
+                problems.append(_original_runs(data.vm))
+        return TenantSite(
+            target=target,
+            excluded=excluded,
+            appliance=has_appliance,
+            appliance_was_on=was_on,
+            problems=tuple(problems),
+            warnings=tuple(warnings),
+        )
+
+    def _check_appliance(self, data: TenantSiteInput) -> tuple[bool, list[Problem]]:
+        settings, problems = self.site.appliance_settings, []
+        try:
+            vm = self.site.appliance_vm()
+        except Fault as fault:
+            return False, [_problem(fault, "so the tenant's appliance cannot be used")]
+        groups = {nic.network for nic in vm.nics if nic.connected}
+        for name in data.networks:
+            network = settings.networks.get(name)
+            if network is None:
+                problems.append(_provider_must(f"The tenant's appliance has no setting for network {name}"))
+            elif network.port_group not in groups:
+                problems.append(
+                    _tenant_must(
+                        f"{vm.name} has no connected NIC on {network.port_group}", "Give it one in vCenter"
+                    )
+                )
+        if vm.power is Power.ON:
+            problems += _ask(lambda: asyncio.run(self.site.appliance.status()))
+        return vm.power is Power.ON, problems
+
+    def _original_runs(self, data: TenantSiteInput) -> bool:
+        """Whether the original is on with a connected NIC. One that no longer exists does not run."""
+        try:
+            vm = self.site.vcenter.vm_named(data.vm)
+        except Fault:
+            return False
+        return vm.power is Power.ON and any(nic.connected for nic in vm.nics)
+
+
+def _ask(question: Callable[[], object]) -> list[Problem]:
+    try:
+        question()
+    except Fault as fault:
+        return [_problem(fault, "so the tenant's appliance cannot be used")]
+    return []
+
+
+def _problem(fault: Fault, consequence: str) -> Problem:
+    """What may pass by itself (an appliance that boots for another failover) is looked at again instead."""
+    if fault.retryable:
+        raise fault
+    return Problem(
+        what=f"{str(fault).rstrip('.')}, {consequence}", who=fault.who, do="Mend it, then start again"
+    )
+
+
+def _provider_must(what: str) -> Problem:
+    return Problem(what=what, who=Who.PROVIDER, do="Add it to the tenant-site worker's settings")
+
+
+def _tenant_must(what: str, do: str) -> Problem:
+    return Problem(what=what, who=Who.TENANT, do=do)
+
+
+def _original_runs(vm: str) -> Problem:
+    return _tenant_must(
+        f"{vm} is powered on and connected, so its replica would not be alone on its address",
+        'Power it off or disconnect its NIC, or start with "original_may_run": true',
+    )

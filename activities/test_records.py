@@ -1,0 +1,58 @@
+"""The last failover tests of a replica, in its SYSTEM metadata: they outlive Temporal's retention."""
+
+import logging
+
+from pydantic import ValidationError
+from temporalio import activity
+
+from activities.attempt import current_attempt
+from activities.provider import ProviderTenant
+from contracts.failover_test import RecordTestInput, TestRecord, TestRecords
+from contracts.replica import CloudVm
+from contracts.step import Step, StepResult
+
+KEY = "partial-failover.tests"
+log = logging.getLogger(__name__)
+
+
+def read(tenant: ProviderTenant, vm: CloudVm) -> TestRecords:
+    """What is known of the last tests. Records that cannot be read count as none: they are evidence only."""
+    text = tenant.cloud.metadata(tenant.vdc, "vm", vm.id, KEY)
+    if text is None:
+        return TestRecords()
+    try:
+        return TestRecords.model_validate_json(text)
+    except ValidationError:
+        log.warning("the test records of %s cannot be read; the next test replaces them", vm.name)
+        return TestRecords()
+
+
+def measure(vm: str, last: TestRecord) -> None:
+    """Show when the VM was tested last. A moment, not an age: an age would stand still between two looks."""
+    gauge = activity.metric_meter().create_gauge_float(
+        "failover_test_last_run", "Unix time at which the last failover test ended", "s"
+    )
+    gauge.set(last.at.timestamp(), {"vm": vm})
+
+
+class TestRecordActivities:
+    """For one tenant."""
+
+    __test__ = False
+
+    def __init__(self, tenant: ProviderTenant) -> None:
+        self.tenant = tenant
+
+    @activity.defn(name=Step.RECORD_TEST, no_thread_cancel_exception=True)
+    def record_test(self, data: RecordTestInput) -> StepResult:
+        """Keep a test's result with its replica, and count it."""
+        attempt = current_attempt(self.tenant.fence)
+        vm = self.tenant.replica_of(data.vm)
+        records = read(self.tenant, vm).with_new(data.record)
+        text = records.model_dump_json(exclude_defaults=True)
+        changed = self.tenant.cloud.set_metadata(self.tenant.vdc, "vm", vm.id, KEY, text, attempt)
+        meter = activity.metric_meter()
+        counter = meter.create_counter("failover_tests", "Failover tests by VM and result")
+        counter.add(1, {"vm": data.vm, "result": data.record.result.value})
+        measure(data.vm, data.record)
+        return StepResult(changed=changed, note=f"{data.vm}: {data.record.result}")

@@ -1,0 +1,63 @@
+"""What a request does outside of the state files; the lab has a stand-in where namespaces are missing."""
+
+import json
+import re
+import socket
+import time
+from ipaddress import IPv4Address
+
+from appliance import arp, vpn
+from appliance.apply import INSIDE, apply, devices
+from appliance.command import CommandFailed, run
+from appliance.state import State
+
+
+class System:
+    """The appliance's kernel, its networks and its `serve` process."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def apply(self) -> None:
+        """Make the kernel match the state; `serve` announces what became effective. Lock held."""
+        applied = apply(self.state)
+        self.wake([(p.dev, p.address, None) for p in applied.effective])
+
+    def legs(self) -> frozenset[str]:
+        """Devices in the data namespace."""
+        return devices()
+
+    def owner(self, leg: str, address: IPv4Address, sender: IPv4Address | None = None) -> str | None:
+        """MAC of whoever owns the address on that leg's LAN."""
+        return arp.owner(leg, address, sender or IPv4Address(0))
+
+    def wake(self, announce: list[tuple[str, str, str | None]]) -> None:
+        """Have `serve` look at the state now, and announce addresses as (leg, address, MAC or None)."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(2)
+            try:
+                sender.sendto(json.dumps(announce).encode(), str(self.state.runtime / "serve.sock"))
+            except (FileNotFoundError, ConnectionRefusedError, TimeoutError):
+                pass  # `serve` is not running; it looks at everything when it starts
+
+    def tunnel(self) -> vpn.Tunnel:
+        """What OpenVPN says."""
+        return vpn.tunnel(self.state)
+
+    def fingerprint(self) -> str:
+        """Of this appliance's certificate."""
+        return vpn.own_fingerprint(self.state)
+
+    def ping(self, source: IPv4Address, address: IPv4Address) -> float | None:
+        """Milliseconds to the answer of one echo request, None after a second without one."""
+        words = ["ping", "-n", "-c", "1", "-W", "1", "-I", str(source), str(address)]
+        try:
+            shown = run([*INSIDE, *words], timeout=5, check=False)
+        except CommandFailed:
+            return None
+        found = re.search(r"time=([0-9.]+) ms", shown)
+        return float(found[1]) if found else None
+
+    def pause(self, seconds: float) -> None:
+        """Between two looks at something."""
+        time.sleep(seconds)

@@ -1,0 +1,1 @@
+"""The only rooms that know pyvcloud, pyvmomi, httpx and asyncssh."""

@@ -1,0 +1,5 @@
+"""vSphere through pyvmomi: read replicas, revert them to a restore point, switch VMs on and off."""
+
+from connectors.vsphere.client import VSphere
+
+__all__ = ["VSphere"]

@@ -1,0 +1,119 @@
+"""What preflight found out: the plan of a failover, or everything that stands in its way."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from contracts.appliance import Lease
+from contracts.base import Contract
+from contracts.errors import Who
+from contracts.network import Network, Nic
+from contracts.replica import Marker, RestorePoint
+from contracts.replication import HoldTarget
+from contracts.request import PartialFailoverRequest
+from contracts.run import Run
+
+
+class Extension(StrEnum):
+    """How the org VDC's networks reach the production networks."""
+
+    APPLIANCE = "appliance"
+    NSX_EDGE = "nsx-edge"
+    IPSEC = "ipsec"
+    NONE = "none"
+
+
+class Problem(Contract):
+    """One thing that preflight found wrong: what, who must act, and what they do."""
+
+    what: str
+    who: Who
+    do: str
+
+
+class Gateway(Contract):
+    """The cloud gateway's address and port for this tenant, as the tenant's appliance dials it."""
+
+    host: str
+    port: int
+
+
+class ProviderSide(Contract):
+    """How this tenant's networks are extended from the provider's side."""
+
+    extension: Extension
+    appliance: bool
+    """Whether the provider has a network extension appliance for this tenant."""
+    appliance_was_on: bool = False
+    gateway: Gateway | None = None
+    peer_fingerprint: str | None = None
+    """Configured fingerprint of the tenant's end, where the product does not run that end."""
+
+
+class Adoption(Contract):
+    """A replica left by a failover that no longer runs: whose marker is replaced, and what is to do."""
+
+    workflow_id: str
+    run_id: str
+    """Only a marker of this run is replaced."""
+    revert: bool
+    """It is off and has not written, so it is reverted as in any failover."""
+    power_on: bool
+
+
+class Plan(Contract):
+    """Everything that the steps need, resolved once. Ids only; state is read anew by each step."""
+
+    vm: str
+    replica_id: str
+    replica_name: str
+    restore_point: RestorePoint
+    leases: tuple[Lease, ...]
+    """One for each NIC of the replica: its network and static address."""
+    nics: tuple[Nic, ...]
+    """The replica's NICs in Cloud Director, put back after a revert (which rolls hardware back too)."""
+    networks: tuple[Network, ...]
+    """All organization VDC networks, for the appliances."""
+    side: ProviderSide
+    adoption: Adoption | None = None
+    read_at: datetime
+    """vCenter's clock when the replica was read. A revert begun before it is not this run's."""
+    warnings: tuple[str, ...] = ()
+
+
+class PlanInput(Contract):
+    """`request`, and the run that asks."""
+
+    request: PartialFailoverRequest
+    run: Run
+
+
+class PlanResult(Contract):
+    """Either `plan` is set, or `problems` says all that is wrong on the provider's side."""
+
+    plan: Plan | None
+    problems: tuple[Problem, ...] = ()
+    marker: Marker | None = None
+    in_use: bool = False
+    """A failover or a test that runs now has the replica."""
+
+
+class TenantSite(Contract):
+    """What the tenant-site worker found. `appliance`: whether the tenant has one there."""
+
+    target: HoldTarget | None = None
+    excluded: bool = False
+    """The original VM was excluded from all jobs before this failover began."""
+    appliance: bool = False
+    appliance_was_on: bool = False
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class TenantSiteInput(Contract):
+    """`extension`: appliance checks are left out unless the networks are extended by appliances."""
+
+    vm: str
+    extension: Extension
+    networks: tuple[str, ...] = ()
+    """Names of the networks that the replica's addresses lie in."""
+    original_may_run: bool = False

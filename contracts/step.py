@@ -1,0 +1,190 @@
+"""The steps of the procedure: their names as the Temporal timeline shows them, inputs and results."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from contracts.appliance import Lease
+from contracts.base import Contract
+from contracts.network import Network, Nic
+from contracts.plan import Gateway
+from contracts.replica import RestorePoint
+from contracts.replication import HoldTarget
+from contracts.run import Run
+
+
+class Step(StrEnum):
+    """Activity types. The names are stable: histories hold them."""
+
+    PLAN_FAILOVER = "PlanFailover"
+    CHECK_TENANT_SITE = "CheckTenantSite"
+    INSPECT_REPLICAS = "InspectReplicas"
+
+    HOLD_REPLICATION = "HoldReplication"
+    MARK_PROCESSING = "MarkProcessing"
+    REVERT_SNAPSHOT = "RevertSnapshot"
+    POWER_ON_REPLICA = "PowerOnReplica"
+    CONNECT_NETWORKS = "ConnectNetworks"
+    POWER_ON_PROVIDER_APPLIANCE = "PowerOnProviderAppliance"
+    START_VPN_SERVER = "StartVpnServer"
+    CONFIGURE_PROVIDER_PROXY_ARP = "ConfigureProviderProxyArp"
+    POWER_ON_TENANT_APPLIANCE = "PowerOnTenantAppliance"
+    START_VPN_CLIENT = "StartVpnClient"
+    CONFIGURE_TENANT_PROXY_ARP = "ConfigureTenantProxyArp"
+    VERIFY_CONNECTIVITY = "VerifyConnectivity"
+    MARK_FAILOVER = "MarkFailover"
+
+    POWER_OFF_REPLICA = "PowerOffReplica"
+    REMOVE_TENANT_PROXY_ARP = "RemoveTenantProxyArp"
+    POWER_OFF_TENANT_APPLIANCE = "PowerOffTenantAppliance"
+    REMOVE_PROVIDER_PROXY_ARP = "RemoveProviderProxyArp"
+    POWER_OFF_PROVIDER_APPLIANCE = "PowerOffProviderAppliance"
+    DISCONNECT_NETWORKS = "DisconnectNetworks"
+    REVERT_TO_LATEST = "RevertToLatest"
+    MARK_NORMAL = "MarkNormal"
+    CONFIRM_NORMAL = "ConfirmNormal"
+    RELEASE_REPLICATION = "ReleaseReplication"
+    MARK_FAILED_FAILOVER = "MarkFailedFailover"
+
+    ISOLATE_REPLICA = "IsolateReplica"
+    POWER_ON_ISOLATED = "PowerOnIsolated"
+    VERIFY_TUNNEL = "VerifyTunnel"
+    CHECK_GUEST = "CheckGuest"
+    RECORD_TEST = "RecordTest"
+
+
+class ReplicaStep(Contract):
+    """Input of a step on the replica alone."""
+
+    replica_id: str
+    run: Run
+
+
+class MarkInput(ReplicaStep):
+    """`restore_point`: the point's id, kept in the marker for whoever finds it. `takes_over`: run whose
+    marker is replaced (adoption). `discard`: an undo, so what the replica wrote may be lost. `test`: a
+    failover test has the replica."""
+
+    restore_point: str | None = None
+    takes_over: str | None = None
+    discard: bool = False
+    test: bool = False
+
+
+class RevertInput(ReplicaStep):
+    """`not_before`: vCenter time; a revert to `point` begun since then is this run's own.
+    `nics`: the replica's NICs, put back after the revert."""
+
+    point: RestorePoint
+    not_before: datetime
+    nics: tuple[Nic, ...]
+
+
+class RevertToLatestInput(ReplicaStep):
+    """`not_before`: vCenter time after the replica was powered off. `nics`: as in `RevertInput`."""
+
+    not_before: datetime
+    nics: tuple[Nic, ...]
+
+
+class IsolateInput(ReplicaStep):
+    """`nics`: the replica's NICs as they are outside of a test, remembered until they are put back."""
+
+    nics: tuple[Nic, ...]
+
+
+class ApplianceStep(ReplicaStep):
+    """Input of a step on an appliance, for the replica's addresses."""
+
+    networks: tuple[Network, ...]
+    leases: tuple[Lease, ...]
+    power_off_when_idle: bool = False
+    """The appliance was off when this failover began, so it goes off with its last lease."""
+    original_may_run: bool = False
+    placed: bool = True
+    """Whether a lease of this failover may exist on the appliance."""
+
+
+class VpnServerInput(ReplicaStep):
+    """`peer_fingerprint`: SHA-256 of the certificate of the tenant's end."""
+
+    peer_fingerprint: str
+
+
+class VpnClientInput(ReplicaStep):
+    """`peer_fingerprint`: SHA-256 of the certificate of the provider's end, dialled through `gateway`."""
+
+    leases: tuple[Lease, ...]
+    gateway: Gateway
+    peer_fingerprint: str
+
+
+class HoldInput(ReplicaStep):
+    """`target`: the original VM as the tenant's backup server knows it."""
+
+    target: HoldTarget
+
+
+class NormalProof(Contract):
+    """Read in Cloud Director and vCenter: powered off, reverted, Normal. Replication may go on."""
+
+    replica_id: str
+    run: Run
+    restore_point: RestorePoint
+    read_at: datetime
+
+
+class ReleaseInput(HoldInput):
+    """Replication is released only against the proof of this run and replica. `unsure`: the hold never said
+    how it ended, and the VM was not excluded before it: an exclusion without a note is its own."""
+
+    proof: NormalProof
+    unsure: bool = False
+
+
+class StepResult(Contract):
+    """`changed`: whether this attempt had anything to do. `note`: a sentence for the timeline."""
+
+    changed: bool
+    note: str
+
+
+class PoweredOff(StepResult):
+    """`at`: vCenter's clock after the replica was seen powered off."""
+
+    at: datetime
+
+
+class ApplianceReady(StepResult):
+    """The appliance answers. `fingerprint`: SHA-256 of its VPN certificate."""
+
+    fingerprint: str
+
+
+class Connectivity(StepResult):
+    """`reachable`: the replica answered through the tunnel. `rtt_ms`: round trip in milliseconds."""
+
+    reachable: bool
+    rtt_ms: float | None = None
+
+
+class TunnelSeen(StepResult):
+    """`connected`: both ends of the tunnel have found each other."""
+
+    connected: bool
+
+
+class StepRecord(Contract):
+    """One step as the report shows it. `seconds` is None while it runs."""
+
+    step: Step
+    title: str
+    started: datetime
+    seconds: float | None = None
+    outcome: str = "running"
+    """"running", "done", "nothing to do", "failed" or "cancelled"; of a check, its outcome."""
+    note: str = ""
+
+    def finished(self, at: datetime, outcome: str, note: str) -> "StepRecord":
+        """The same step, ended."""
+        took = (at - self.started) / timedelta(seconds=1)
+        return self.model_copy(update={"seconds": round(took, 3), "outcome": outcome, "note": note})

@@ -1,0 +1,355 @@
+"""The routes: which request means what, and who may ask."""
+
+import math
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from lxml import etree
+
+from lab.cloud_director import queries, render
+from lab.cloud_director.actions import Actions
+from lab.cloud_director.model import (
+    ASKING,
+    ApiError,
+    Entity,
+    OrgNetwork,
+    Principal,
+    Task,
+    VApp,
+    Vm,
+    bad,
+    forbidden,
+)
+from lab.cloud_director.render import Renderer, put, root
+from lab.cloud_director.tasks import Tasks
+from lab.cloud_director.world import World, sees
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request. `who` is None where no login is needed; `found` are the groups of its path."""
+
+    who: Principal
+    token: str
+    found: dict[str, str]
+    query: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Answer:
+    """One answer: XML, JSON, or neither."""
+
+    status: int = 200
+    xml: etree._Element | None = None
+    json: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Route:
+    """`name` is what the call goes by in faults and in the audit."""
+
+    name: str
+    method: str
+    path: re.Pattern[str]
+    do: Callable[[Asked], Answer]
+    public: bool = False
+
+
+NOBODY = Principal("", "", frozenset())
+
+
+class Api:
+    """Everything behind the connection. `served`: API version → whether it is deprecated."""
+
+    def __init__(self, world: World, tasks: Tasks, renderer: Renderer) -> None:
+        self.world, self.tasks, self.render = world, tasks, renderer
+        self.actions = Actions(world, tasks)
+        self.served = {"36.3": True, "37.0": False, "37.3": False, "38.0": False, "38.1": False}
+        self.token_seconds = 3600.0
+        self.vcenter_url = "https://vcenter.invalid"
+        self.sessions: dict[str, tuple[Principal, float]] = {}
+        self.routes = self._routes()
+
+    def _routes(self) -> list[Route]:
+        vm = r"/api/vApp/(?P<ref>vm-[0-9a-f-]{36})"
+        vapp = r"/api/vApp/(?P<ref>vapp-[0-9a-f-]{36})"
+        both = r"/api/vApp/(?P<ref>(vm|vapp)-[0-9a-f-]{36})"
+        table: list[tuple[str, str, Callable[[Asked], Answer]]] = [
+            ("GET session", "/api/session", self.session),
+            ("GET current session", "/cloudapi/1.0.0/sessions/current", self.current_session),
+            ("DELETE session", "/cloudapi/1.0.0/sessions/current", self.logout),
+            ("GET role rights", r"/cloudapi/1.0.0/roles/(?P<role>[^/]+)/rights", self.role_rights),
+            ("GET query", "/api/query", self.query),
+            ("GET vm", vm, self.vm),
+            ("GET vApp", vapp, self.vapp),
+            ("POST powerOn", f"{vm}/power/action/powerOn", self._vm_task(self.actions.power_on)),
+            ("POST powerOff", f"{vm}/power/action/powerOff", self._vm_task(self.actions.power_off)),
+            ("POST undeploy", f"{vm}/action/undeploy", self.undeploy),
+            ("POST reloadFromVc", f"{vm}/action/reloadFromVc", self._vm_task(self.actions.reload)),
+            (
+                "POST createSnapshot",
+                f"{vm}/action/createSnapshot",
+                self._vm_task(self.actions.create_snapshot),
+            ),
+            ("GET question", f"{vm}/question", self.question),
+            ("POST answer", f"{vm}/question/action/answer", self.answer),
+            ("POST enterMaintenanceMode", f"{vapp}/action/(?P<what>enter)MaintenanceMode", self.maintenance),
+            ("POST exitMaintenanceMode", f"{vapp}/action/(?P<what>exit)MaintenanceMode", self.maintenance),
+            ("GET networkConfigSection", f"{vapp}/networkConfigSection/", self.configs),
+            ("PUT networkConfigSection", f"{vapp}/networkConfigSection/", self.set_configs),
+            ("GET networkConnectionSection", f"{vm}/networkConnectionSection/", self.connections),
+            ("PUT networkConnectionSection", f"{vm}/networkConnectionSection/", self.set_connections),
+            ("GET metadata", f"{both}/metadata", self.metadata),
+            ("POST metadata", f"{both}/metadata", self.set_metadata),
+            ("DELETE metadata", f"{both}/metadata/((?P<domain>SYSTEM|GENERAL)/)?(?P<key>[^/]+)", self.delete),
+            ("GET task", r"/api/task/(?P<id>[0-9a-f-]{36})", self.task),
+            ("POST cancel", r"/api/task/(?P<id>[0-9a-f-]{36})/action/cancel", self.cancel),
+            ("GET orgVdcNetworks", "/cloudapi/1.0.0/orgVdcNetworks", self.networks),
+            ("GET vimServer", r"/api/admin/extension/vimServer/(?P<id>[0-9a-f-]{36})", self.vcenter),
+        ]
+        routes = [Route(name, name.split()[0], re.compile(path), do) for name, path, do in table]
+        exchange = re.compile(r"/oauth/(provider|tenant/(?P<org>[^/]+))/token")
+        return [
+            Route("GET versions", "GET", re.compile("/api/versions"), self.versions, public=True),
+            Route("POST token", "POST", exchange, self.exchange, public=True),
+            *routes,
+        ]
+
+    # Who is there
+
+    def versions(self, asked: Asked) -> Answer:
+        """Needs neither login nor version."""
+        element = root("SupportedVersions", render.VERSIONS)
+        for version, deprecated in self.served.items():
+            info = put(element, "VersionInfo", None, render.VERSIONS, deprecated=render.word(deprecated))
+            put(info, "Version", version, render.VERSIONS)
+            put(info, "LoginUrl", f"{self.render.base}/cloudapi/1.0.0/sessions", render.VERSIONS)
+        return Answer(xml=element)
+
+    def exchange(self, asked: Asked) -> Answer:
+        """API token for access token."""
+        form = dict(parse_qsl(asked.body.decode("utf-8", "replace")))
+        who = self.world.api_tokens.get(form.get("refresh_token", ""))
+        realm = asked.found.get("org")
+        if form.get("grant_type") != "refresh_token" or who is None or who.org != (realm or "System"):
+            return Answer(400, json={"error": "invalid_grant"})
+        token = f"jwt.{secrets.token_urlsafe(24)}"
+        self.sessions[token] = (who, time.monotonic() + self.token_seconds)
+        return Answer(
+            json={
+                "access_token": token,
+                "token_type": "Bearer",
+                "expires_in": int(self.token_seconds),
+                "refresh_token": None,
+            }
+        )
+
+    def principal(self, token: str) -> Principal | None:
+        """Whose access token it is, if it is still good."""
+        who, ends = self.sessions.get(token, (None, 0.0))
+        return who if time.monotonic() < ends else None
+
+    def session(self, asked: Asked) -> Answer:
+        """Who I am."""
+        return Answer(xml=root("Session", org=asked.who.org, user=asked.who.user))
+
+    def current_session(self, asked: Asked) -> Answer:
+        """Who I am, with my role; in the lab everybody has a role of his own."""
+        role = {"name": f"role of {asked.who.user}", "id": f"urn:vcloud:role:{_role_id(asked.who)}"}
+        return Answer(json={"user": {"name": asked.who.user}, "roleRefs": [role]})
+
+    def role_rights(self, asked: Asked) -> Answer:
+        """The rights of my role, page by page."""
+        if asked.found["role"] != f"urn:vcloud:role:{_role_id(asked.who)}":
+            raise forbidden("No access to the role")
+        values = [{"name": right} for right in sorted(asked.who.rights)]
+        return Answer(json=_json_page(values, asked))
+
+    def logout(self, asked: Asked) -> Answer:
+        """End this access token."""
+        self.sessions.pop(asked.token, None)
+        return Answer(204)
+
+    # What is there
+
+    def query(self, asked: Asked) -> Answer:
+        """The list of queries, or one."""
+        if "type" not in asked.query:
+            return Answer(xml=queries.query_list(self.render, asked.who))
+        return Answer(xml=queries.run(self.world, self.render, asked.who, asked.query))
+
+    def _entity(self, asked: Asked) -> Entity:
+        with self.world.lock:
+            return self.world.entity(asked.found["ref"], asked.who)
+
+    def _vm(self, asked: Asked) -> Vm:
+        entity = self._entity(asked)
+        assert isinstance(entity, Vm)
+        return entity
+
+    def _vapp(self, asked: Asked) -> VApp:
+        entity = self._entity(asked)
+        assert isinstance(entity, VApp)
+        return entity
+
+    def _blocked(self, entity: Entity, who: Principal) -> bool:
+        vapp = entity if isinstance(entity, VApp) else entity.vapp
+        try:
+            self.tasks.refuse_if_busy(entity)
+        except ApiError:
+            return True
+        return vapp.maintenance and not who.provider
+
+    def vm(self, asked: Asked) -> Answer:
+        """A VM."""
+        vm = self._vm(asked)
+        blocked = self._blocked(vm, asked.who)
+        return Answer(xml=self.render.vm(vm, asked.who, self.tasks.on(vm), blocked))
+
+    def vapp(self, asked: Asked) -> Answer:
+        """A vApp."""
+        vapp = self._vapp(asked)
+        entities: list[Entity] = [vapp, *vapp.vms]
+        tasks = {e: self.tasks.on(e) for e in entities}
+        return Answer(xml=self.render.vapp(vapp, asked.who, tasks, self._blocked(vapp, asked.who)))
+
+    def vcenter(self, asked: Asked) -> Answer:
+        """The vCenter; for the provider only."""
+        if not asked.who.provider or asked.found["id"] != self.world.vcenter_id:
+            raise forbidden("No access to the vCenter")
+        element = root("VimServer", render.EXTENSION, name=self.world.machines.name)
+        put(element, "Url", self.vcenter_url, render.EXTENSION)
+        put(element, "Uuid", self.world.machines.instance_uuid, render.EXTENSION)
+        return Answer(xml=element)
+
+    def networks(self, asked: Asked) -> Answer:
+        """Organization VDC networks, page by page."""
+        match = re.fullmatch(
+            r"\(ownerRef\.id==urn:vcloud:vdc:(?P<vdc>[0-9a-f-]{36});_context==includeAccessible\)",
+            asked.query.get("filter", ""),
+        )
+        if match is None:
+            raise bad("The filter is not valid")
+        with self.world.lock:
+            found = [
+                n for n in self.world.networks if n.vdc.id == match["vdc"] and sees(asked.who, n.vdc.org)
+            ]
+        return Answer(json=_json_page([_network_json(n) for n in found], asked))
+
+    # What changes something
+
+    def _task(self, task: Task) -> Answer:
+        body = self.render.task(task)
+        return Answer(202, xml=body, headers={"Location": body.get("href", "")})
+
+    def _vm_task(self, action: Callable[[Vm, Principal], Task]) -> Callable[[Asked], Answer]:
+        return lambda asked: self._task(action(self._vm(asked), asked.who))
+
+    def undeploy(self, asked: Asked) -> Answer:
+        """Off and undeployed."""
+        return self._task(self.actions.undeploy(self._vm(asked), asked.body, asked.who))
+
+    def question(self, asked: Asked) -> Answer:
+        """What the VM asks; 403 when nothing."""
+        vm = self._vm(asked)
+        if vm.status != ASKING or vm.asks is None:
+            raise forbidden("No access to the question")
+        element = root("VmPendingQuestion")
+        put(element, "Question", vm.asks.text)
+        put(element, "QuestionId", "7")
+        for number, text in enumerate(vm.asks.choices):
+            choice = put(element, "Choices")
+            put(choice, "Id", str(number))
+            put(choice, "Text", text)
+        return Answer(xml=element)
+
+    def answer(self, asked: Asked) -> Answer:
+        """To its question."""
+        self.actions.answer(self._vm(asked), asked.body, asked.who)
+        return Answer(204)
+
+    def maintenance(self, asked: Asked) -> Answer:
+        """Enter or exit."""
+        self.actions.maintenance(self._vapp(asked), asked.found["what"] == "enter", asked.who)
+        return Answer(204)
+
+    def configs(self, asked: Asked) -> Answer:
+        """The vApp's networks."""
+        return Answer(xml=self.render.configs(self._vapp(asked)))
+
+    def set_configs(self, asked: Asked) -> Answer:
+        """All of them anew."""
+        return self._task(self.actions.set_configs(self._vapp(asked), asked.body, asked.who))
+
+    def connections(self, asked: Asked) -> Answer:
+        """The VM's NICs."""
+        return Answer(xml=self.render.connections(self._vm(asked)))
+
+    def set_connections(self, asked: Asked) -> Answer:
+        """All of them anew."""
+        return self._task(self.actions.set_connections(self._vm(asked), asked.body, asked.who))
+
+    def metadata(self, asked: Asked) -> Answer:
+        """All entries that may be seen."""
+        return Answer(xml=self.render.metadata(self._entity(asked), asked.who))
+
+    def set_metadata(self, asked: Asked) -> Answer:
+        """Merge."""
+        return self._task(self.actions.set_metadata(self._entity(asked), asked.body, asked.who))
+
+    def delete(self, asked: Asked) -> Answer:
+        """One entry of metadata."""
+        domain = asked.found.get("domain") or "GENERAL"
+        task = self.actions.delete_metadata(self._entity(asked), domain, asked.found["key"], asked.who)
+        return self._task(task)
+
+    def _known_task(self, asked: Asked) -> Task:
+        task = self.tasks.all.get(asked.found["id"])
+        if task is None or not (asked.who.provider or task.user.org == asked.who.org):
+            raise forbidden(f"No access to entity urn:vcloud:task:{asked.found['id']}")
+        return task
+
+    def task(self, asked: Asked) -> Answer:
+        """How a task stands."""
+        return Answer(xml=self.render.task(self._known_task(asked)))
+
+    def cancel(self, asked: Asked) -> Answer:
+        """End a task without its effect."""
+        self._known_task(asked).cancel.set()
+        return Answer(204)
+
+
+def _network_json(network: OrgNetwork) -> dict[str, Any]:
+    subnet = {"gateway": str(network.gateway.ip), "prefixLength": network.gateway.network.prefixlen}
+    return {
+        "id": f"urn:vcloud:network:{network.id}",
+        "name": network.name,
+        "networkType": network.type,
+        "subnets": {"values": [subnet]},
+        "ownerRef": {"id": f"urn:vcloud:vdc:{network.vdc.id}", "name": network.vdc.name},
+    }
+
+
+def _role_id(who: Principal) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{who.org}/{who.user}"))
+
+
+def _json_page(values: list[dict[str, Any]], asked: Asked) -> dict[str, Any]:
+    size, page = int(asked.query.get("pageSize", "25")), int(asked.query.get("page", "1"))
+    if not 1 <= size <= 128 or page < 1:
+        raise bad("The page is not valid")
+    return {
+        "resultTotal": len(values),
+        "pageCount": math.ceil(len(values) / size),
+        "page": page,
+        "pageSize": size,
+        "values": values[(page - 1) * size : page * size],
+    }

@@ -1,0 +1,236 @@
+"""Answers in Cloud Director's XML. Elements only: nothing is put together from strings."""
+
+from typing import Any
+
+from lxml import etree
+
+from lab.cloud_director.model import ASKING, OFF, ON, CloudNic, Entity, OrgNetwork, Principal, Task, VApp, Vm
+
+VCLOUD = "http://www.vmware.com/vcloud/v1.5"
+OVF = "http://schemas.dmtf.org/ovf/envelope/1"
+EXTENSION = "http://www.vmware.com/vcloud/extension/v1.5"
+XSI = "http://www.w3.org/2001/XMLSchema-instance"
+VERSIONS = "http://www.vmware.com/vcloud/versions"
+MEDIA = "application/vnd.vmware.vcloud."
+NSMAP: Any = {None: VCLOUD, "ovf": OVF, "vmext": EXTENSION, "xsi": XSI}
+
+
+def root(name: str, namespace: str = VCLOUD, /, **attributes: str) -> etree._Element:
+    """A new document."""
+    nsmap: Any = {**NSMAP, None: namespace}
+    element = etree.Element(f"{{{namespace}}}{name}", nsmap=nsmap)
+    for key, value in attributes.items():
+        element.set(key, value)
+    return element
+
+
+def put(
+    parent: etree._Element, name: str, text: str | None = None, ns: str = VCLOUD, /, **attributes: str
+) -> etree._Element:
+    """A new last child."""
+    element = etree.SubElement(parent, f"{{{ns}}}{name}")
+    element.text = text
+    for key, value in attributes.items():
+        element.set(key, value)
+    return element
+
+
+def link(parent: etree._Element, rel: str, href: str, type: str | None = None) -> None:
+    """A `Link`."""
+    element = put(parent, "Link", rel=rel, href=href)
+    if type:
+        element.set("type", f"{MEDIA}{type}+xml")
+
+
+def word(value: bool) -> str:
+    """As in XML."""
+    return "true" if value else "false"
+
+
+class Renderer:
+    """`base`: the address that hrefs begin with."""
+
+    def __init__(self, base: str, vcenter_id: str) -> None:
+        self.base = base
+        self.vcenter_href = f"{base}/api/admin/extension/vimServer/{vcenter_id}"
+
+    def href(self, entity: Entity) -> str:
+        """Of a vApp or VM."""
+        return f"{self.base}/api/vApp/{entity.ref}"
+
+    def task(self, task: Task, parent: etree._Element | None = None) -> etree._Element:
+        """A `Task`, on its own or in a list."""
+        element = root("Task") if parent is None else put(parent, "Task")
+        for key, value in {
+            "status": task.status,
+            "operationName": task.operation,
+            "operation": f"{task.operation} {task.owner.name}",
+            "name": "task",
+            "id": f"urn:vcloud:task:{task.id}",
+            "href": f"{self.base}/api/task/{task.id}",
+            "type": f"{MEDIA}task+xml",
+        }.items():
+            element.set(key, value)
+        link(element, "task:cancel", f"{self.base}/api/task/{task.id}/action/cancel")
+        put(element, "Owner", href=self.href(task.owner), name=task.owner.name)
+        if task.error is not None:
+            put(
+                element,
+                "Error",
+                majorErrorCode="500",
+                minorErrorCode="INTERNAL_SERVER_ERROR",
+                message=task.error,
+            )
+        return element
+
+    def vm(
+        self, vm: Vm, who: Principal, tasks: list[Task], blocked: bool, parent: etree._Element | None = None
+    ) -> etree._Element:
+        """A `Vm`. `blocked`: its links are hidden, as while it is busy."""
+        element = root("Vm") if parent is None else put(parent, "Vm")
+        for key, value in {
+            "needsCustomization": "false",
+            "deployed": word(vm.deployed),
+            "status": str(vm.status),
+            "name": vm.name,
+            "id": f"urn:vcloud:vm:{vm.id}",
+            "href": self.href(vm),
+            "type": f"{MEDIA}vm+xml",
+        }.items():
+            element.set(key, value)
+        if who.provider:
+            self._extension(element, vm)
+        self._vm_links(element, vm, who, blocked)
+        if tasks:
+            holder = put(element, "Tasks")
+            for task in tasks:
+                self.task(task, holder)
+        self.connections(vm, element)
+        return element
+
+    def _extension(self, element: etree._Element, vm: Vm) -> None:
+        extension = put(element, "VCloudExtension", required="false")
+        info = put(extension, "VmVimInfo", None, EXTENSION)
+        ref = put(info, "VmVimObjectRef", None, EXTENSION)
+        put(ref, "VimServerRef", None, EXTENSION, href=self.vcenter_href, name="vcenter")
+        put(ref, "MoRef", vm.machine.moref, EXTENSION)
+        put(ref, "VimObjectType", "VIRTUAL_MACHINE", EXTENSION)
+
+    def _vm_links(self, element: etree._Element, vm: Vm, who: Principal, blocked: bool) -> None:
+        here = self.href(vm)
+        link(element, "up", self.href(vm.vapp), "vApp")
+        link(element, "down", f"{here}/metadata", "metadata")
+        if blocked:
+            return
+        if vm.status == OFF:
+            link(element, "power:powerOn", f"{here}/power/action/powerOn")
+        if vm.status == ON:
+            link(element, "power:powerOff", f"{here}/power/action/powerOff")
+        if vm.deployed:
+            link(element, "undeploy", f"{here}/action/undeploy", "undeployVAppParams")
+        if vm.status == ASKING:
+            link(element, "question", f"{here}/question", "vmPendingQuestion")
+        if who.provider:
+            link(element, "reloadFromVc", f"{here}/action/reloadFromVc")
+
+    def connections(self, vm: Vm, parent: etree._Element | None = None) -> etree._Element:
+        """A `NetworkConnectionSection`."""
+        name = "NetworkConnectionSection"
+        element = root(name) if parent is None else put(parent, name)
+        here = f"{self.href(vm)}/networkConnectionSection/"
+        element.set("href", here)
+        put(element, "Info", "Specifies the available VM network connections", OVF)
+        if vm.nics:
+            put(element, "PrimaryNetworkConnectionIndex", str(vm.primary))
+        for nic in vm.nics:
+            self._connection(element, nic)
+        link(element, "edit", here, "networkConnectionSection")
+        return element
+
+    @staticmethod
+    def _connection(parent: etree._Element, nic: CloudNic) -> None:
+        element = put(parent, "NetworkConnection", network=nic.network or "none", needsCustomization="false")
+        put(element, "NetworkConnectionIndex", str(nic.index))
+        if nic.address is not None:
+            put(element, "IpAddress", str(nic.address))
+            put(element, "IpType", "IPV_4")
+        put(element, "IsConnected", word(nic.connected))
+        put(element, "MACAddress", nic.mac)
+        put(element, "IpAddressAllocationMode", str(nic.mode))
+        put(element, "SecondaryIpAddressAllocationMode", "NONE")
+        put(element, "NetworkAdapterType", nic.adapter)
+
+    def vapp(
+        self, vapp: VApp, who: Principal, tasks: dict[Entity, list[Task]], blocked: bool
+    ) -> etree._Element:
+        """A `VApp` with its VMs."""
+        statuses = {vm.status for vm in vapp.vms} or {OFF}
+        element = root(
+            "VApp",
+            deployed=word(any(vm.deployed for vm in vapp.vms)),
+            status=str(statuses.pop() if len(statuses) == 1 else 10),
+            name=vapp.name,
+            id=f"urn:vcloud:vapp:{vapp.id}",
+            href=self.href(vapp),
+            type=f"{MEDIA}vApp+xml",
+        )
+        link(element, "up", f"{self.base}/api/vdc/{vapp.vdc.id}", "vdc")
+        link(element, "down", f"{self.href(vapp)}/metadata", "metadata")
+        if who.provider:
+            action = "exitMaintenanceMode" if vapp.maintenance else "enterMaintenanceMode"
+            link(element, action, f"{self.href(vapp)}/action/{action}")
+        if tasks.get(vapp):
+            holder = put(element, "Tasks")
+            for task in tasks[vapp]:
+                self.task(task, holder)
+        self.configs(vapp, element)
+        put(element, "InMaintenanceMode", word(vapp.maintenance))
+        children = put(element, "Children")
+        for vm in vapp.vms:
+            self.vm(vm, who, tasks.get(vm, []), blocked, children)
+        return element
+
+    def configs(self, vapp: VApp, parent: etree._Element | None = None) -> etree._Element:
+        """A `NetworkConfigSection`."""
+        name = "NetworkConfigSection"
+        element = root(name) if parent is None else put(parent, name)
+        here = f"{self.href(vapp)}/networkConfigSection/"
+        element.set("href", here)
+        put(element, "Info", "The configuration parameters for logical networks", OVF)
+        link(element, "edit", here, "networkConfigSection")
+        for network in vapp.networks:
+            self._config(element, network)
+        return element
+
+    def _config(self, parent: etree._Element, network: OrgNetwork) -> None:
+        element = put(parent, "NetworkConfig", networkName=network.name)
+        configuration = put(element, "Configuration")
+        scope = put(put(configuration, "IpScopes"), "IpScope")
+        put(scope, "IsInherited", "true")
+        put(scope, "Gateway", str(network.gateway.ip))
+        put(scope, "SubnetPrefixLength", str(network.gateway.network.prefixlen))
+        href = f"{self.base}/api/admin/network/{network.id}"
+        put(configuration, "ParentNetwork", href=href, name=network.name)
+        put(configuration, "FenceMode", "bridged")
+        put(element, "IsDeployed", "false")
+
+    def metadata(self, entity: Entity, who: Principal) -> etree._Element:
+        """A `Metadata`: a tenant does not see what is PRIVATE."""
+        here = f"{self.href(entity)}/metadata"
+        element = root("Metadata", href=here)
+        link(element, "add", here, "metadata")
+        for (domain, key), entry in entity.metadata.items():
+            if entry.visibility == "PRIVATE" and not who.provider:
+                continue
+            item = put(element, "MetadataEntry")
+            put(item, "Domain", domain, visibility=entry.visibility)
+            put(item, "Key", key)
+            typed = put(item, "TypedValue")
+            typed.set(f"{{{XSI}}}type", entry.type)
+            put(typed, "Value", entry.value)
+        return element
+
+
+def error(status: int, minor: str, message: str) -> etree._Element:
+    """An `Error` body."""
+    return root("Error", majorErrorCode=str(status), minorErrorCode=minor, message=message)

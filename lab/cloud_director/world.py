@@ -1,0 +1,142 @@
+"""The tenants of the lab's Cloud Director: how they are built and looked up."""
+
+import threading
+import uuid
+from collections.abc import Sequence
+from ipaddress import IPv4Interface
+
+from lab import hypervisor
+from lab.cloud_director.model import (
+    ALL_RIGHTS,
+    ON,
+    SYSTEM,
+    CloudNic,
+    Entity,
+    NicSpec,
+    Org,
+    OrgNetwork,
+    Principal,
+    VApp,
+    Vdc,
+    Vm,
+    forbidden,
+)
+
+
+def new_id() -> str:
+    """A UUID, as in hrefs."""
+    return str(uuid.uuid4())
+
+
+class World:
+    """All that Cloud Director keeps. `lock` guards it; effects on the hypervisor are made outside of it."""
+
+    def __init__(self, machines: hypervisor.Hypervisor) -> None:
+        self.machines = machines
+        self.lock = threading.RLock()
+        self.vcenter_id = new_id()
+        self.orgs: list[Org] = []
+        self.vdcs: list[Vdc] = []
+        self.networks: list[OrgNetwork] = []
+        self.vapps: list[VApp] = []
+        self.api_tokens: dict[str, Principal] = {}
+
+    @property
+    def vms(self) -> list[Vm]:
+        """All VMs, those of templates included."""
+        return [vm for vapp in self.vapps for vm in vapp.vms]
+
+    def add_org(self, name: str) -> Org:
+        """A new tenant."""
+        with self.lock:
+            self.orgs.append(Org(new_id(), name))
+            return self.orgs[-1]
+
+    def add_vdc(self, org: Org, name: str) -> Vdc:
+        """A new organization VDC."""
+        with self.lock:
+            self.vdcs.append(Vdc(new_id(), name, org))
+            return self.vdcs[-1]
+
+    def add_network(self, vdc: Vdc, name: str, gateway: IPv4Interface, type: str = "ISOLATED") -> OrgNetwork:
+        """A new organization VDC network, with a port group of its own at the hypervisor.
+
+        `gateway`: with the prefix, as 192.168.10.1/24.
+        """
+        with self.lock, self.machines.lock:
+            port_group = name if name not in self.machines.networks else f"{vdc.org.name}-{name}"
+            if port_group in self.machines.networks:
+                port_group = f"{port_group}-{new_id()[:8]}"
+            self.machines.networks.add(port_group)
+            self.networks.append(OrgNetwork(new_id(), name, vdc, gateway, type, port_group))
+            return self.networks[-1]
+
+    def add_vapp(self, vdc: Vdc, name: str, template: bool = False) -> VApp:
+        """A new, empty vApp."""
+        with self.lock:
+            self.vapps.append(VApp(new_id(), name, vdc, template))
+            return self.vapps[-1]
+
+    def add_vm(self, vapp: VApp, machine: hypervisor.Vm, nics: Sequence[NicSpec] = ()) -> Vm:
+        """A hypervisor's VM becomes Cloud Director's; its networks are attached to the vApp.
+
+        The hypervisor's own NICs stay as they are: build them on the networks' port groups.
+        """
+        with self.lock:
+            vm = Vm(new_id(), machine.name, vapp, machine)
+            macs = {nic.index: nic.mac for nic in machine.nics}
+            for index, spec in enumerate(nics):
+                if spec.network is not None:
+                    network = self.network_of(vapp.vdc, spec.network)
+                    if network not in vapp.networks:
+                        vapp.networks.append(network)
+                mac = macs.get(index) or self.machines.new_mac()
+                plugged = spec.network is not None
+                vm.nics.append(CloudNic(index, spec.network, mac, spec.mode, spec.address, plugged))
+            if machine.power == "poweredOn":
+                vm.status, vm.deployed = ON, True
+            vapp.vms.append(vm)
+            return vm
+
+    def api_token(self, user: str, org: str = SYSTEM, rights: frozenset[str] = ALL_RIGHTS) -> str:
+        """A new API token. The organization "System" makes it a provider's."""
+        token = uuid.uuid4().hex
+        with self.lock:
+            self.api_tokens[token] = Principal(user, org, rights)
+        return token
+
+    def vm(self, name: str) -> Vm:
+        """The first VM of that name, for tests and the lab's control."""
+        with self.lock:
+            return next(vm for vm in self.vms if vm.name == name)
+
+    def vapp(self, name: str) -> VApp:
+        """The first vApp of that name."""
+        with self.lock:
+            return next(vapp for vapp in self.vapps if vapp.name == name)
+
+    def network_of(self, vdc: Vdc, name: str) -> OrgNetwork:
+        """A network of that VDC."""
+        return next(n for n in self.networks if n.vdc is vdc and n.name == name)
+
+    def entity(self, ref: str, principal: Principal) -> Entity:
+        """By the last part of its href. What a tenant may not see is refused as what does not exist."""
+        for vapp in self.vapps:
+            entities: list[Entity] = [vapp, *vapp.vms]
+            for entity in entities:
+                if entity.ref == ref and sees(principal, vapp.vdc.org):
+                    return entity
+        raise forbidden(
+            "Either you need some or all of the following rights [Base] to perform operations "
+            f"[VAPP_VIEW] for {ref} or the target entity is invalid."
+        )
+
+
+def sees(principal: Principal, org: Org) -> bool:
+    """Whether somebody may see what belongs to a tenant."""
+    return principal.provider or principal.org == org.name
+
+
+def vapp_of(entity: Entity) -> VApp:
+    """The vApp that an entity is or is in."""
+    return entity if isinstance(entity, VApp) else entity.vapp

@@ -1,0 +1,91 @@
+"""Which remote calls a step makes: the audit of a clean run laid beside the workflow's history."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from temporalio.client import WorkflowHistory
+
+from contracts.step import Step
+from lab.crash_matrix.cases import LOGINS, Phase, Point, is_appliance
+from lab.faults import Call
+
+ON_PROVIDER_APPLIANCE = {
+    Step.CONNECT_NETWORKS,
+    Step.POWER_ON_PROVIDER_APPLIANCE,
+    Step.START_VPN_SERVER,
+    Step.CONFIGURE_PROVIDER_PROXY_ARP,
+    Step.REMOVE_PROVIDER_PROXY_ARP,
+    Step.POWER_OFF_PROVIDER_APPLIANCE,
+    Step.DISCONNECT_NETWORKS,
+}
+ON_BACKUP = {Step.CHECK_TENANT_SITE, Step.HOLD_REPLICATION, Step.RELEASE_REPLICATION}
+AT_TENANT = {
+    Step.POWER_ON_TENANT_APPLIANCE,
+    Step.START_VPN_CLIENT,
+    Step.CONFIGURE_TENANT_PROXY_ARP,
+    Step.VERIFY_CONNECTIVITY,
+    Step.REMOVE_TENANT_PROXY_ARP,
+    Step.POWER_OFF_TENANT_APPLIANCE,
+}
+
+
+@dataclass(frozen=True)
+class Window:
+    """A step as the history has it: from its scheduling to its end, in seconds since the epoch."""
+
+    step: str
+    begin: float
+    end: float
+
+
+def windows(history: WorkflowHistory) -> list[Window]:
+    """All steps that came to an end."""
+    begun: dict[int, tuple[str, float]] = {}
+    found = []
+    for event in history.events:
+        at = event.event_time.ToMicroseconds() / 1e6
+        if event.HasField("activity_task_scheduled_event_attributes"):
+            begun[event.event_id] = (event.activity_task_scheduled_event_attributes.activity_type.name, at)
+        for kind in ("completed", "failed", "timed_out", "canceled"):
+            name = f"activity_task_{kind}_event_attributes"
+            if event.HasField(name):  # type: ignore[arg-type]
+                step, start = begun[getattr(event, name).scheduled_event_id]
+                found.append(Window(step, start, at))
+    return found
+
+
+def points(
+    phase: Phase, calls: Sequence[Call], steps: Sequence[Window], entity_of: Callable[[Call], str]
+) -> list[Point]:
+    """Each step's calls, every name once for each thing that it is about, in their order."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    found: dict[tuple[str, str, str, str], Point] = {}
+    for call in calls:
+        if call.call in LOGINS:
+            continue
+        key = (call.endpoint, call.call, entity_of(call))
+        for step in _steps_of(call, key[2], steps):
+            found.setdefault((step, *key), Point(phase, step, *key, passes=seen[key]))
+        seen[key] += 1
+    return list(found.values())
+
+
+def _steps_of(call: Call, entity: str, steps: Iterable[Window]) -> list[str]:
+    return sorted({w.step for w in steps if w.begin <= call.at <= w.end and may_call(w.step, call, entity)})
+
+
+def may_call(step: str, call: Call, entity: str) -> bool:
+    """Steps run side by side; what a call is about tells them apart, but for looks at the replica."""
+    if call.endpoint.startswith("acme-veeam"):
+        return step in ON_BACKUP
+    if call.endpoint.startswith("acme-vcenter"):
+        return step in AT_TENANT or step == Step.CHECK_TENANT_SITE
+    if step in AT_TENANT | ON_BACKUP:
+        return False
+    if step == Step.PLAN_FAILOVER:
+        return True
+    on_appliance = is_appliance(call.endpoint) or "network-extension" in entity
+    if on_appliance or (call.call in ("GET orgVdcNetworks", "GET query")):
+        return step in ON_PROVIDER_APPLIANCE
+    return step not in ON_PROVIDER_APPLIANCE or call.call in ("GET vm", "GET vApp")

@@ -1,0 +1,327 @@
+"""The lab's side of the data plane: starts the sandbox, tells it what the hypervisors do, asks it things."""
+
+import itertools
+import json
+import logging
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import Any, Literal  # Any: JSON values of the lab's own protocol
+
+from contracts.appliance import ApplianceRole
+from lab.fabric import provision
+from lab.fabric.provision import Access
+from lab.fabric.sandbox import LONGEST_MESSAGE
+from lab.fabric.topology import Wire
+from lab.hypervisor import Hypervisor, Vm
+from operate.cloud_init import NewAppliance
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+PROGRAMS = (
+    "unshare",
+    "nsenter",
+    "ip",
+    "nft",
+    "sysctl",
+    "openssl",
+    "openvpn",
+    "haproxy",
+    "sshd",
+    "ping",
+    "arping",
+)
+SSH_PORT = 22
+log = logging.getLogger(__name__)
+
+
+class FabricError(Exception):
+    """The sandbox could not do what it was asked for."""
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One NIC of a host that is always on."""
+
+    network: str
+    address: IPv4Interface
+    gateway: IPv4Address | None = None
+
+
+class Fabric:
+    """Networks, hosts and the NICs of VMs, for real. Thread safe.
+
+    Networks have keys like "acme/lan-a". VMs are called "<hypervisor>/<vm>". `folder` takes the appliances'
+    disks and all logs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._numbers = itertools.count(1)
+        self._pending: dict[int, Future[Any]] = {}
+        self._sending = threading.Lock()
+        self._power = ThreadPoolExecutor(1, "fabric-power")
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._disks: dict[str, Path] = {}
+        self._errors: list[FabricError] = []
+        self._worker_addresses: dict[str, IPv4Address] = {}
+
+    @staticmethod
+    def missing() -> list[str]:
+        """What stands in the way of a real data plane here; empty when nothing does."""
+        if sys.platform != "linux":
+            return ["Linux"]
+        path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+        lacking = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
+        if os.geteuid() != 0:
+            lacking.append("root")
+        if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+            lacking.append("/dev/net/tun")
+        if not Path("/usr/bin/python3").exists():
+            lacking.append("/usr/bin/python3")
+        return lacking
+
+    def start(self) -> None:
+        """Start the sandbox. It ends with this process, however that ends."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        argv = [
+            "unshare",
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            sys.executable,
+        ]
+        argv += ["-m", "lab.fabric.sandbox", str(theirs.fileno()), str(REPOSITORY)]
+        path = f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ.get('PATH', '')}"
+        with (self.folder / "fabric.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                argv,
+                pass_fds=[theirs.fileno()],
+                cwd=REPOSITORY,
+                env={"PATH": path, "LC_ALL": "C", "PYTHONPATH": str(REPOSITORY)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        theirs.close()
+        self._control = ours
+        threading.Thread(target=self._receive, args=(ours,), name="fabric", daemon=True).start()
+
+    def close(self) -> None:
+        """End the sandbox and everything in it."""
+        self._power.shutdown(cancel_futures=True)
+        if self._control is not None and self._process is not None:
+            self._control.shutdown(socket.SHUT_RDWR)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._control.close()
+
+    def add_network(self, key: str) -> None:
+        """One broadcast domain."""
+        self._call("network", key=key)
+
+    def join(self, one: str, other: str) -> None:
+        """Make one broadcast domain of two, as an NSX Edge's layer 2 VPN does."""
+        self._call("join", one=one, other=other)
+
+    def add_host(self, name: str, *legs: Leg, forward: bool = False) -> None:
+        """A host that is always on; a router if it has several legs and is to `forward`."""
+        self._call("boot", name=name, wires=self._wires(legs), forward=forward)
+
+    def add_worker(self, name: str, leg: Leg) -> None:
+        """The host from which a worker reaches appliances: the lab's port forwards come from there."""
+        self.add_host(name, leg)
+        self._worker_addresses[name] = leg.address.ip
+
+    def add_gateway(self, name: str, *legs: Leg, config: str) -> None:
+        """A cloud gateway with HAProxy and its configuration."""
+        console = str(self.folder / f"{name}.log")
+        self._call("gateway", name=name, wires=self._wires(legs), config=config, console=console)
+
+    def reload_gateway(self, name: str, config: str) -> None:
+        """Give the gateway another configuration; connections that are open stay."""
+        self._call("reload_gateway", name=name, config=config)
+
+    def add_appliance(
+        self,
+        hypervisor: Hypervisor,
+        vm: Vm,
+        role: Literal["provider", "tenant"],
+        pair: str,
+        worker: str,
+        key_file: Path,
+        gateways: Iterable[IPv4Address] = (),
+    ) -> Access:
+        """Provision an appliance VM; it boots when the VM is powered on.
+
+        Its first NIC is the management NIC, with the guest's address. `pair` names the two appliances of one
+        tenant; `worker` is the host that may reach it, with `key_file` as its SSH key.
+        """
+        name, disk = f"{hypervisor.name}/{vm.name}", self.folder / f"disk-{vm.instance_uuid}"
+        new = NewAppliance(
+            ApplianceRole(role),
+            provision.worker_key(key_file),
+            provision.pair_key(self.folder / f"pair-{pair}.key").read_text(),
+            [self._worker_addresses[worker]],
+            list(gateways),
+        )
+        host_key = provision.appliance_disk(disk, new)
+        self._disks[name] = disk
+        management = next(g for g in vm.guest if g.index == 0)
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+            port: int = listener.getsockname()[1]
+            address = str(management.address.ip)
+            self._call("forward", listener=listener, name=name, via=worker, address=address, port=SSH_PORT)
+        return Access("127.0.0.1", port, host_key, key_file)
+
+    def attach(self, hypervisor: Hypervisor, networks: Mapping[str, str]) -> None:
+        """Follow a hypervisor's power and wiring. `networks`: port group to network key;
+        it may grow later, and a port group that is not in it is a cable to nowhere."""
+        hypervisor.listeners.append(_Follower(self, hypervisor, networks))
+
+    def settle(self) -> None:
+        """Wait until all power and wiring changes so far have happened; raises the first error among them."""
+        self._power.submit(lambda: None).result()
+        errors, self._errors = self._errors, []
+        if errors:
+            raise errors[0]
+
+    def set_carrier(self, name: str, up: bool) -> None:
+        """Pull all cables of a host or VM, or put them back."""
+        self._call("carrier", name=name, up=up)
+
+    def exec(self, name: str, argv: Sequence[str], timeout: float = 10) -> tuple[int, str]:
+        """Run a command in a host or VM: exit status (124 after `timeout` seconds) and what it printed."""
+        status, output = self._call("exec", wait=timeout + 10, name=name, argv=list(argv), timeout=timeout)
+        return int(status), str(output)
+
+    def ping(self, name: str, address: IPv4Address | str, seconds: float = 1) -> float | None:
+        """Milliseconds until the first echo reply, None when there is none."""
+        argv = ["ping", "-n", "-c", "1", "-W", str(seconds), str(address)]
+        found = re.search(r"time=([0-9.]+) ms", self.exec(name, argv, seconds + 2)[1])
+        return float(found[1]) if found else None
+
+    def power(self, vm: Vm, name: str, networks: Mapping[str, str]) -> None:
+        """Queue a power change as it is now; returns at once, as a hypervisor does."""
+        on = vm.power == "poweredOn" and vm.boots
+        self._power.submit(self._change_power, name, on, _vm_wires(vm, networks))
+
+    def rewire(self, vm: Vm, name: str, networks: Mapping[str, str]) -> None:
+        """Queue a change of NICs."""
+        self._power.submit(self._guard, "rewire", name=name, wires=_vm_wires(vm, networks))
+
+    def _change_power(self, name: str, on: bool, wires: list[Wire]) -> None:
+        disk = self._disks.get(name)
+        if not on:
+            self._guard("halt", name=name)
+        elif disk is not None:
+            console = str(self.folder / f"{disk.name}.log")
+            self._guard("appliance", name=name, wires=wires, disk=str(disk), console=console)
+        else:
+            self._guard("boot", name=name, wires=wires)
+
+    def _guard(self, op: str, **request: Any) -> None:
+        try:
+            self._call(op, **request)
+        except FabricError as error:
+            log.error("%s of %s: %s", op, request["name"], error)
+            self._errors.append(error)
+
+    def _wires(self, legs: Sequence[Leg]) -> list[Wire]:
+        return [
+            Wire(
+                name=f"eth{index}",
+                mac="02:" + uuid.uuid4().bytes[:5].hex(":"),
+                network=leg.network,
+                address=str(leg.address),
+                gateway=str(leg.gateway) if leg.gateway else None,
+            )
+            for index, leg in enumerate(legs)
+        ]
+
+    def _call(
+        self, op: str, wait: float = 60, listener: socket.socket | None = None, **request: Any
+    ) -> Any:  # what the sandbox's method returned
+        if self._control is None:
+            raise FabricError("the sandbox is not running")
+        number, answer = next(self._numbers), Future[Any]()
+        self._pending[number] = answer
+        message = json.dumps({"number": number, "op": op, **request}).encode()
+        try:
+            with self._sending:
+                socket.send_fds(self._control, [message], [listener.fileno()] if listener else [])
+            return answer.result(wait)
+        except (OSError, TimeoutError) as error:
+            raise FabricError(f"{op}: the sandbox does not answer ({type(error).__name__})") from error
+        finally:
+            self._pending.pop(number, None)
+
+    def _receive(self, control: socket.socket) -> None:
+        while True:
+            try:
+                data = control.recv(LONGEST_MESSAGE)
+            except OSError:
+                data = b""
+            if not data:
+                for waiting in list(self._pending.values()):
+                    waiting.set_exception(FabricError("the sandbox has ended"))
+                return
+            answer = json.loads(data)
+            waiting_for = self._pending.get(answer["number"])
+            if waiting_for is None:
+                continue
+            if "error" in answer:
+                waiting_for.set_exception(FabricError(answer["error"]))
+            else:
+                waiting_for.set_result(answer["result"])
+
+
+@dataclass
+class _Follower:
+    """`lab.hypervisor.Listener` for one hypervisor."""
+
+    fabric: Fabric
+    hypervisor: Hypervisor
+    networks: Mapping[str, str]
+
+    def powered(self, vm: Vm) -> None:
+        self.fabric.power(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
+
+    def rewired(self, vm: Vm) -> None:
+        self.fabric.rewire(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
+
+
+def _vm_wires(vm: Vm, networks: Mapping[str, str]) -> list[Wire]:
+    guest = {g.index: g for g in vm.guest}
+    wires = []
+    for nic in vm.nics:
+        own = guest.get(nic.index)
+        plugged = nic.network is not None and nic.connected
+        wires.append(
+            Wire(
+                name=f"eth{nic.index}",
+                mac=nic.mac,
+                network=networks.get(nic.network) if plugged and nic.network else None,
+                address=str(own.address) if own else None,
+                gateway=str(own.gateway) if own and own.gateway else None,
+            )
+        )
+    return wires

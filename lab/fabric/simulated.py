@@ -1,0 +1,355 @@
+"""A stand-in for `lab.fabric.fabric.Fabric` where there are no namespaces: control plane only.
+
+Each appliance is an SSH server on loopback with the pinned host key and the one command, and answers with
+the real program's request handling. There is no tunnel and no packet: who has an address is looked up.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import Any, Literal
+
+import asyncssh
+
+from appliance.model import Role
+from appliance.requests import LONGEST_REQUEST, answer
+from appliance.state import State
+from appliance.system import System
+from appliance.vpn import Tunnel
+from contracts.appliance import ApplianceRole
+from lab.fabric import provision
+from lab.fabric.fabric import Leg
+from lab.fabric.provision import Access
+from lab.faults import Faults, Kind
+from lab.hypervisor import Hypervisor, Vm
+from operate.cloud_init import NewAppliance
+
+log = logging.getLogger(__name__)
+
+KINDS = (Kind.DELAY, Kind.BUSY, Kind.DROP_BEFORE, Kind.DROP_AFTER)
+
+
+@dataclass
+class World:
+    """Who is on which network with which address."""
+
+    nodes: dict[str, list[tuple[str, str, IPv4Address]]] = field(default_factory=dict)
+    """By name: network, MAC and address of each NIC of what is on now."""
+    joined: dict[str, str] = field(default_factory=dict)
+
+    def network(self, key: str) -> str:
+        """The name of a broadcast domain."""
+        while key in self.joined:
+            key = self.joined[key]
+        return key
+
+    def owner(self, networks: Iterable[str], address: IPv4Address) -> str | None:
+        """MAC of whoever has the address on one of these networks."""
+        keys = {self.network(key) for key in networks}
+        for nics in list(self.nodes.values()):
+            for key, mac, own in nics:
+                if own == address and self.network(key) in keys:
+                    return mac
+        return None
+
+
+class SimulatedSystem(System):
+    """An appliance's kernel and OpenVPN as far as requests can see them."""
+
+    def __init__(self, state: State, world: World, legs: dict[str, str], pair: "Pair") -> None:
+        super().__init__(state)
+        self.world = world
+        self.networks = legs
+        """Network key by leg, for what is plugged in now."""
+        self.pair = pair
+        self.announced: list[tuple[str, str, str | None]] = []
+
+    def apply(self) -> None:
+        """There is no kernel to change."""
+
+    def legs(self) -> frozenset[str]:
+        return frozenset(self.networks)
+
+    def owner(self, leg: str, address: IPv4Address, sender: IPv4Address | None = None) -> str | None:
+        return self.world.owner([self.networks[leg]], address)
+
+    def wake(self, announce: list[tuple[str, str, str | None]]) -> None:
+        self.announced += announce
+
+    def tunnel(self) -> Tunnel:
+        ends = [self.pair.systems.get(role) for role in Role]
+        if not self.runs():
+            return Tunnel("stopped")
+        return Tunnel("connected", 0) if all(e and e.runs() for e in ends) else Tunnel("connecting")
+
+    def runs(self) -> bool:
+        """Whether its end of the tunnel is there."""
+        wanted = self.state.vpn()
+        return wanted is not None and wanted.wanted and not self.state.closing
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(str(self.state.folder).encode()).digest().hex(":").upper()
+
+    def ping(self, source: IPv4Address, address: IPv4Address) -> float | None:
+        """The tenant's end pings through the tunnel, and needs the provider's lease for it."""
+        provider = self.pair.systems.get(Role.PROVIDER)
+        if provider is None or (self.state.role is Role.TENANT and self.tunnel().state != "connected"):
+            return None
+        leased = {lease.address for lease in provider.state.leases().values()}
+        found = address in leased and self.world.owner(provider.networks.values(), address)
+        return 0.5 if found else None
+
+
+@dataclass
+class Pair:
+    """The two appliances of one tenant, as far as they are on."""
+
+    systems: dict[Role, SimulatedSystem] = field(default_factory=dict)
+
+
+@dataclass
+class Machine:
+    """One appliance VM. `system` is None while it is off. `name`: its endpoint, for faults and audit."""
+
+    name: str
+    disk: Path
+    role: Role
+    pair: Pair
+    boots: int = 0
+    system: SimulatedSystem | None = None
+    connections: set[asyncssh.SSHServerConnection] = field(default_factory=set)
+
+
+class SimulatedFabric:
+    """The same calls as `Fabric` has, but for those that need packets (`exec`, `ping`, `set_carrier`).
+
+    Faults are planned for an appliance's "<hypervisor>/<vm>" and a request's name (`lease`, `status`, …).
+    """
+
+    def __init__(self, folder: Path, faults: Faults) -> None:
+        self.folder = folder
+        self.faults = faults
+        self.world = World()
+        self._pairs: dict[str, Pair] = {}
+        self._machines: dict[str, Machine] = {}
+        self._servers: list[asyncssh.SSHAcceptor] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fabric", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread in which the SSH servers run."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop everything."""
+        self._run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def add_network(self, key: str) -> None:
+        """Networks are made by being used."""
+
+    def join(self, one: str, other: str) -> None:
+        """Make one broadcast domain of two."""
+        if self.world.network(one) != self.world.network(other):
+            self.world.joined[self.world.network(one)] = self.world.network(other)
+
+    def add_host(self, name: str, *legs: Leg, forward: bool = False) -> None:
+        """A host that is always on."""
+        self.world.nodes[name] = [
+            (x.network, "02:" + uuid.uuid4().bytes[:5].hex(":"), x.address.ip) for x in legs
+        ]
+
+    def add_worker(self, name: str, leg: Leg) -> None:
+        """Workers reach the stand-in's appliances on loopback without it."""
+        self.add_host(name, leg)
+
+    def add_gateway(self, name: str, *legs: Leg, config: str) -> None:
+        """There is nothing to relay."""
+        self.add_host(name, *legs)
+
+    def reload_gateway(self, name: str, config: str) -> None:
+        """There is nothing to relay."""
+
+    def add_appliance(
+        self,
+        hypervisor: Hypervisor,
+        vm: Vm,
+        role: Literal["provider", "tenant"],
+        pair: str,
+        worker: str,
+        key_file: Path,
+        gateways: Iterable[IPv4Address] = (),
+    ) -> Access:
+        """Provision an appliance VM; its SSH server answers while the VM is on."""
+        disk = self.folder / f"disk-{vm.instance_uuid}"
+        public = provision.worker_key(key_file)
+        loopback = IPv4Address("127.0.0.1")
+        new = NewAppliance(ApplianceRole(role), public, provision.PLACEHOLDER_KEY, [loopback])
+        host_key = provision.appliance_disk(disk, new)
+        name = f"{hypervisor.name}/{vm.name}"
+        machine = Machine(name, disk, Role(role), self._pairs.setdefault(pair, Pair()))
+        self._machines[name] = machine
+        return Access("127.0.0.1", self._run(self._listen(machine)), host_key, key_file)
+
+    def attach(self, hypervisor: Hypervisor, networks: Mapping[str, str]) -> None:
+        """Follow a hypervisor's power and wiring. `networks`: port group to network key;
+        it may grow later, and a port group that is not in it is a cable to nowhere."""
+        hypervisor.listeners.append(_Follower(self, hypervisor, networks))
+
+    def settle(self) -> None:
+        """Changes happen at once here."""
+
+    def power(self, vm: Vm, name: str, networks: Mapping[str, str]) -> None:
+        """Follow a power change."""
+        on = vm.power == "poweredOn" and vm.boots
+        machine = self._machines.get(name)
+        if machine is None:
+            self.world.nodes.pop(name, None)
+            if on:
+                self.world.nodes[name] = _guest_nics(vm, networks)
+        elif not on:
+            machine.system = None
+            machine.pair.systems.pop(machine.role, None)
+            self._loop.call_soon_threadsafe(_cut, machine)
+        else:
+            machine.boots += 1
+            state = State(machine.disk, self.folder / "run" / f"{machine.disk.name}-{machine.boots}")
+            machine.system = SimulatedSystem(state, self.world, _legs(vm, networks), machine.pair)
+            machine.pair.systems[machine.role] = machine.system
+
+    def rewire(self, vm: Vm, name: str, networks: Mapping[str, str]) -> None:
+        """Follow a change of NICs."""
+        machine = self._machines.get(name)
+        if machine is None:
+            self.world.nodes[name] = _guest_nics(vm, networks)
+        elif machine.system is not None:
+            machine.system.networks = _legs(vm, networks)
+
+    async def _listen(self, machine: Machine) -> int:
+        server = await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=lambda: _Server(machine),
+            server_host_keys=[str(machine.disk / "ssh/host_ed25519")],
+            authorized_client_keys=str(machine.disk / "ssh/authorized_keys"),
+            process_factory=lambda process: _serve(process, machine, self.faults),
+            encoding=None,
+            allow_pty=False,
+            password_auth=False,
+            kbdint_auth=False,
+        )
+        self._servers.append(server)
+        return server.get_port()
+
+    async def _close(self) -> None:
+        for machine in self._machines.values():
+            _cut(machine)
+        for server in self._servers:
+            server.close()
+            await server.wait_closed()
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:  # whatever the coroutine returns
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+
+class _Server(asyncssh.SSHServer):
+    """Refuses every connection while the VM is off."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self.connection = conn
+        self.machine.connections.add(conn)
+        if self.machine.system is None:
+            conn.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.machine.connections.discard(self.connection)
+
+
+@dataclass
+class _Follower:
+    """`lab.hypervisor.Listener` for one hypervisor."""
+
+    fabric: SimulatedFabric
+    hypervisor: Hypervisor
+    networks: Mapping[str, str]
+
+    def powered(self, vm: Vm) -> None:
+        self.fabric.power(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
+
+    def rewired(self, vm: Vm) -> None:
+        self.fabric.rewire(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
+
+
+async def _serve(process: "asyncssh.SSHServerProcess[bytes]", machine: Machine, faults: Faults) -> None:
+    """What the forced command does, whatever the client asked to run."""
+    raw = b""
+    while len(raw) <= LONGEST_REQUEST and (part := await process.stdin.read(65536)):
+        raw += part
+    system = machine.system
+    if system is not None:
+        reply = await asyncio.to_thread(_answer, raw, system, machine, faults)
+        if reply is None:
+            process.channel.get_connection().abort()
+            return
+        process.stdout.write(json.dumps(reply).encode() + b"\n")
+    process.exit(0)
+
+
+def _answer(raw: bytes, system: SimulatedSystem, machine: Machine, faults: Faults) -> dict[str, Any] | None:
+    """The real program's answer with the planned fault around it; None: the connection breaks."""
+    op = _operation(raw)
+    faults.record(machine.name, "root", op)
+    rule = faults.take(machine.name, op, KINDS)
+    if rule is not None and rule.kind is Kind.BUSY:
+        return {"ok": False, "error": "busy", "message": "planned by the lab"}
+    if rule is not None and rule.kind is Kind.DROP_BEFORE:
+        return None
+    reply = answer(raw, system.state, system)
+    if rule is not None and rule.kind is Kind.DELAY:
+        time.sleep(rule.seconds)
+    if rule is not None and rule.kind is Kind.DROP_AFTER:
+        rule.happen()
+        return None
+    return reply
+
+
+def _operation(raw: bytes) -> str:
+    try:
+        return str(json.loads(raw)["op"])
+    except (ValueError, TypeError, KeyError):
+        return ""
+
+
+def _cut(machine: Machine) -> None:
+    for connection in list(machine.connections):
+        connection.abort()
+
+
+def _legs(vm: Vm, networks: Mapping[str, str]) -> dict[str, str]:
+    """Every NIC but the first, as the real appliance names them."""
+    return {
+        "leg" + nic.mac.replace(":", ""): networks.get(nic.network, "")
+        if nic.network and nic.connected
+        else ""
+        for nic in vm.nics
+        if nic.index > 0
+    }
+
+
+def _guest_nics(vm: Vm, networks: Mapping[str, str]) -> list[tuple[str, str, IPv4Address]]:
+    plugged = {n.index: (networks.get(n.network, ""), n.mac) for n in vm.nics if n.network and n.connected}
+    return [(*plugged[g.index], IPv4Interface(g.address).ip) for g in vm.guest if g.index in plugged]

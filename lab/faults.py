@@ -1,0 +1,112 @@
+"""Faults on demand, and an audit of every call that reached an endpoint of the lab."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+
+class Kind(StrEnum):
+    """What goes wrong. The first group is of the call, the second of the task that it starts."""
+
+    DELAY = "delay"
+    """The answer comes `seconds` late; the effect happens at once."""
+    REFUSE = "refuse"
+    """Answered as unavailable (HTTP 503 or the protocol's like); no effect."""
+    BUSY = "busy"
+    """Refused because another task holds the entity; no effect."""
+    DROP_BEFORE = "drop-before"
+    """The connection closes before the effect."""
+    DROP_AFTER = "drop-after"
+    """The connection closes after the effect: the answer is lost."""
+    EXPIRE_SESSION = "expire-session"
+    """The caller's session ends before the call; no effect."""
+
+    TASK_ERROR = "task-error"
+    TASK_HANG = "task-hang"
+    """The task stays running for `seconds`, then has its effect."""
+    TASK_CANCEL = "task-cancel"
+
+
+@dataclass
+class Rule:
+    """The next `times` calls of `call` (a glob, matched with case) at `endpoint` meet `kind`.
+
+    `target`: a glob too; it and `passes` choose among the calls of one name, where the endpoint tells its
+    targets. `passes`: so many that would fit are let go first. `act`: called at the moment when it happens,
+    for DROP_AFTER once the effect is there; the connection stays open meanwhile.
+    """
+
+    endpoint: str
+    call: str
+    kind: Kind
+    times: int = 1
+    seconds: float = 0.0
+    target: str = "*"
+    passes: int = 0
+    act: Callable[[], None] = lambda: None
+    happened: float | None = field(default=None, init=False)
+    """When it did, as `time.time()`."""
+
+    def happen(self) -> None:
+        """Called by the endpoint when the fault has its moment."""
+        self.happened = time.time()
+        self.act()
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call that reached an endpoint."""
+
+    at: float
+    endpoint: str
+    user: str
+    call: str
+    target: str
+
+
+@dataclass
+class Faults:
+    """Shared by all endpoints of one lab; thread safe."""
+
+    rules: list[Rule] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, rule: Rule) -> None:
+        """Plan a fault."""
+        with self._lock:
+            self.rules.append(rule)
+
+    def clear(self) -> None:
+        """Forget all planned faults; the audit stays."""
+        with self._lock:
+            self.rules.clear()
+
+    def record(self, endpoint: str, user: str, call: str, target: str = "") -> None:
+        """Write one call into the audit."""
+        with self._lock:
+            self.calls.append(Call(time.time(), endpoint, user, call, target))
+
+    def take(self, endpoint: str, call: str, kinds: Sequence[Kind], target: str = "") -> Rule | None:
+        """Use up one matching fault of these kinds, if one is planned. One that drops the connection after
+        the effect is left to the endpoint to `happen`."""
+        with self._lock:
+            rule = self._match(endpoint, call, kinds, target)
+        if rule is not None and rule.kind is not Kind.DROP_AFTER:
+            rule.happen()
+        return rule
+
+    def _match(self, endpoint: str, call: str, kinds: Sequence[Kind], target: str) -> Rule | None:
+        for rule in self.rules:
+            fits = rule.kind in kinds and rule.endpoint == endpoint and fnmatchcase(call, rule.call)
+            if not fits or rule.times <= 0 or not fnmatchcase(target, rule.target):
+                continue
+            if rule.passes > 0:
+                rule.passes -= 1
+                continue
+            rule.times -= 1
+            return rule
+        return None

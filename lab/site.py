@@ -1,0 +1,102 @@
+"""One tenant's site: production VMs, vCenter, backup server and, where it has one, an appliance."""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+from contracts.plan import Extension
+from lab.fabric.fabric import Fabric, Leg
+from lab.fabric.provision import Access
+from lab.fabric.simulated import SimulatedFabric
+from lab.faults import Faults
+from lab.hypervisor import GuestAddress, Hypervisor, Vm
+from lab.tenants import Tenant
+from lab.veeam import VeeamEndpoint
+from lab.vsphere import User, VSphereEndpoint
+
+AnyFabric = Fabric | SimulatedFabric
+WAN = "wan"
+APPLIANCE = "network-extension"
+USER = "failover@vsphere.local"
+BACKUP_USER = "failover"
+
+
+@dataclass
+class TenantSite:
+    """Everything at a tenant's site. `access` is None where the networks are joined otherwise."""
+
+    tenant: Tenant
+    hypervisor: Hypervisor
+    vcenter: VSphereEndpoint
+    backup: VeeamEndpoint
+    access: Access | None = None
+
+    def vm(self, name: str) -> Vm:
+        """A VM of the site."""
+        found = self.hypervisor.find(name)
+        assert found is not None, name
+        return found
+
+    def host(self, name: str) -> str:
+        """What the fabric calls a VM of the site."""
+        return f"{self.hypervisor.name}/{name}"
+
+
+def build_site(
+    tenant: Tenant,
+    provider: Hypervisor,
+    fabric: AnyFabric,
+    faults: Faults,
+    tls: Callable[[str], ssl.SSLContext],
+    password: str,
+    keys: Path,
+) -> TenantSite:
+    """Networks, router, endpoints, VMs; production is powered on."""
+    name = f"{tenant.name}-vcenter"
+    groups = {lan.port_group: f"{tenant.name}/{lan.name}" for lan in tenant.lans}
+    hypervisor = Hypervisor(name, [*groups, "Management"])
+    for key in groups.values():
+        fabric.add_network(key)
+    fabric.attach(hypervisor, groups | {"Management": WAN})
+    routers = [Leg(groups[lan.port_group], lan.router) for lan in tenant.lans]
+    fabric.add_host(f"{tenant.name}-router", *routers, forward=True)
+    vcenter = VSphereEndpoint(hypervisor, faults, tls(name), name, {USER: User(password)})
+    veeam = f"{tenant.name}-veeam"
+    backup = VeeamEndpoint(hypervisor, provider, faults, tls(veeam), veeam)
+    backup.add_user(BACKUP_USER, password)
+    site = TenantSite(tenant, hypervisor, vcenter, backup)
+    for machine in tenant.machines:
+        lan = tenant.lan(machine.lan)
+        address = IPv4Interface(f"{machine.address}/{lan.router.network.prefixlen}")
+        guest = [GuestAddress(0, address, lan.router.ip)]
+        vm = hypervisor.add_vm(machine.name, [lan.port_group], guest, {"host": machine.name})
+        hypervisor.power_on(vm)
+    if tenant.extension is Extension.APPLIANCE:
+        site.access = _add_appliance(site, fabric, keys)
+    return site
+
+
+def _add_appliance(site: TenantSite, fabric: AnyFabric, keys: Path) -> Access:
+    tenant = site.tenant
+    worker = f"{tenant.name}-worker"
+    fabric.add_worker(worker, Leg(WAN, IPv4Interface(f"203.0.113.{100 + tenant.number}/24")))
+    address = IPv4Interface(f"203.0.113.{10 + tenant.number}/24")
+    groups = [lan.port_group for lan in tenant.lans]
+    vm = site.hypervisor.add_vm(
+        APPLIANCE, ["Management", *groups], [GuestAddress(0, address)], kind="appliance"
+    )
+    return fabric.add_appliance(
+        site.hypervisor, vm, "tenant", tenant.name, worker, keys / f"{tenant.name}-ssh"
+    )
+
+
+def vpn_address(tenant: Tenant) -> IPv4Address:
+    """Of the provider's appliance on its management network, where the cloud gateway reaches it."""
+    return IPv4Address(f"10.99.0.{10 + tenant.number}")
+
+
+def gateway_address(tenant: Tenant) -> tuple[IPv4Address, int]:
+    """The cloud gateway's address and this tenant's port on it."""
+    return IPv4Address("203.0.113.1"), 6180 + tenant.number

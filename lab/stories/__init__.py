@@ -1,0 +1,28 @@
+"""Stories that are played in the lab and checked as they go. A new one is a module and a line here."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from lab.stories import failover_test, onboard_tenant, one_vm, two_vms
+from lab.stories.stage import Figures, Stage
+
+
+@dataclass(frozen=True)
+class Story:
+    """`tells`: one line about it. `play` answers the figures of its last line."""
+
+    tells: str
+    play: Callable[[Stage], Awaitable[Figures]]
+
+
+STORIES = {
+    "one-vm": Story("One corrupted VM fails over; production talks to its replica; undo", one_vm.play),
+    "two-vms": Story("Two VMs at once share the appliances; one is undone, then the other", two_vms.play),
+    "failover-test": Story(
+        "A replica is tested in isolation while production runs; then one that fails", failover_test.play
+    ),
+    "onboard-tenant": Story(
+        "A tenant from nothing to a finished failover, by the commands of docs/operations.md",
+        onboard_tenant.play,
+    ),
+}

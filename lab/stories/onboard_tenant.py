@@ -1,0 +1,146 @@
+"""A tenant that nobody has heard of is onboarded by the commands of `docs/operations.md`, and fails over.
+
+The commands are taken out of the document. What stands for a machine of the provider is played by the lab:
+`kubectl` and `systemctl` start a worker process anew, or reload the gateway's HAProxy.
+"""
+
+import asyncio
+import os
+import re
+import sys
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+from contracts.plan import Extension
+from lab.stories import acts
+from lab.stories.stage import DidNotHold, Figures, Stage
+from lab.tenants import Lan, Machine, Tenant
+from lab.worker_process import REPOSITORY
+
+UMBRELLA = Tenant(
+    "umbrella",
+    4,
+    Extension.APPLIANCE,
+    (
+        Lan(
+            "umbrella-lan",
+            "Production",
+            IPv4Interface("192.168.10.1/24"),
+            IPv4Address("192.168.10.251"),
+            IPv4Address("192.168.10.252"),
+        ),
+    ),
+    (
+        Machine("lims-db-01", "umbrella-lan", IPv4Address("192.168.10.50"), replicated=True),
+        Machine("lims-app-01", "umbrella-lan", IPv4Address("192.168.10.20")),
+    ),
+)
+"""The same subnet and addresses as other tenants: nothing may cross."""
+VM = "lims-db-01"
+CHAPTER = "Onboarding a tenant"
+COMMAND_SECONDS = 60.0
+
+
+async def play(stage: Stage) -> Figures:
+    """From nothing to a finished failover."""
+    lab = stage.lab
+    others = lab.centre.state()
+    await lab.add_tenant(UMBRELLA)
+    stage.timeline.say(
+        f"{UMBRELLA.name} has an org VDC, replicas and appliances, and nothing else.", "yellow"
+    )
+    await _onboard(stage)
+    stage.check("the tenants that were there are as before", not _touched(others, lab.centre.state()))
+    with Stage(lab, UMBRELLA.name, stage.timeline) as theirs:
+        try:
+            figures = await _fail_over(theirs)
+        finally:
+            stage.broken += theirs.broken
+    return figures
+
+
+async def _fail_over(stage: Stage) -> Figures:
+    before = await acts.accident(stage, VM)
+    running = await stage.fail_over(VM)
+    await acts.in_failover(stage, running)
+    await acts.talk(stage, VM)
+    delta = acts.write(stage, VM)
+    report = await acts.undone(stage, running, delta)
+    await acts.all_as_before(stage, before)
+    stage.show(report)
+    return acts.figures(stage, [report])
+
+
+async def _onboard(stage: Stage) -> None:
+    """Every command of the document, in its order."""
+    checked = False
+    for command in commands():
+        if command.startswith(("systemctl", "kubectl")):
+            await _machine(stage, command)
+            continue
+        code, said = await _run(stage, command)
+        expected = 0
+        if "--check" in command and not checked:
+            checked, expected = True, 1
+            stage.check(
+                "the check names the namespace", "Namespace umbrella is not provisioned" in said, said
+            )
+        stage.check(f"$ {command}", code == expected, said)
+        if code != expected:
+            raise DidNotHold(f"{command} ended with {code}")
+
+
+def commands() -> list[str]:
+    """The commands of the chapter, one a line."""
+    text = (REPOSITORY / "docs" / "operations.md").read_text()
+    chapter = text.split(f"## {CHAPTER}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", chapter, re.DOTALL)
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+async def _run(stage: Stage, command: str) -> tuple[int, str]:
+    """In a folder of its own, where the document's file names lead to the lab's files. No shell."""
+    folder, configs = stage.centre.folder / "onboarding", stage.lab.configs
+    folder.mkdir(exist_ok=True)
+    words, _, output = command.partition(" > ")
+    names = {"provider.yaml": configs["provider"], "tenant-site.yaml": configs[UMBRELLA.name]}
+    scripts = {"worker.py": REPOSITORY / "worker.py", "python": Path(sys.executable)}
+    argv = [str({**names, **scripts}.get(word, word)) for word in words.split()]
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    environment = {"TEMPORAL_ADDRESS": stage.lab.temporal.address, "PYTHONPATH": str(REPOSITORY)}
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=folder,
+        env={**os.environ, "PATH": path, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    printed, errors = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
+    if output:
+        (folder / output).write_bytes(printed)
+    return process.returncode or 0, (printed + errors).decode()
+
+
+async def _machine(stage: Stage, command: str) -> None:
+    """What systemd or Kubernetes does on the machines that the document speaks of."""
+    lab = stage.lab
+    if command == "systemctl reload haproxy":
+        config = (stage.centre.folder / "onboarding" / "haproxy.cfg").read_text()
+        await asyncio.to_thread(stage.centre.fabric.reload_gateway, "cloud-gateway", config)
+    elif command == "kubectl apply -k overlay":
+        await lab.restart_worker("provider")
+    elif command == "systemctl enable --now partial-failover-tenant-site":
+        await lab.restart_worker(UMBRELLA.name)
+    else:
+        raise DidNotHold(f"the story cannot play {command}")
+    stage.check(f"$ {command}", True)
+
+
+def _touched(before: dict[str, object], now: dict[str, object]) -> list[str]:
+    """Entries of the tenants that were there and are not as they were."""
+    found = []
+    for part, was in before.items():
+        is_now = now[part]
+        if isinstance(was, dict) and isinstance(is_now, dict):
+            found += [f"{part} of {name}" for name in was if was[name] != is_now.get(name)]
+    return found

@@ -1,0 +1,256 @@
+# mypy: disallow-untyped-calls=False
+# pyVmomi's types are built at run time and their constructors carry no annotations.
+"""What the lab's vCenter does when a method is called: sessions, look-ups, and the operations on VMs.
+
+Parameter names are those of the vim25 API, because requests are passed as keywords.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from pyVmomi import vim, vmodl
+
+from lab.faults import Rule
+from lab.hypervisor import Hypervisor, Nic, Snapshot, Vm, utc_now
+from lab.vsphere import render, wire
+from lab.vsphere.guests import GuestProcesses
+from lab.vsphere.inventory import Inventory
+from lab.vsphere.sessions import Session, Sessions
+from lab.vsphere.snapshots import remove_snapshot
+from lab.vsphere.tasks import Tasks
+
+Handler = Callable[..., Any]
+
+
+class Methods:
+    """Each method takes the session, the object and the parameters; operations also take a planned fate."""
+
+    def __init__(self, inventory: Inventory, sessions: Sessions, tasks: Tasks) -> None:
+        self._hypervisor: Hypervisor = inventory.hypervisor
+        self._inventory = inventory
+        self._sessions = sessions
+        self._tasks = tasks
+        self._numbers = itertools.count(1)
+        self._guests = GuestProcesses(inventory)
+
+    def plain(self) -> dict[str, Handler]:
+        """Methods that answer at once."""
+        return {
+            "RetrieveServiceContent": lambda session, this: self._inventory.content,
+            "CurrentTime": lambda session, this: utc_now(),
+            "Login": self._login,
+            "Logout": lambda session, this: self._sessions.end(session),
+            "FindByUuid": self._find_by_uuid,
+            "HasPrivilegeOnEntities": self._has_privileges,
+            "CreateContainerView": self._create_view,
+            "DestroyView": self._destroy_view,
+            "ShutdownGuest": self._shutdown_guest,
+            "StartProgramInGuest": self._guests.start,
+            "ListProcessesInGuest": self._guests.processes,
+        }
+
+    def operations(self) -> dict[str, Handler]:
+        """Methods that start a task."""
+        return {
+            "RevertToSnapshot_Task": self._revert,
+            "PowerOnVM_Task": self._power_on,
+            "PowerOffVM_Task": self._power_off,
+            "ReconfigVM_Task": self._reconfigure,
+            "CreateSnapshot_Task": self._create_snapshot,
+            "RemoveSnapshot_Task": self._remove_snapshot,
+        }
+
+    def _login(
+        self, session: Session | None, this: Any, userName: str, password: str, locale: str | None = None
+    ) -> Any:
+        return self._sessions.login(session, userName, password).shown
+
+    def _find_by_uuid(
+        self,
+        session: Session,
+        this: Any,
+        uuid: str,
+        vmSearch: bool,
+        instanceUuid: bool = False,
+        datacenter: Any = None,
+    ) -> Any:
+        vms = self._hypervisor.vms.values()
+        return next((vim.VirtualMachine(v.moref) for v in vms if v.instance_uuid == uuid), None)
+
+    def _has_privileges(
+        self, session: Session, this: Any, entity: list[Any], sessionId: str, privId: list[str]
+    ) -> Any:
+        """The lab gives an account the same privileges everywhere."""
+        kind = vim.AuthorizationManager
+        held = session.privileges
+        granted = [kind.PrivilegeAvailability(privId=p, isGranted=held is None or p in held) for p in privId]
+        return [kind.EntityPrivilege(entity=e, privAvailability=granted) for e in entity]
+
+    def _create_view(
+        self, session: Session, this: Any, container: Any, recursive: bool, type: list[Any] | None = None
+    ) -> Any:
+        self._inventory.properties(container, session)
+        moref = f"session[{session.key}]view-{next(self._numbers)}"
+        session.objects[moref] = type or []
+        return vim.view.ContainerView(moref)
+
+    def _destroy_view(self, session: Session, this: Any) -> None:
+        if session.objects.pop(this._moId, None) is None:
+            raise wire.not_found(this)
+
+    def _start(
+        self, session: Session, vm: Vm, description: str, effect: Callable[[], Any], fate: Rule | None
+    ) -> Any:
+        task = self._tasks.start(vm, description, effect, session.shown.userName, fate)
+        return vim.Task(task.moref)
+
+    def _power_on(self, session: Session, this: Any, fate: Rule | None, host: Any = None) -> Any:
+        vm = self._inventory.vm(this)
+        effect = lambda: self._hypervisor.power_on(vm)  # noqa: E731
+        return self._start(session, vm, "VirtualMachine.powerOn", effect, fate)
+
+    def _power_off(self, session: Session, this: Any, fate: Rule | None) -> Any:
+        vm = self._inventory.vm(this)
+
+        def effect() -> None:
+            with self._hypervisor.lock:
+                if vm.power == "suspended":  # allowed: what the memory held is lost
+                    vm.power = "poweredOff"
+                    return
+            self._hypervisor.power_off(vm)
+
+        return self._start(session, vm, "VirtualMachine.powerOff", effect, fate)
+
+    def _shutdown_guest(self, session: Session, this: Any) -> None:
+        """Returns at once; the guest switches the VM off when it is done."""
+        vm = self._inventory.vm(this)
+        if vm.power != "poweredOn":
+            raise vim.fault.InvalidPowerState(existingState=vm.power, msg=f"{vm.name} is not powered on")
+        if not render.guest_up(vm):
+            raise vim.fault.ToolsUnavailable(msg="VMware Tools is not running in this virtual machine.")
+        effect = lambda: self._hypervisor.power_off(vm)  # noqa: E731
+        self._tasks.start(vm, "VirtualMachine.shutdownGuest", effect, session.shown.userName)
+
+    def _revert(
+        self,
+        session: Session,
+        this: Any,
+        fate: Rule | None,
+        host: Any = None,
+        suppressPowerOn: bool = False,
+    ) -> Any:
+        vm, snap = self._inventory.snapshot(this)
+
+        def effect() -> None:
+            if snap not in vm.snapshots:
+                raise wire.not_found(this)
+            self._hypervisor.revert(vm, snap)
+            if snap.moref in self._inventory.snapshots_with_memory:
+                # Inferred: with suppressPowerOn the VM is left suspended with the memory of the snapshot.
+                if suppressPowerOn:
+                    vm.power = "suspended"
+                else:
+                    self._hypervisor.power_on(vm)
+
+        return self._start(session, vm, "vm.Snapshot.revert", effect, fate)
+
+    def _create_snapshot(
+        self,
+        session: Session,
+        this: Any,
+        fate: Rule | None,
+        name: str,
+        memory: bool,
+        quiesce: bool,
+        description: str = "",
+    ) -> Any:
+        vm = self._inventory.vm(this)
+
+        def effect() -> Any:
+            snap = self._hypervisor.snapshot(vm, name, description=description)
+            if memory and vm.power == "poweredOn":
+                self._inventory.snapshots_with_memory.add(snap.moref)
+            return vim.vm.Snapshot(snap.moref)
+
+        return self._start(session, vm, "VirtualMachine.createSnapshot", effect, fate)
+
+    def _remove_snapshot(
+        self,
+        session: Session,
+        this: Any,
+        fate: Rule | None,
+        removeChildren: bool,
+        consolidate: bool | None = None,
+    ) -> Any:
+        vm, snap = self._inventory.snapshot(this)
+
+        def effect() -> None:
+            with self._hypervisor.lock:
+                doomed = [s for s in vm.snapshots if s is snap or (removeChildren and _descends(s, snap))]
+                for one in reversed(doomed):  # children were taken after their parents
+                    remove_snapshot(vm, one)
+
+        return self._start(session, vm, "vm.Snapshot.remove", effect, fate)
+
+    def _reconfigure(self, session: Session, this: Any, fate: Rule | None, spec: Any) -> Any:
+        vm = self._inventory.vm(this)
+
+        def effect() -> None:
+            with self._hypervisor.lock:
+                if spec.changeVersion and spec.changeVersion != render.change_version(vm):
+                    raise vim.fault.ConcurrentAccess(msg="Another operation has modified the data structure.")
+            self._hypervisor.set_nics(vm, self._nics(vm, spec.deviceChange or []))
+
+        return self._start(session, vm, "VirtualMachine.reconfigure", effect, fate)
+
+    def _nics(self, vm: Vm, changes: list[Any]) -> list[Nic]:
+        """The VM's NICs with the changes applied. Other devices are refused."""
+        nics = {n.index: n for n in vm.nics}
+        for position, change in enumerate(changes):
+            device = change.device
+            if not isinstance(device, vim.vm.device.VirtualEthernetCard):
+                raise vmodl.fault.NotSupported(msg="The lab changes NICs only.")
+            index = device.key - render.FIRST_NIC_KEY
+            if change.operation == "add":
+                index = next(i for i in itertools.count() if i not in nics)
+                nics[index] = self._nic(index, device, device.macAddress or self._hypervisor.new_mac())
+            elif index not in nics:
+                raise vim.fault.InvalidDeviceSpec(
+                    deviceIndex=position, property="device.key", msg="No such device."
+                )
+            elif change.operation == "remove":
+                del nics[index]
+            else:
+                nics[index] = self._nic(index, device, device.macAddress or nics[index].mac)
+        return list(nics.values())
+
+    def _nic(self, index: int, device: Any, mac: str) -> Nic:
+        network: str | None = None
+        backing = device.backing
+        if isinstance(backing, vim.vm.device.VirtualEthernetCard.NetworkBackingInfo):
+            network = backing.deviceName
+        elif isinstance(backing, vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo):
+            key = backing.port.portgroupKey
+            groups = self._inventory.portgroups()
+            network = next((n for n, moref in groups.items() if moref == key), key)
+        connected = device.connectable.connected if device.connectable else True
+        return Nic(index, mac, network, connected)
+
+
+def reconfigure_privileges(spec: Any) -> list[str]:
+    """What a change of NICs needs (source: vSphere API, VirtualMachineConfigSpec)."""
+    needed = set()
+    for change in spec.deviceChange or []:
+        edit = change.operation == "edit"
+        needed.add(f"VirtualMachine.Config.{'EditDevice' if edit else 'AddRemoveDevice'}")
+        if change.operation != "remove" and change.device.backing:
+            needed.add("Network.Assign")
+        if edit and change.device.connectable:
+            needed.add("VirtualMachine.Interact.DeviceConnection")
+    return sorted(needed)
+
+
+def _descends(snap: Snapshot, ancestor: Snapshot) -> bool:
+    parent = snap.parent
+    return parent is not None and (parent is ancestor or _descends(parent, ancestor))

@@ -1,0 +1,79 @@
+"""Health over HTTP: `/live` says whether the process turns, `/work` whether it gets work for every tenant."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from monitoring.steps import StepMonitor
+from monitoring.watch import Watch
+
+TURNS_WITHIN = 30.0
+"""Seconds without a turn of the event loop after which the process is taken for stuck."""
+POLLS_WITHIN = 180.0
+"""Seconds: a poll for work lasts up to 70, and the watch looks every 30."""
+
+Answer = tuple[bool, dict[str, object]]
+
+
+class Health:
+    """Serves from a thread of its own, so that it answers also when the event loop is stuck."""
+
+    def __init__(self, address: str, watch: Watch, steps: StepMonitor) -> None:
+        """`address`: host and port. Raises `OSError` when it cannot be listened on."""
+        self._watch, self._steps = watch, steps
+        self.stopping = False
+        self._began = time.monotonic()
+        host, _, port = address.rpartition(":")
+        pages = {"/live": self._live, "/work": self._work}
+        self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(pages))
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _live(self) -> Answer:
+        since = time.monotonic() - self._watch.alive
+        return since < TURNS_WITHIN, {"turned_s_ago": round(since, 1)}
+
+    def _work(self) -> Answer:
+        now = time.monotonic()
+        polled = {t.name: round(now - t.polled, 1) if t.polled else None for t in self._watch.tenants}
+        idle = sorted(name for name, ago in polled.items() if ago is None or ago > POLLS_WITHIN)
+        ended = self._steps.last_ended
+        return self._live()[0] and not idle and not self.stopping, {
+            "stopping": self.stopping,
+            "tenants_without_work": idle,
+            "polled_s_ago": polled,
+            "steps_running": self._steps.running,
+            "last_step_ended_s_ago": round(now - ended, 1) if ended else None,
+        }
+
+
+def _handler(pages: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            page = pages.get(self.path)
+            good, said = page() if page else (False, {"pages": sorted(pages)})
+            body = json.dumps(said).encode()
+            self.send_response(200 if good else 503 if page else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """A probe every few seconds is no news."""
+
+    return Handler

@@ -1,0 +1,1 @@
+"""What a service provider's operators run by hand: `python -m operate`."""

@@ -1,0 +1,123 @@
+"""For a service provider's operators: `python -m operate <command> config.yaml`."""
+
+import argparse
+import asyncio
+import os
+import sys
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from temporalio.service import RPCError
+
+import connect
+from connectors.appliances import public_key
+from contracts.appliance import ApplianceRole
+from contracts.errors import Fault, Misconfigured
+from operate import cloud_init, gateway, provision, rotate
+from settings import (
+    BadSettings,
+    ProviderWorkerSettings,
+    TenantSiteWorkerSettings,
+    WorkerSettings,
+    load,
+)
+
+
+def main() -> int:
+    """Exit code 1: it was begun and failed; 2: the configuration is not in order."""
+    arguments = _parser().parse_args()
+    try:
+        _run(arguments, load(arguments.config))
+    except (BadSettings, Misconfigured) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except (provision.WrongType, Fault, RPCError, RuntimeError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m operate", description="For a service provider's operators"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("provision", help="create and update the tenants' namespaces")
+    command.add_argument("--dry-run", action="store_true", help="say what would be changed, change nothing")
+    commands.add_parser("gateway", help="print the cloud gateway's HAProxy configuration")
+    command = commands.add_parser("appliance", help="print an appliance's cloud-init user data, a secret")
+    command.add_argument("--tls-crypt", type=Path, required=True, help="key that the pair's appliances share")
+    command.add_argument("--worker", type=IPv4Address, action="append", required=True, help="may use its SSH")
+    command.add_argument("--gateway", type=IPv4Address, action="append", help="may reach its VPN server")
+    command = commands.add_parser("ssh-keys", help="let the configured SSH key into the appliances")
+    command.add_argument("--also", type=Path, action="append", help="file of another public key to let in")
+    command = commands.add_parser("rotate-vpn-keys", help="new VPN keys for a tenant's two appliances")
+    command.add_argument("--site", type=Path, required=True, help="the tenant-site worker's YAML file")
+    command.add_argument("--tenant", required=True, help="its namespace")
+    for command in commands.choices.values():
+        command.add_argument("config", type=Path, help="the provider worker's YAML file")
+    return parser
+
+
+def _run(arguments: argparse.Namespace, settings: WorkerSettings) -> None:
+    if arguments.command == "appliance":
+        sys.stdout.write(_appliance(arguments, settings))
+        return
+    if arguments.command == "ssh-keys":
+        asyncio.run(_authorize(settings, [file.read_text() for file in arguments.also or ()]))
+        return
+    if not isinstance(settings, ProviderWorkerSettings):
+        raise BadSettings(f"{arguments.config}: is not a provider's (role: provider)")
+    if arguments.command == "gateway":
+        sys.stdout.write(gateway.render(gateway.relays(settings)))
+    elif arguments.command == "rotate-vpn-keys":
+        asyncio.run(_rotate(settings, load(arguments.site), arguments.tenant))
+    else:
+        asyncio.run(_provision(settings, arguments.dry_run))
+
+
+def _appliance(arguments: argparse.Namespace, settings: WorkerSettings) -> str:
+    """For the side that the configuration is of; all its appliances differ only in what is given here."""
+    if settings.appliance_key is None:
+        raise BadSettings(f"{arguments.config}: appliance_key is not set")
+    is_provider = isinstance(settings, ProviderWorkerSettings)
+    new = cloud_init.NewAppliance(
+        role=ApplianceRole.PROVIDER if is_provider else ApplianceRole.TENANT,
+        worker_key=public_key(settings.appliance_key),
+        tls_crypt=arguments.tls_crypt.read_text(),
+        workers=arguments.worker,
+        gateways=arguments.gateway or (),
+    )
+    return cloud_init.user_data(new)
+
+
+async def _authorize(settings: WorkerSettings, also: list[str]) -> None:
+    said = await rotate.authorize(settings, also)
+    for tenant, what in said.items():
+        sys.stdout.write(f"{tenant}: {what}\n")
+    if any(what.startswith("FAILED") for what in said.values()):
+        raise RuntimeError("Not all appliances have the keys: run it again when they are on")
+
+
+async def _rotate(provider: ProviderWorkerSettings, site: WorkerSettings, tenant: str) -> None:
+    if not isinstance(site, TenantSiteWorkerSettings):
+        raise BadSettings("--site: is not a tenant site's (role: tenant-site)")
+    cut = await rotate.rotate(*rotate.appliances(provider, site, tenant))
+    tunnel = "there was no tunnel" if cut is None else f"the tunnel was down for {cut:.1f} s"
+    sys.stdout.write(f"Both appliances of {tenant} have new VPN keys; {tunnel}\n")
+
+
+async def _provision(settings: ProviderWorkerSettings, dry_run: bool) -> None:
+    client = await connect.temporal(settings.temporal)
+    changes = await provision.provision(client, provision.wanted(settings), dry_run)
+    for change in changes:
+        sys.stdout.write(f"{'would be: ' if dry_run else ''}{change}\n")
+    if not changes:
+        sys.stdout.write(f"{len(settings.tenants)} namespaces are as they shall be\n")
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # as in worker.py: the SDK's native threads can crash an interpreter that is torn down

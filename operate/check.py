@@ -1,0 +1,67 @@
+"""`python worker.py config.yaml --check`: looks at everything that a worker needs, and changes nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+import connect
+from operate.check_provider import check_provider
+from operate.check_tenant_site import check_tenant_site
+from operate.findings import Finding, Findings, table
+from operate.provision import NotProvisioned, require_provisioned
+from settings import ProviderWorkerSettings, TemporalSettings, WorkerSettings
+
+__all__ = ["check", "table"]
+
+CONNECT_SECONDS = 20.0
+
+
+async def check(settings: WorkerSettings) -> list[Finding]:
+    """For every tenant of the configuration: Temporal, and all systems that the role uses."""
+    findings = Findings()
+    await _temporal(findings, settings.temporal, [t.namespace for t in settings.tenants])
+    if isinstance(settings, ProviderWorkerSettings):
+        await check_provider(findings, settings)
+    else:
+        await check_tenant_site(findings, settings)
+    return findings.all
+
+
+async def _temporal(findings: Findings, settings: TemporalSettings, namespaces: list[str]) -> None:
+    found: list[Client] = []
+
+    async def reach() -> str:
+        client = await asyncio.wait_for(connect.temporal(settings), CONNECT_SECONDS)
+        found.append(client)
+        return f"connected to {client.service_client.config.target_host} as {client.identity}"
+
+    await findings.look("", "Temporal", _in_words(reach))
+    for client in found:
+        for namespace in namespaces:
+            await findings.look(namespace, "namespace", _in_words(_provisioned(client, namespace)))
+
+
+def _provisioned(client: Client, namespace: str) -> Callable[[], Awaitable[str]]:
+    async def ask() -> str:
+        await require_provisioned(client, namespace)
+        return "provisioned"
+
+    return ask
+
+
+def _in_words(ask: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[str]]:
+    """Temporal's own errors as sentences."""
+
+    async def asked() -> str:
+        try:
+            return await ask()
+        except NotProvisioned as error:
+            raise RuntimeError(str(error)) from error
+        except TimeoutError as error:
+            raise RuntimeError(f"Temporal did not answer in {CONNECT_SECONDS:.0f} s") from error
+        except RPCError as error:
+            raise RuntimeError(f"Temporal answered {error.status.name}: {error.message[:300]}") from error
+
+    return asked

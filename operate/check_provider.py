@@ -1,0 +1,143 @@
+"""What the role `provider` needs, looked at for each tenant."""
+
+import asyncio
+from collections.abc import Mapping
+
+import connect
+from activities.provider_appliance import MOST_NETWORKS
+from connectors.cloud_director import CloudDirector
+from connectors.vsphere import VSphere
+from contracts.appliance import ApplianceRole
+from contracts.errors import LimitReached, Misconfigured, NoRight, NotFound
+from contracts.replica import CloudVm, Power
+from operate.findings import Findings, appliance_said
+from settings import ProviderTenantSettings, ProviderWorkerSettings
+
+RIGHTS = frozenset(
+    {
+        "vApp: Power Operations",
+        "vApp: Edit Properties",
+        "vApp: Edit VM Network",
+        "vApp: Edit VM Properties",
+    }
+)
+"""Of the API token's role: power, maintenance mode and reload, NICs and vApp networks, metadata."""
+ON_REPLICAS = ("VirtualMachine.State.RevertToSnapshot",)
+"""Privileges in vCenter. Power and networks go through Cloud Director."""
+
+
+async def check_provider(findings: Findings, settings: ProviderWorkerSettings) -> None:
+    """Cloud Director, the vCenters, and each tenant's org VDC, replicas and appliance."""
+    cloud = connect.cloud_director(settings.cloud_director)
+    vcenters = {v.id: connect.vsphere(v) for v in settings.vcenters}
+    try:
+        reached = await findings.look_in_thread("", "Cloud Director", cloud.check)
+        if reached:
+            await findings.look_in_thread("", "its rights", lambda: _rights(cloud))
+        usable = {}
+        for vcenter in settings.vcenters:
+            connector = vcenters[vcenter.id]
+            if await findings.look_in_thread("", f"vCenter {vcenter.host}", connector.check):
+                usable[vcenter.id] = connector
+        for tenant in settings.tenants if reached else ():
+            await _Tenant(findings, settings, tenant, cloud, usable).check()
+    finally:
+        for close in (cloud.close, *(v.close for v in vcenters.values())):
+            await asyncio.to_thread(close)
+
+
+def _rights(cloud: CloudDirector) -> str:
+    lacking = sorted(RIGHTS - cloud.rights())
+    if lacking:
+        raise NoRight(
+            f"The role of the API token's user lacks: {', '.join(lacking)}", do="Add them to the role"
+        )
+    return "all that are needed"
+
+
+class _Tenant:
+    def __init__(
+        self,
+        findings: Findings,
+        settings: ProviderWorkerSettings,
+        tenant: ProviderTenantSettings,
+        cloud: CloudDirector,
+        vcenters: Mapping[str, VSphere],
+    ) -> None:
+        self._findings, self._all, self._settings = findings, settings, tenant
+        self._cloud, self._vcenters = cloud, vcenters
+        self._vdc = ""
+
+    async def check(self) -> None:
+        """Everything; what the org VDC is needed for is left out when that is not found."""
+        look, name = self._findings.look_in_thread, self._settings.namespace
+        if not await look(name, "organization VDC", self._find_vdc):
+            return
+        await look(name, "replicas", self._replicas)
+        await look(name, "networks", self._networks)
+        if self._settings.appliance is not None:
+            await look(name, "appliance", self._appliance)
+
+    def _find_vdc(self) -> str:
+        self._vdc = self._cloud.vdc(self._settings.organization, self._settings.vdc)
+        return f"{self._settings.vdc} of {self._settings.organization}"
+
+    def _replicas(self) -> str:
+        """At least one, each in a vCenter that is configured and lets it be reverted."""
+        suffix = self._settings.replica_suffix
+        found = [vm for vm in self._cloud.vms(self._vdc) if vm.name.endswith(suffix)]
+        if not found:
+            raise NotFound(
+                f"No VM of the organization VDC has a name that ends in {suffix}",
+                do="Replicate a VM, or correct replica_suffix",
+            )
+        for vm in found:
+            self._may_revert(vm)
+        return f"{len(found)}, which may be reverted: {', '.join(sorted(vm.name for vm in found))}"
+
+    def _may_revert(self, vm: CloudVm) -> None:
+        if vm.moref is None or vm.vcenter is None:
+            raise NoRight(
+                f"Cloud Director does not tell where {vm.name} runs",
+                do="The API token must belong to the System organization",
+            )
+        if vm.vcenter not in {v.id for v in self._all.vcenters}:
+            raise Misconfigured(
+                f"{vm.name} runs in vCenter {vm.vcenter}, which is not configured",
+                do="Add it under vcenters",
+            )
+        vcenter = self._vcenters.get(vm.vcenter)
+        lacking = vcenter.privileges_missing(vm.moref, ON_REPLICAS) if vcenter else ()
+        if lacking:
+            raise NoRight(
+                f"On {vm.name} the vCenter account lacks: {', '.join(lacking)}",
+                do="Add it to the account's role on the replicas' folder",
+            )
+
+    def _networks(self) -> str:
+        """Few enough for an appliance, each with its spare address."""
+        appliance = self._settings.appliance
+        tests = self._settings.test_network
+        apart = {appliance and appliance.management_network, tests and tests.name}
+        names = [n.name for n in self._cloud.networks(self._vdc) if n.name not in apart]
+        said = f"{len(names)}: {', '.join(sorted(names))}"
+        if appliance is None:
+            return said
+        if len(names) > MOST_NETWORKS:
+            raise LimitReached(f"{said}; the appliance takes {MOST_NETWORKS}")
+        without = sorted(set(names) - set(appliance.spares))
+        if without:
+            raise Misconfigured(
+                f"No spare address is configured on {', '.join(without)}", do="Add one under appliance.spares"
+            )
+        return said
+
+    def _appliance(self) -> str:
+        settings = self._settings.appliance
+        connector = connect.appliance(settings, self._all.appliance_key)
+        if settings is None or connector is None:
+            raise Misconfigured("The appliance is not configured")
+        vm = self._cloud.vm_named(self._vdc, settings.vm)
+        if vm.power is not Power.ON:
+            return f"{vm.name} is powered off; when it is on, its SSH and program version are checked"
+        return f"{vm.name} " + appliance_said(asyncio.run(connector.status()), ApplianceRole.PROVIDER)

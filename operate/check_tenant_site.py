@@ -1,0 +1,76 @@
+"""What the role `tenant-site` needs, looked at for each tenant."""
+
+import asyncio
+
+import connect
+from connectors.veeam import Veeam
+from connectors.vsphere import VSphere
+from contracts.appliance import ApplianceRole
+from contracts.errors import Misconfigured, NoRight, NotFound
+from contracts.replica import Power
+from operate.findings import Findings, appliance_said
+from settings import TenantSiteSettings, TenantSiteWorkerSettings
+
+ON_APPLIANCE = ("VirtualMachine.Interact.PowerOn", "VirtualMachine.Interact.PowerOff")
+"""Privileges in the tenant's vCenter; nothing else there is changed."""
+
+
+async def check_tenant_site(findings: Findings, settings: TenantSiteWorkerSettings) -> None:
+    """Each tenant's backup server, vCenter and appliance."""
+    for tenant in settings.tenants:
+        site = _Site(findings, settings, tenant)
+        try:
+            await site.check()
+        finally:
+            await site.backup.close()
+            await asyncio.to_thread(site.vcenter.close)
+
+
+class _Site:
+    def __init__(
+        self, findings: Findings, settings: TenantSiteWorkerSettings, tenant: TenantSiteSettings
+    ) -> None:
+        self._findings, self._key, self._settings = findings, settings.appliance_key, tenant
+        self.backup: Veeam = connect.backup_server(tenant.backup_server)
+        self.vcenter: VSphere = connect.vsphere(tenant.vcenter)
+
+    async def check(self) -> None:
+        """Everything; what a login is needed for is left out when that fails."""
+        name, look = self._settings.namespace, self._findings
+        if await look.look(name, "backup server", self.backup.check):
+            await look.look(name, "hold targets", self._targets)
+        reached = await look.look_in_thread(name, "vCenter", self.vcenter.check)
+        if reached and self._settings.appliance is not None:
+            await look.look_in_thread(name, "appliance", self._appliance)
+
+    async def _targets(self) -> str:
+        """Every VM that is replicated can be put on hold by its name."""
+        names = await self.backup.replicated()
+        if not names:
+            raise NotFound(
+                "No replication job lists a VM", do="List VMs themselves in a job, not their folders"
+            )
+        for name in names:
+            await self.backup.find_target(name)
+        return f"{len(names)}: {', '.join(names)}"
+
+    def _appliance(self) -> str:
+        settings = self._settings.appliance
+        connector = connect.appliance(settings, self._key)
+        if settings is None or connector is None:
+            raise Misconfigured("The appliance is not configured")
+        vm = self.vcenter.vm_named(settings.vm)
+        lacking = self.vcenter.privileges_missing(vm.moref, ON_APPLIANCE)
+        if lacking:
+            raise NoRight(
+                f"On {vm.name} the vCenter account lacks: {', '.join(lacking)}", do="Add it to its role"
+            )
+        groups = {nic.network for nic in vm.nics if nic.connected}
+        without = sorted({n.port_group for n in settings.networks.values()} - groups)
+        if without:
+            raise Misconfigured(
+                f"{vm.name} has no connected NIC on {', '.join(without)}", do="Give it one in vCenter"
+            )
+        if vm.power is not Power.ON:
+            return f"{vm.name} is powered off; when it is on, its SSH and program version are checked"
+        return f"{vm.name} " + appliance_said(asyncio.run(connector.status()), ApplianceRole.TENANT)

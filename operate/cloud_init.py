@@ -1,0 +1,96 @@
+"""cloud-init user data for a network extension appliance."""
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any  # Any: what YAML holds
+
+import yaml
+
+from contracts.appliance import ApplianceRole
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DEPLOY = REPOSITORY / "deploy" / "appliance"
+PROGRAM = Path("/opt/network-extension")
+STATE = Path("/var/lib/network-extension")
+PLACES = {
+    "sysctl.conf": Path("/etc/sysctl.d/60-network-extension.conf"),
+    "management.nft": Path("/etc/nftables.conf"),
+    "network-extension.service": Path("/etc/systemd/system/network-extension.service"),
+    "network-extension-ssh.service": Path("/etc/systemd/system/network-extension-ssh.service"),
+    "sshd_config": PROGRAM / "deploy" / "sshd_config",
+}
+"""Where the files of `deploy/appliance` go."""
+
+
+@dataclass(frozen=True)
+class NewAppliance:
+    """What one appliance must know before its first boot.
+
+    `worker_key`: the public SSH key of the worker. `workers`, `gateways`: who may reach the management NIC.
+    `tls_crypt`: the key that the appliances of a pair share, and no others (`openvpn --genkey tls-crypt`).
+    """
+
+    role: ApplianceRole
+    worker_key: str
+    tls_crypt: str
+    workers: Sequence[IPv4Address]
+    gateways: Sequence[IPv4Address] = ()
+    management: str = "eth0"
+
+
+def user_data(new: NewAppliance) -> str:
+    """The whole file. It holds the tls-crypt key: to be kept as a secret."""
+    config: dict[str, Any] = yaml.safe_load((DEPLOY / "cloud-init.yaml").read_text())
+    config["write_files"] += [*_program(), *state(new)]
+    return "#cloud-config\n" + yaml.dump(config, Dumper=_Dumper, sort_keys=False, width=110)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines are shown as such."""
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+    ),
+)
+
+
+def state(new: NewAppliance) -> list[dict[str, str]]:
+    """What goes below `/var/lib/network-extension`: its settings, keys and peers."""
+    sources = ",".join(map(str, new.workers))
+    authorized = f'restrict,from="{sources}" {new.worker_key}\n'
+    return [
+        _file(STATE / "config.json", json.dumps({"role": new.role.value, "management": new.management})),
+        _file(STATE / "tls-crypt.key", new.tls_crypt, "0600"),
+        _file(STATE / "ssh" / "authorized_keys", authorized, "0600"),
+        _file(STATE / "management-peers.nft", _peers(new)),
+    ]
+
+
+def _peers(new: NewAppliance) -> str:
+    peers = {"workers": new.workers, "gateways": new.gateways}
+    return "".join(
+        f"add element inet management {name} {{ {', '.join(map(str, addresses))} }}\n"
+        for name, addresses in peers.items()
+        if addresses
+    )
+
+
+def _program() -> Iterator[dict[str, str]]:
+    for name, place in PLACES.items():
+        yield _file(place, (DEPLOY / name).read_text())
+    for source in sorted((REPOSITORY / "appliance").glob("*.py")):
+        # Compressed: the platforms' limits for user data are some tens of kilobytes.
+        packed = base64.b64encode(gzip.compress(source.read_bytes(), mtime=0)).decode()
+        yield _file(PROGRAM / "appliance" / source.name, packed) | {"encoding": "gz+b64"}
+
+
+def _file(path: Path, content: str, permissions: str = "0644") -> dict[str, str]:
+    return {"path": str(path), "permissions": permissions, "content": content}

@@ -1,0 +1,74 @@
+"""TCP and HTTP probes against real sockets on loopback."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Address
+
+import pytest
+
+from connectors import probe
+from contracts.errors import Unavailable
+
+HERE = IPv4Address("127.0.0.1")
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A server on loopback that says this to whoever connects; its port, and what it was asked."""
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if answer:
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, str(HERE), 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], asked
+
+
+def closed_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as taken:
+        taken.bind((str(HERE), 0))
+        return int(taken.getsockname()[1])
+
+
+async def test_an_open_port() -> None:
+    async with answering(b"") as (port, _):
+        await probe.tcp(HERE, port)
+
+
+async def test_a_closed_port() -> None:
+    with pytest.raises(Unavailable, match="does not accept a connection"):
+        await probe.tcp(HERE, closed_port())
+
+
+@pytest.mark.parametrize("status", [200, 302, 503])
+async def test_the_status_is_told_and_no_redirect_followed(status: int) -> None:
+    answer = f"HTTP/1.1 {status} x\r\nLocation: http://203.0.113.9/\r\nContent-Length: 0\r\n\r\n"
+    async with answering(answer.encode()) as (port, asked):
+        assert await probe.http_status(HERE, port, "/health?deep=1", tls=False) == status
+    assert asked[0].startswith(b"GET /health?deep=1 HTTP/1.1\r\n")
+
+
+async def test_what_is_no_http() -> None:
+    async with answering(b"220 mail.acme.example ESMTP\r\n") as (port, _):
+        with pytest.raises(Unavailable, match="does not answer"):
+            await probe.http_status(HERE, port, "/", tls=False)
+
+
+async def test_a_server_that_never_ends_its_body_is_asked_for_its_status_only() -> None:
+    async with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n") as (port, _):
+        assert await probe.http_status(HERE, port, "/", tls=False) == 200
+
+
+async def test_no_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "SECONDS", 0.3)
+    silent = await asyncio.start_server(lambda r, w: asyncio.sleep(5), str(HERE), 0)
+    async with silent:
+        with pytest.raises(Unavailable, match="does not answer"):
+            await probe.http_status(HERE, silent.sockets[0].getsockname()[1], "/", tls=False)

@@ -1,0 +1,90 @@
+"""A sample of `make crash-matrix`, and that the matrix has every step."""
+
+from typing import cast
+
+import pytest
+
+import worker
+from activities.provider import ProviderTenant
+from activities.tenant_site import Site
+from contracts.step import Step
+from lab.crash_matrix.bench import Bench
+from lab.crash_matrix.cases import Case, Harm, Phase, Point, cases
+from lab.faults import Kind
+
+ELSEWHERE = {
+    Step.INSPECT_REPLICAS: "of ListReplicas, which changes nothing",
+    Step.ISOLATE_REPLICA: "of failover tests",
+    Step.POWER_ON_ISOLATED: "of failover tests",
+    Step.VERIFY_TUNNEL: "of failover tests",
+    Step.CHECK_GUEST: "of failover tests",
+    Step.RECORD_TEST: "of failover tests",
+}
+"""Steps that no PartialFailover runs."""
+
+SAMPLE = [
+    ((Step.HOLD_REPLICATION, "POST", Kind.DROP_AFTER), (Step.RELEASE_REPLICATION, "DELETE", Kind.DROP_AFTER)),
+    (
+        (Step.REVERT_SNAPSHOT, "RevertToSnapshot_Task", Kind.DROP_AFTER),
+        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Kind.TASK_ERROR),
+    ),
+    (
+        (Step.POWER_ON_REPLICA, "POST powerOn", Kind.BUSY),
+        (Step.POWER_OFF_REPLICA, "POST undeploy", Kind.TASK_HANG),
+    ),
+    (
+        (Step.MARK_PROCESSING, "POST metadata", Kind.EXPIRE_SESSION),
+        (Step.MARK_NORMAL, "DELETE", Kind.DROP_AFTER),
+    ),
+    (
+        (Step.CONFIGURE_TENANT_PROXY_ARP, "lease", Kind.DROP_AFTER),
+        (Step.REMOVE_TENANT_PROXY_ARP, "release", Kind.DROP_BEFORE),
+    ),
+    ((Step.MARK_FAILOVER, "GET vm", Harm.CANCELLED),),
+    ((Step.REVERT_SNAPSHOT, "GET", Harm.CANCELLED),),
+    (
+        (Step.HOLD_REPLICATION, "POST", Harm.KILLED_AFTER),
+        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Harm.KILLED_AFTER),
+    ),
+]
+
+
+def choose(points: list[Point], phase: Phase, step: Step, call: str, harm: str) -> Case:
+    """The first such case."""
+    return next(
+        c
+        for c in cases(points)
+        if (c.point.phase, c.point.step, c.harm) == (phase, step, harm) and c.point.call.startswith(call)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "sample", SAMPLE, ids=lambda s: " then ".join(f"{step}-{harm}" for step, _, harm in s)
+)
+async def test_a_case_ends_in_failover_or_normal(
+    bench: Bench, points: list[Point], sample: tuple[tuple[Step, str, str], ...]
+) -> None:
+    phases = (Phase.FAILOVER, Phase.UNDO)
+    outcomes = await bench.play(
+        [choose(points, p, *wanted) for p, wanted in zip(phases, sample, strict=False)]
+    )
+    assert [o.broken for o in outcomes] == [()] * len(sample)
+    assert all(o.reached for o in outcomes)
+
+
+@pytest.mark.slow
+async def test_every_step_is_in_the_matrix(points: list[Point]) -> None:
+    registered = {
+        activity.__temporal_activity_definition.name  # type: ignore[attr-defined]
+        for activity in (
+            *worker.provider_activities(cast(ProviderTenant, None)),
+            *worker.tenant_site_activities(cast(Site, None)),
+        )
+    }
+    played = {case.point.step for case in cases(points)}
+    assert played == registered - set(ELSEWHERE)
+    killed = {
+        case.point.step for case in cases(points) if case.harm in (Harm.KILLED_BEFORE, Harm.KILLED_AFTER)
+    }
+    assert killed == played

@@ -1,0 +1,75 @@
+"""The provisioning command: what it makes of a Temporal server, looked at in the server."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
+from temporalio.service import RPCError, RPCStatusCode
+
+from lab.lab import Lab
+from tests.deploy.commands import Ran, configured, run, written
+from workflows.search import REGISTRY
+
+
+async def provision(lab: Lab, config: Path, *options: str) -> Ran:
+    return await run(lab, "-m", "operate", "provision", config, *options)
+
+
+def with_namespace(lab: Lab, folder: Path, namespace: str, **settings: object) -> Path:
+    data = configured(lab, "provider")
+    data["tenants"] = [{**data["tenants"][0], "namespace": namespace}]
+    return written(folder, data | settings)
+
+
+async def test_a_namespace_is_made_once_and_updated_after_that(lab: Lab, tmp_path: Path) -> None:
+    config = with_namespace(lab, tmp_path, "newcomer")
+    client = await lab.temporal.client("newcomer")
+
+    planned = await provision(lab, config, "--dry-run")
+    assert planned.code == 0 and "would be: newcomer: namespace created, retention 90 days" in planned.out
+    with pytest.raises(RPCError) as missing:
+        await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="newcomer"))
+    assert missing.value.status is RPCStatusCode.NOT_FOUND
+
+    done = await provision(lab, config)
+    assert done.out == planned.out.replace("would be: ", ""), "it does what it said"
+    assert (await provision(lab, config)).out == "1 namespaces are as they shall be\n"
+    known = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace="newcomer")
+    )
+    assert set(known.custom_attributes) == set(REGISTRY)
+
+    shorter = await provision(lab, with_namespace(lab, tmp_path, "newcomer", retention="30d"))
+    assert shorter.out == "newcomer: retention set to 30 days\n"
+    found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="newcomer"))
+    assert found.config.workflow_execution_retention_ttl.ToTimedelta() == timedelta(days=30)
+    assert found.namespace_info.description == "Partial failover of acme, acme-vdc"
+
+
+async def test_an_attribute_of_another_type_is_refused_in_words(lab: Lab, tmp_path: Path) -> None:
+    client = await lab.temporal.client("odd")
+    request = RegisterNamespaceRequest(namespace="odd")
+    request.workflow_execution_retention_period.FromTimedelta(timedelta(days=1))
+    await client.workflow_service.register_namespace(request)
+    text = {"ReplicaState": IndexedValueType.INDEXED_VALUE_TYPE_INT}
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(namespace="odd", search_attributes=text)
+    )
+    refused = await provision(lab, with_namespace(lab, tmp_path, "odd"))
+    assert refused.code == 1
+    assert "search attribute ReplicaState with another type than Keyword" in refused.error
+
+
+async def test_a_worker_refuses_a_namespace_that_is_not_provisioned(lab: Lab, tmp_path: Path) -> None:
+    refused = await run(lab, "worker.py", with_namespace(lab, tmp_path, "unheard-of"))
+    assert refused.code == 2
+    assert "Namespace unheard-of is not provisioned: it lacks the namespace itself" in refused.error
+    assert "Run python -m operate provision" in refused.error
+
+
+async def test_only_the_provider_provisions(lab: Lab) -> None:
+    refused = await provision(lab, lab.configs["acme"])
+    assert refused.code == 2 and "is not a provider's" in refused.error

@@ -1,0 +1,143 @@
+"""What can be wrong at the provider or at a tenant's site, each for as long as a `with` lasts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Any  # Any: any field of a NIC
+
+from contracts.network import AllocationMode
+from contracts.replica import Marker, ReplicaState
+from lab.cloud_director.model import OFF, ON, MetadataValue
+from lab.data_centre import SUFFIX, DataCentre
+
+MARKER = ("SYSTEM", "partial-failover.marker")
+
+
+@contextmanager
+def nothing(centre: DataCentre) -> Iterator[None]:
+    """All is well; what is wrong is in the request."""
+    yield
+
+
+@contextmanager
+def ten_networks(centre: DataCentre) -> Iterator[None]:
+    """Eight organization VDC networks more for acme, which has two."""
+    world = centre.cloud.world
+    vdc = next(v for v in world.vdcs if v.name == "acme-vdc")
+    made = [
+        centre.cloud.add_network(vdc, f"acme-more-{n}", IPv4Interface(f"10.77.{n}.1/24")) for n in range(8)
+    ]
+    try:
+        yield
+    finally:
+        for network in made:
+            world.networks.remove(network)
+            world.machines.networks.remove(network.port_group)
+
+
+@contextmanager
+def _first_nic(centre: DataCentre, vm: str, **change: Any) -> Iterator[None]:
+    cloud = centre.cloud.vm(vm + SUFFIX)
+    before = list(cloud.nics)
+    cloud.nics[0] = replace(before[0], **change)
+    try:
+        yield
+    finally:
+        cloud.nics = before
+
+
+def dhcp(centre: DataCentre, vm: str = "erp-db-01") -> Any:
+    """The replica's NIC has no static address."""
+    return _first_nic(centre, vm, mode=AllocationMode.DHCP, address=None)
+
+
+def outside(centre: DataCentre) -> Any:
+    """The replica's address does not belong to its network."""
+    return _first_nic(centre, "erp-db-01", address=IPv4Address("172.16.0.9"))
+
+
+def unplugged(centre: DataCentre) -> Any:
+    """The replica's only NIC is not connected."""
+    return _first_nic(centre, "erp-db-01", network=None, connected=False)
+
+
+@contextmanager
+def original_runs(centre: DataCentre, vm: str = "erp-db-01") -> Iterator[None]:
+    """The original is on, as if nothing had happened to it."""
+    site = next(s for s in centre.sites.values() if s.hypervisor.find(vm))
+    site.hypervisor.power_on(site.vm(vm))
+    try:
+        yield
+    finally:
+        site.hypervisor.power_off(site.vm(vm))
+
+
+@contextmanager
+def replica_on(centre: DataCentre) -> Iterator[None]:
+    """Somebody switched the replica on in Cloud Director."""
+    vm, cloud = centre.replica("erp-db-01"), centre.cloud.vm("erp-db-01" + SUFFIX)
+    centre.provider.power_on(vm)
+    cloud.status, cloud.deployed = ON, True
+    try:
+        yield
+    finally:
+        centre.provider.power_off(vm)
+        cloud.status, cloud.deployed = OFF, False
+
+
+@contextmanager
+def marked(centre: DataCentre) -> Iterator[None]:
+    """A failover that nobody knows any more has left its marker."""
+    marker = Marker(
+        state=ReplicaState.FAILOVER, workflow_id="fo-yesterday", run_id="gone", since=datetime.now(UTC)
+    )
+    cloud = centre.cloud.vm("erp-db-01" + SUFFIX)
+    cloud.metadata[MARKER] = MetadataValue(marker.model_dump_json(), "PRIVATE")
+    try:
+        yield
+    finally:
+        cloud.metadata.pop(MARKER, None)
+
+
+@contextmanager
+def unreadable_marker(centre: DataCentre) -> Iterator[None]:
+    """Something else is where the marker should be."""
+    cloud = centre.cloud.vm("erp-db-01" + SUFFIX)
+    cloud.metadata[MARKER] = MetadataValue("<b>what?</b>", "PRIVATE")
+    try:
+        yield
+    finally:
+        cloud.metadata.pop(MARKER, None)
+
+
+@contextmanager
+def not_replicated(centre: DataCentre, vm: str = "erp-db-01") -> Iterator[None]:
+    """No job of the backup server has the VM."""
+    jobs = centre.sites["acme"].backup.replication.jobs.values()
+    before = {job.id: job.vms for job in jobs}
+    for job in jobs:
+        job.vms = tuple(pair for pair in job.vms if pair[0].name != vm)
+    try:
+        yield
+    finally:
+        for job in jobs:
+            job.vms = before[job.id]
+
+
+@contextmanager
+def without_right(centre: DataCentre, right: str) -> Iterator[None]:
+    """The worker's account has lost a right in Cloud Director."""
+    world, api = centre.cloud.world, centre.cloud.api
+    tokens = dict(world.api_tokens)
+    for token, who in tokens.items():
+        world.api_tokens[token] = replace(who, rights=who.rights - {right})
+    for session, (who, ends) in list(api.sessions.items()):
+        api.sessions[session] = (replace(who, rights=who.rights - {right}), ends)
+    try:
+        yield
+    finally:
+        world.api_tokens.update(tokens)
+        for session, (who, ends) in list(api.sessions.items()):
+            api.sessions[session] = (replace(who, rights=who.rights | {right}), ends)

@@ -1,0 +1,81 @@
+"""`ListReplicas` and `CheckReadiness`: what a tenant looks at first; they change nothing."""
+
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+from temporalio.client import Client
+
+from contracts.report import ReadinessReport, ReplicaList
+from lab.lab import Lab
+from tests.e2e import spoil
+from tests.e2e.driver import in_failover, page, record, start, undo
+from tests.e2e.test_refusals import changes
+
+
+async def test_list_replicas(lab: Lab, acme: Client) -> None:
+    handle = await start(acme, {}, "ListReplicas")
+    raw = await handle.result()
+    found = ReplicaList.model_validate(raw)
+    await record("list-replicas", handle)
+    assert [r.vm for r in found.replicas] == ["erp-db-01", "erp-web-01", "mail-01"]
+    db = found.replicas[0]
+    assert (db.replica, db.state, db.power, db.held_by) == ("erp-db-01_replica", "Normal", "off", None)
+    assert [str(a) for a in db.addresses] == ["192.168.10.50"]
+    snapshots = lab.centre.replica("erp-db-01").snapshots
+    assert [p.id for p in db.restore_points] == [s.moref for s in reversed(snapshots)]
+    assert abs((found.read_at - datetime.now(UTC)).total_seconds()) < 60
+    shown = await page(handle)
+    assert "### 3 replicas" in shown and "| erp-db-01 | Normal | off | 192.168.10.50 |" in shown
+    assert f"{db.restore_points[0].id} (1 h " in shown and "(3 d 0 h old)" in shown
+
+
+async def test_list_replicas_says_which_failover_has_a_replica(initech: Client) -> None:
+    failover = await in_failover(initech, {"vm": "tps-01"})
+    listing = await start(initech, {}, "ListReplicas")
+    found = ReplicaList.model_validate(await listing.result())
+    assert [(r.state, r.power, r.held_by) for r in found.replicas] == [("Failover", "on", failover.id)]
+    assert "| tps-01 | Failover, PartialFailover-" in await page(listing)
+    await undo(failover)
+
+
+async def test_readiness_when_all_is_well(lab: Lab, acme: Client) -> None:
+    since = len(lab.centre.faults.calls)
+    handle = await start(acme, {}, "CheckReadiness")
+    report = ReadinessReport.model_validate(await handle.result())
+    assert report.ready and [r.vm for r in report.replicas] == ["erp-db-01", "erp-web-01", "mail-01"]
+    assert "| mail-01 | yes |" in await page(handle)
+    assert changes(lab, since) == []
+
+
+async def test_readiness_names_the_problems_of_every_vm(lab: Lab, acme: Client) -> None:
+    since = len(lab.centre.faults.calls)
+    with ExitStack() as stack:
+        stack.enter_context(spoil.dhcp(lab.centre))
+        stack.enter_context(spoil.not_replicated(lab.centre, "erp-db-01"))
+        stack.enter_context(spoil.not_replicated(lab.centre, "mail-01"))
+        stack.enter_context(spoil.original_runs(lab.centre, "erp-web-01"))
+        handle = await start(acme, {}, "CheckReadiness")
+        report = ReadinessReport.model_validate(await handle.result())
+    await record("check-readiness", handle)
+    assert not report.ready
+    assert {r.vm: r.ready for r in report.replicas} == {
+        "erp-db-01": False,
+        "erp-web-01": True,
+        "mail-01": False,
+    }
+    db, web, mail = report.replicas
+    assert len(db.problems) == 2
+    assert "no static address" in db.problems[0].what
+    assert "replication cannot be held" in db.problems[1].what
+    assert len(mail.problems) == 1 and "replication cannot be held" in mail.problems[0].what
+    assert "erp-web-01 runs and owns its address" in web.warnings[0], "on an ordinary day it runs"
+    shown = await page(handle)
+    assert "| mail-01 | no |" in shown and "(tenant)" in shown and "(provider)" in shown
+    assert changes(lab, since) == []
+
+
+async def test_readiness_of_named_vms_only(acme: Client) -> None:
+    handle = await start(acme, {"vms": ["mail-01", "crm-db-01"]}, "CheckReadiness")
+    report = ReadinessReport.model_validate(await handle.result())
+    assert [(r.vm, r.ready) for r in report.replicas] == [("mail-01", True), ("crm-db-01", False)]
+    assert 'no replica of "crm-db-01"' in report.replicas[1].problems[0].what

@@ -1,0 +1,154 @@
+"""worker.py as a process: what it refuses to start with, how it ends, and what happens without it."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from contracts.report import ReadinessReport
+from lab.lab import Lab
+from tests.e2e.driver import failure_of, start, until
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+BAD = """
+role: tenant-site
+threads: 1
+surprise: 1
+appliance_key: /nowhere/key
+tenants:
+  - namespace: acme
+    backup_server:
+      url: http://backup.acme.example
+      username: failover
+      password: hunter2
+    vcenter:
+      host: vcenter.acme.example
+      ca_file: ca.pem
+      username: failover
+      password: {env: NO_SUCH_VARIABLE}
+"""
+WRONG = (
+    "threads",
+    "surprise",
+    "tenants.0.backup_server.url",
+    "tenants.0.backup_server.password",
+    "tenants.0.vcenter.password",
+)
+
+
+def run_worker(config: Path, temporal: str) -> "subprocess.CompletedProcess[str]":
+    """Run it to its end."""
+    return subprocess.run(
+        [sys.executable, "worker.py", str(config)],
+        cwd=REPOSITORY,
+        env={**os.environ, "TEMPORAL_ADDRESS": temporal},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+async def test_every_problem_of_the_settings_is_named_with_its_path(tmp_path: Path) -> None:
+    config = tmp_path / "worker.yaml"
+    config.write_text(BAD)
+    ended = await asyncio.to_thread(run_worker, config, "127.0.0.1:1")
+    assert ended.returncode == 2
+    for path in WRONG:
+        assert f"{path}:" in ended.stderr
+    assert "hunter2" not in ended.stderr + ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("content", ["", "role: gardener", "[", "tenants: []"])
+async def test_what_is_no_configuration_is_refused(tmp_path: Path, content: str) -> None:
+    config = tmp_path / "worker.yaml"
+    config.write_text(content)
+    ended = await asyncio.to_thread(run_worker, config, "127.0.0.1:1")
+    assert ended.returncode == 2 and str(config) in ended.stderr and "Traceback" not in ended.stderr
+
+
+def serving(lab: Lab, namespace: str, folder: Path) -> Path:
+    """Initech's tenant-site configuration, for another namespace."""
+    text = lab.workers["initech"].config.read_text()
+    config = folder / "worker.yaml"
+    config.write_text(text.replace("namespace: initech", f"namespace: {namespace}"))
+    return config
+
+
+async def test_a_namespace_that_is_not_there_is_named(lab: Lab, tmp_path: Path) -> None:
+    config = serving(lab, "nowhere", tmp_path)
+    ended = await asyncio.to_thread(run_worker, config, lab.temporal.address)
+    assert ended.returncode == 2 and "Namespace nowhere is not provisioned" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+async def test_missing_search_attributes_are_named(lab: Lab, acme: Client, tmp_path: Path) -> None:
+    """A workflow in such a namespace would hang with nothing in its history."""
+    service = acme.workflow_service
+    keep = Duration()
+    keep.FromTimedelta(timedelta(days=1))
+    await service.register_namespace(
+        RegisterNamespaceRequest(namespace="bare", workflow_execution_retention_period=keep)
+    )
+
+    async def known() -> bool:
+        try:
+            await service.describe_namespace(DescribeNamespaceRequest(namespace="bare"))
+        except RPCError:
+            return False
+        return True
+
+    await until(known)
+    config = serving(lab, "bare", tmp_path)
+    ended = await asyncio.to_thread(run_worker, config, lab.temporal.address)
+    assert ended.returncode == 2
+    assert "Namespace bare is not provisioned" in ended.stderr
+    assert "OriginalVm" in ended.stderr and "ReplicaState" in ended.stderr
+
+
+async def test_sigterm_logs_out_and_without_a_tenant_site_worker_all_is_refused(
+    lab: Lab, initech: Client
+) -> None:
+    site, process = lab.centre.sites["initech"], lab.workers["initech"]
+    await (await start(initech, {}, "CheckReadiness")).result()
+    since, began = len(lab.centre.faults.calls), time.monotonic()
+    code = await asyncio.to_thread(process.stop)
+    try:
+        assert code == 0 and time.monotonic() - began < 10
+        ended = [c.call for c in lab.centre.faults.calls[since:] if c.endpoint == site.backup.name]
+        assert ended == ["POST /api/oauth2/logout"]
+        checking = await start(initech, {}, "CheckReadiness")
+        failure = await failure_of(await start(initech, {"vm": "tps-01"}))
+        report = ReadinessReport.model_validate(await checking.result())
+    finally:
+        process.spawn()
+        await asyncio.to_thread(process.until_ready)
+    assert failure.type == "NotReady"
+    assert (
+        "No tenant-site worker took the check" in failure.message and "Nothing was changed" in failure.message
+    )
+    assert "No tenant-site worker took the check" in report.replicas[0].problems[0].what
+
+
+async def test_sigterm_logs_the_providers_worker_out_of_every_system(lab: Lab, acme: Client) -> None:
+    process = lab.workers["provider"]
+    await (await start(acme, {}, "ListReplicas")).result()
+    since, began = len(lab.centre.faults.calls), time.monotonic()
+    code = await asyncio.to_thread(process.stop)
+    took = time.monotonic() - began
+    process.spawn()
+    await asyncio.to_thread(process.until_ready)
+    calls = {(c.endpoint, c.call) for c in lab.centre.faults.calls[since:]}
+    assert code == 0 and took < 10
+    assert ("cloud-director", "DELETE session") in calls
+    assert ("provider-vcenter", "Logout") in calls

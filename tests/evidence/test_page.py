@@ -1,0 +1,131 @@
+"""The page of evidence: whole, self-contained, and deaf to whatever names and answers hold."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import html
+
+from contracts.check import CheckOutcome, CheckResult
+from contracts.failover_test import (
+    FailoverTestReport,
+    Target,
+    TestNetwork,
+    TestRecord,
+    TestRecords,
+    TestResult,
+    VmTestReport,
+    against,
+)
+from contracts.replica import ReplicaState, RestorePoint
+from contracts.step import Step, StepRecord
+from contracts.version import VERSION
+from evidence import page
+
+BEGAN = datetime(2026, 11, 22, 3, tzinfo=UTC)
+HOSTILE = '</td></svg><script>alert(1)</script><img src=x onerror="y"> & "q" \x00\x07 ü ]]>'
+
+
+def report(text: str = "plain") -> FailoverTestReport:
+    """One VM, failed, with a text in every place that another system or a person can fill."""
+    steps = tuple(
+        StepRecord(
+            step=step,
+            title=f"{step} {text}",
+            started=BEGAN + timedelta(seconds=n),
+            seconds=1.5,
+            outcome=outcome,
+            note=text,
+        )
+        for n, (step, outcome) in enumerate(
+            ((Step.HOLD_REPLICATION, "done"), (Step.REVERT_SNAPSHOT, "failed"), (Step.CHECK_GUEST, "fail"))
+        )
+    )
+    check = CheckResult(what=text, outcome=CheckOutcome.FAIL, reason=text, after_s=3)
+    vm = VmTestReport(
+        vm=text,
+        replica=text,
+        result=TestResult.FAILED,
+        said=text,
+        workflow_id=text,
+        run_id="run",
+        version=VERSION,
+        network=TestNetwork.ISOLATED,
+        isolation=text,
+        started=BEGAN,
+        ended=BEGAN + timedelta(seconds=10),
+        state=ReplicaState.NORMAL,
+        restore_point=RestorePoint(id="snapshot-1", number=1, name=text, created=BEGAN - timedelta(days=2)),
+        rpo=against(172800, timedelta(days=1)),
+        rto=Target(measured_s=None, target_s=60),
+        checks=(check,),
+        steps=steps,
+        warnings=(text,),
+        left_over=(text,),
+    )
+    return FailoverTestReport(
+        result=TestResult.FAILED,
+        said=text,
+        workflow_id=text,
+        run_id="run",
+        version=VERSION,
+        started=BEGAN,
+        ended=BEGAN + timedelta(seconds=10),
+        vms=(vm,),
+    )
+
+
+def parsed(text: str = "plain") -> Any:  # Any: lxml's results of XPath have many types
+    """The page as a browser reads it."""
+    return html.fromstring(page(report(text)))
+
+
+def test_everything_that_an_auditor_asks_is_on_it() -> None:
+    shown = parsed().text_content()
+    for text in ("2026-11-22 03:00:00 UTC", "snapshot-1", "target 1 day, 0:00:00: missed", VERSION, "run"):
+        assert text in shown
+    assert "not measured, target 60.0 s: not measured" in shown
+
+
+def test_each_step_is_a_bar_where_it_belongs() -> None:
+    bars = parsed().xpath("//rect")
+    places = [(float(b.get("x")), float(b.get("width"))) for b in bars]
+    assert len(bars) == 3
+    assert places[1][0] - places[0][0] == pytest.approx(places[0][1] / 1.5, abs=0.2)
+    assert [b.get("fill") for b in bars] == ["#2e7d32", "#c62828", "#c62828"]
+
+
+def test_hostile_texts_stay_texts() -> None:
+    quiet, loud = parsed(), parsed(HOSTILE)
+    assert [e.tag for e in loud.iter()] == [e.tag for e in quiet.iter()]
+    assert '</td></svg><script>alert(1)</script><img src=x onerror="y">' in loud.text_content()
+
+
+def test_it_loads_nothing_from_elsewhere() -> None:
+    document = parsed(HOSTILE)
+    assert not document.xpath("//script | //link | //img | //iframe | //@src | //@href")
+    assert not [a for e in document.iter() for a in e.attrib if a.startswith("on")]
+    (policy,) = document.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
+    assert policy.startswith("default-src 'none'")
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text()
+    assert re.search(r'^version = "(.+)"$', project, re.M)[1] == VERSION  # type: ignore[index]
+
+
+def test_records_stay_small_and_a_repeated_one_is_kept_once() -> None:
+    records = TestRecords()
+    for day in range(9):
+        record = TestRecord(
+            at=BEGAN + timedelta(days=day, microseconds=123456),
+            result=TestResult.SKIPPED,
+            said="ü" * 80,
+            workflow_id="w" * 80,
+            period_s=99999999,
+        )
+        records = records.with_new(record).with_new(record)
+    assert [r.at.day for r in records.tests] == [30, 29, 28]
+    assert len(records.model_dump_json(exclude_defaults=True)) < 1000

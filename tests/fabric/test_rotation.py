@@ -1,0 +1,77 @@
+"""New VPN keys while a replica's traffic runs through the tunnel."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from connectors.appliances import Appliance, public_key
+from contracts.errors import NoRight, Unavailable
+from contracts.plan import Gateway
+from lab.fabric import provision
+from operate.rotate import rotate
+from tests.fabric.conftest import needs_root
+from tests.fabric.site import (
+    GATEWAY,
+    PRODUCTION,
+    REPLICA,
+    Site,
+    attempt,
+    booted,
+    connect_appliances,
+    lease,
+    until,
+)
+
+pytestmark = [pytest.mark.root, needs_root]
+WAY = Gateway(host=GATEWAY, port=6180)
+
+
+def reached(site: Site) -> bool:
+    return site.fabric.ping("production", REPLICA, 0.5) is not None
+
+
+async def test_a_failover_is_cut_for_one_reconnect(site: Site) -> None:
+    await connect_appliances(site)
+    await site.provider.lease(lease(1), False, False, attempt())
+    site.power_on("replica")
+    await site.tenant.lease(lease(1), False, False, attempt())
+    assert await until(lambda: reached(site))
+    before = await asyncio.gather(site.provider.status(), site.tenant.status())
+
+    cut = await rotate(site.provider, site.tenant, WAY)
+
+    assert cut is not None and cut < 15
+    print(f"the tunnel was down for {cut:.1f} s")
+    assert await until(lambda: reached(site), 5)
+    after = await asyncio.gather(site.provider.status(), site.tenant.status())
+    for was, now in zip(before, after, strict=True):
+        assert was.fingerprint != now.fingerprint and now.leases == was.leases
+    assert site.fabric.ping("provider-vcenter/erp", PRODUCTION) is not None
+
+
+async def test_nothing_is_changed_when_one_does_not_answer(site: Site) -> None:
+    before = await site.tenant.status()
+    site.power_off("provider-appliance")
+    with pytest.raises(Unavailable):
+        await rotate(site.provider, site.tenant, WAY)
+    assert (await site.tenant.status()).fingerprint == before.fingerprint
+    site.power_on("provider-appliance")
+    await booted(site.provider)
+
+
+async def test_a_new_ssh_key_is_let_in_and_the_old_one_is_not_any_more(site: Site, tmp_path: Path) -> None:
+    old = public_key(site.tenant_access.key_file)
+    new = provision.worker_key(tmp_path / "new")
+    mine = Appliance(
+        site.tenant_access.host, site.tenant_access.port, site.tenant_access.host_key, tmp_path / "new"
+    )
+    with pytest.raises(NoRight):
+        await mine.status()
+    assert await site.tenant.authorize([old, new], attempt())
+    await mine.status()
+    await site.tenant.status()
+    assert await mine.authorize([new], attempt())
+    with pytest.raises(NoRight):
+        await site.tenant.status()
+    assert await mine.authorize([old], attempt())

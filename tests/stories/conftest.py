@@ -1,0 +1,138 @@
+"""Running the lab's command as a person does, and looking at what it leaves behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+class Command:
+    """A process in a session of its own, with a folder of its own for temporary files."""
+
+    def __init__(self, folder: Path, *argv: str) -> None:
+        self.folder = folder
+        self.lines: list[str] = []
+        self.descendants: set[int] = set()
+        self._process = subprocess.Popen(
+            [sys.executable, *argv],
+            cwd=REPOSITORY,
+            env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(REPOSITORY)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip())
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def until(self, text: str, seconds: float = 90) -> None:
+        """Wait until it has printed a text."""
+        end = time.monotonic() + seconds
+        while text not in self.output:
+            assert self._process.poll() is None and time.monotonic() < end, self.output
+            time.sleep(0.05)
+        self._look()
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def end(self, seconds: float = 120) -> int:
+        """Wait for its end: the exit code."""
+        end = time.monotonic() + seconds
+        while self._process.poll() is None:
+            assert time.monotonic() < end, self.output
+            time.sleep(0.05)
+        self._reader.join(10)
+        return self._process.returncode
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def left(self, seconds: float = 5) -> list[str]:
+        """Command lines of what it started and is still there after a while, and files that it left."""
+        end = time.monotonic() + seconds
+        while True:
+            alive = [text for pid in list(self.descendants) if (text := _command_line(pid))]
+            if not alive or time.monotonic() > end:
+                return alive + [str(file) for file in self.folder.iterdir()]
+            time.sleep(0.05)
+
+    def _watch(self) -> None:
+        while self._process.poll() is None:
+            self._look()
+            time.sleep(0.3)
+
+    def _look(self) -> None:
+        children: dict[int, list[int]] = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+        waiting = [self._process.pid]
+        while waiting:
+            found = children.get(waiting.pop(), [])
+            self.descendants.update(found)
+            waiting += found
+
+
+def _command_line(pid: int) -> str:
+    """Empty when the process is gone; a zombie has none either."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+class Runner:
+    """Starts commands; those that are left running are killed at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.commands: list[Command] = []
+
+    def lab(self, *words: str) -> Command:
+        """`python -m lab <words>`."""
+        return self._start("-m", "lab", *words)
+
+    def code(self, source: str) -> Command:
+        """A Python program, for a lab in which something is wrong."""
+        return self._start("-c", source)
+
+    def close(self) -> None:
+        for command in self.commands:
+            command.kill()
+
+    def _start(self, *argv: str) -> Command:
+        folder = self.folder / str(len(self.commands))
+        folder.mkdir()
+        self.commands.append(Command(folder, *argv))
+        return self.commands[-1]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    runner = Runner(tmp_path_factory.mktemp("lab"))
+    yield runner
+    runner.close()

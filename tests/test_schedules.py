@@ -1,0 +1,72 @@
+"""The schedules' file: what is refused, with the field's name, before anything is sent."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.client import ScheduleActionStartWorkflow, ScheduleOverlapPolicy
+
+from schedules import BadSchedules, load
+
+GOOD = """
+namespace: acme
+schedules:
+  erp-nightly:
+    cron: ["0 3 * * *"]
+    period: 1d
+    time_zone: Europe/Berlin
+    jitter: 1h
+    note: the ERP's database
+    test:
+      vms: [erp-db-01]
+      checks: [heartbeat, {check: tcp, port: 5432, timeout: 2m}]
+      deadline: 20m
+      rpo: 24h
+  site-weekly:
+    every: 7d
+    test: {parallel: 3}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    """The file."""
+    file = folder / "schedules.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    found = load(written(tmp_path, GOOD))
+    nightly = found.schedules["erp-nightly"]
+    schedule = nightly.schedule("erp-nightly")
+    assert schedule.policy.overlap is ScheduleOverlapPolicy.SKIP and schedule.policy.pause_on_failure
+    assert schedule.spec.jitter == timedelta(hours=1) and schedule.spec.time_zone_name == "Europe/Berlin"
+    assert isinstance(schedule.action, ScheduleActionStartWorkflow)
+    assert (schedule.action.workflow, schedule.action.id) == ("FailoverTest", "failover-test-erp-nightly")
+    assert nightly.request.period == timedelta(days=1, hours=1, minutes=20)
+    assert found.schedules["site-weekly"].request.period == timedelta(days=7, minutes=60)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("every: 7d", "every: 1s", "site-weekly.every"),
+        ("every: 7d", "jitter: 1h", "exactly one of every and cron"),
+        ("    period: 1d\n", "", "cron needs period"),
+        ("vms: [erp-db-01]", "vm: erp-db-01", "erp-nightly.test.vm"),
+        ("port: 5432", "port: 0", "port"),
+        ("  erp-nightly:", "  ../erp:", "schedules"),
+        ("namespace: acme", "name: acme", "namespace"),
+        ("schedules:", "schedules: [", "is not YAML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in GOOD
+    with pytest.raises(BadSchedules) as caught:
+        load(written(tmp_path, GOOD.replace(old, new, 1)))
+    assert says in str(caught.value)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(BadSchedules, match="cannot be read"):
+        load(tmp_path / "none.yaml")

@@ -1,0 +1,38 @@
+"""Taking over a replica that a failover left which no longer runs."""
+
+import pytest
+from temporalio.client import Client
+
+from contracts.replica import ReplicaState
+from contracts.step import Step
+from tests.workflows.conftest import start, workers
+from tests.workflows.test_partial_failover import failure_of, in_state, report_of
+from tests.workflows.world import World
+
+
+@pytest.mark.parametrize("running", [True, False])
+async def test_adopted_without_a_revert_and_undone_whole(client: Client, running: bool) -> None:
+    world = World()
+    world.left_by_a_failover(running)
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01", "adopt": True})
+        await in_state(handle, ReplicaState.FAILOVER)
+        assert Step.REVERT_SNAPSHOT not in world.log
+        assert (Step.POWER_ON_REPLICA in world.log) is not running
+        assert world.written == "orders"
+        await handle.execute_update("undo", {})
+        report = await report_of(handle)
+    assert report.state is ReplicaState.NORMAL
+    assert world.left_over() == set()
+
+
+@pytest.mark.parametrize("step", [Step.MARK_PROCESSING, Step.CONNECT_NETWORKS, Step.MARK_FAILOVER])
+async def test_an_adoption_that_fails_loses_nothing(client: Client, step: Step) -> None:
+    world = World()
+    world.left_by_a_failover(running=True)
+    world.refuse(step)
+    async with workers(client, world):
+        failure = await failure_of(await start(client, {"vm": "erp-db-01", "adopt": True}))
+    assert "was left as it is" in failure.message and '"adopt": true' in failure.message
+    assert {"on", "held"} <= world.effects and world.written == "orders"
+    assert not {Step.POWER_OFF_REPLICA, Step.REVERT_TO_LATEST, Step.RELEASE_REPLICATION} & set(world.log)

@@ -1,0 +1,340 @@
+"""`FailoverTest` over a small world: verdicts, isolation, deadline, undo whatever happens, weeks of tests."""
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import CancelledError
+from temporalio.service import RPCError
+
+from contracts.failover_test import FailoverTestReport, TestRecord, TestResult
+from contracts.plan import Extension
+from contracts.replica import ReplicaState
+from contracts.report import ReadinessReport, ReplicaList
+from contracts.step import Step
+from tests.workflows.conftest import start, workers
+from tests.workflows.test_partial_failover import Handle, eventually, failure_of, in_state
+from tests.workflows.testing_world import TestingWorld
+from workflows.steps import PROVIDER
+
+FORWARD = (
+    Step.HOLD_REPLICATION,
+    Step.MARK_PROCESSING,
+    Step.REVERT_SNAPSHOT,
+    Step.ISOLATE_REPLICA,
+    Step.POWER_ON_ISOLATED,
+)
+TUNNEL = (
+    Step.CONNECT_NETWORKS,
+    Step.POWER_ON_PROVIDER_APPLIANCE,
+    Step.START_VPN_SERVER,
+    Step.POWER_ON_TENANT_APPLIANCE,
+    Step.START_VPN_CLIENT,
+    Step.VERIFY_TUNNEL,
+)
+ONE = {"vms": ["erp-db-01"]}
+
+
+async def run_test(client: Client, data: object) -> FailoverTestReport:
+    """Start a test and wait for its report."""
+    handle = await start(client, data, "FailoverTest")
+    return FailoverTestReport.model_validate(await asyncio.wait_for(handle.result(), 60))
+
+
+async def child(client: Client, handle: Handle, vm: str = "erp-db-01") -> Handle:
+    """The test of one VM, once it has begun."""
+    found: Handle = client.get_workflow_handle(f"{handle.id}/{vm}")
+
+    async def there() -> bool:
+        try:
+            await found.describe()
+        except RPCError:
+            return False
+        return True
+
+    await eventually(there)
+    return found
+
+
+async def test_it_passes_and_everything_is_put_back(client: Client) -> None:
+    world = TestingWorld()
+    async with workers(client, world):
+        report = await run_test(client, {**ONE, "rpo": "9000d", "rto": "10m", "period": "7d"})
+    (vm,) = report.vms
+    assert (report.result, vm.result, vm.state) == ("passed", "passed", ReplicaState.NORMAL)
+    assert world.left_over() == set()
+    assert vm.rpo.met and vm.rto.met and vm.time_to_heartbeat_s is not None
+    assert [c.outcome for c in vm.checks] == ["pass"] * 3
+    assert set(TUNNEL).isdisjoint(world.log), "nothing of the appliances is touched"
+    assert world.log.index(Step.HOLD_REPLICATION) < world.log.index(Step.REVERT_SNAPSHOT)
+    assert world.log.index(Step.ISOLATE_REPLICA) < world.log.index(Step.POWER_ON_ISOLATED)
+    assert world.log[-2:] == [Step.RELEASE_REPLICATION, Step.RECORD_TEST]
+    assert world.records[0][1].period_s == 7 * 86400
+
+
+@pytest.mark.parametrize("step", FORWARD)
+async def test_a_step_that_fails_is_what_failed_first(client: Client, step: Step) -> None:
+    world = TestingWorld()
+    world.refuse(step)
+    async with workers(client, world):
+        report = await run_test(client, ONE)
+    (vm,) = report.vms
+    assert vm.result is TestResult.FAILED and f"no {step}" in vm.said and vm.said in report.said
+    assert [c.outcome for c in vm.checks] == ["skipped"] * 3
+    assert world.left_over() == set() and vm.state is ReplicaState.NORMAL
+    assert world.records[0][1].result is TestResult.FAILED
+
+
+async def test_a_guest_that_does_not_come_up(client: Client) -> None:
+    world = TestingWorld()
+    world.guest_up = False
+    async with workers(client, world):
+        report = await run_test(client, {**ONE, "checks": ["power", "heartbeat"]})
+    (vm,) = report.vms
+    assert vm.result is TestResult.FAILED and vm.rto.measured_s is None
+    assert vm.said.startswith("Check failed:") and "(and 1 more)" in vm.said
+    assert world.left_over() == set()
+
+
+async def test_a_restore_point_that_is_too_old_fails_first_and_the_test_goes_on(client: Client) -> None:
+    world = TestingWorld()
+    world.guest_up = False
+    async with workers(client, world):
+        (vm,) = (await run_test(client, {**ONE, "rpo": "1h"})).vms
+    assert vm.result is TestResult.FAILED and vm.rpo.met is False
+    assert vm.said.startswith("The restore point one is")
+    assert Step.CHECK_GUEST in world.log and world.left_over() == set()
+
+
+async def test_the_target_for_the_time_is_missed(client: Client) -> None:
+    world = TestingWorld()
+    world.block.add(Step.POWER_ON_ISOLATED)
+    async with workers(client, world):
+        handle = await start(client, {**ONE, "rto": "1s"}, "FailoverTest")
+        await in_state(await child(client, handle), ReplicaState.PROCESSING)
+        await asyncio.sleep(1)
+        world.block.clear()
+        report = FailoverTestReport.model_validate(await handle.result())
+    assert report.result is TestResult.FAILED and "the target (RTO) is 0:00:01" in report.said
+
+
+@pytest.mark.parametrize("step", [Step.REVERT_SNAPSHOT, Step.POWER_ON_ISOLATED, Step.CHECK_GUEST])
+async def test_at_its_deadline_it_is_undone(client: Client, step: Step) -> None:
+    world = TestingWorld()
+    world.block.add(step)
+    async with workers(client, world):
+        (vm,) = (await run_test(client, {**ONE, "deadline": "2s"})).vms
+    assert vm.result is TestResult.FAILED and "deadline of 0:00:02" in vm.said
+    assert world.left_over() == set() and vm.state is ReplicaState.NORMAL
+
+
+async def test_cancelled_every_replica_is_put_back(client: Client) -> None:
+    world = TestingWorld()
+    world.block.add(Step.CHECK_GUEST)
+    world.reached[Step.CHECK_GUEST] = asyncio.Event()
+    async with workers(client, world):
+        handle = await start(client, {"parallel": 1}, "FailoverTest")
+        await asyncio.wait_for(world.reached[Step.CHECK_GUEST].wait(), 20)
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError) as caught:
+            await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert world.left_over() == set()
+    assert world.log.count(Step.HOLD_REPLICATION) == 1, "no other test was begun"
+    assert world.records == []
+
+
+async def test_terminated_the_test_of_a_vm_still_puts_it_back(client: Client) -> None:
+    world = TestingWorld()
+    world.block.add(Step.CHECK_GUEST)
+    world.reached[Step.CHECK_GUEST] = asyncio.Event()
+    async with workers(client, world):
+        handle = await start(client, ONE, "FailoverTest")
+        await asyncio.wait_for(world.reached[Step.CHECK_GUEST].wait(), 20)
+        await handle.terminate()
+        world.block.clear()
+        await (await child(client, handle)).result()
+    assert world.left_over() == set()
+
+
+async def test_a_vm_in_a_failover_is_skipped_and_the_failover_not_touched(client: Client) -> None:
+    world = TestingWorld()
+    async with workers(client, world):
+        failover = await start(client, {"vm": "erp-db-01"})
+        await in_state(failover, ReplicaState.FAILOVER)
+        before = set(world.effects)
+        report = await run_test(client, ONE)
+        assert report.result is TestResult.SKIPPED and "under way" in report.vms[0].said
+        assert world.effects == before and world.records == []
+        await failover.execute_update("undo", {})
+        await failover.result()
+    assert world.left_over() == set()
+
+
+async def test_a_vm_whose_marker_says_that_it_is_in_use_is_skipped(client: Client) -> None:
+    world = TestingWorld()
+    world.in_use = True
+    async with workers(client, world):
+        report = await run_test(client, ONE)
+    assert report.result is TestResult.SKIPPED and "in use" in report.vms[0].said
+    assert world.log == [Step.PLAN_FAILOVER]
+
+
+async def test_a_failover_of_a_vm_under_test_is_refused_until_the_test_is_cancelled(client: Client) -> None:
+    world = TestingWorld()
+    world.block.add(Step.CHECK_GUEST)
+    world.reached[Step.CHECK_GUEST] = asyncio.Event()
+    async with workers(client, world):
+        test = await start(client, ONE, "FailoverTest")
+        await asyncio.wait_for(world.reached[Step.CHECK_GUEST].wait(), 20)
+        failure = await failure_of(await start(client, {"vm": "erp-db-01"}))
+        assert failure.type == "AlreadyInFailover" and "cancel a test" in failure.message
+        await test.cancel()
+        with pytest.raises(WorkflowFailureError):
+            await test.result()
+        failover = await start(client, {"vm": "erp-db-01"})
+        await in_state(failover, ReplicaState.FAILOVER)
+        await failover.execute_update("undo", {})
+        await failover.result()
+    assert world.left_over() == set()
+
+
+async def test_the_tunnel_alone_is_brought_up_and_nothing_announced(client: Client) -> None:
+    world = TestingWorld()
+    async with workers(client, world):
+        (vm,) = (await run_test(client, {**ONE, "network": "extension"})).vms
+    assert vm.result is TestResult.PASSED and vm.time_to_tunnel_s is not None
+    assert set(TUNNEL) <= set(world.log)
+    announced = {Step.CONFIGURE_PROVIDER_PROXY_ARP, Step.CONFIGURE_TENANT_PROXY_ARP, Step.MARK_FAILOVER}
+    assert announced.isdisjoint(world.log)
+    assert world.left_over() == set()
+
+
+@pytest.mark.parametrize("step", TUNNEL)
+async def test_a_tunnel_that_cannot_be_brought_up_is_taken_back(client: Client, step: Step) -> None:
+    world = TestingWorld()
+    world.refuse(step, times=9)
+    async with workers(client, world):
+        (vm,) = (await run_test(client, {**ONE, "network": "extension"})).vms
+    assert vm.result is TestResult.FAILED and f"no {step}" in vm.said
+    assert world.left_over() == set()
+
+
+async def test_without_appliances_there_is_no_tunnel_to_test(client: Client) -> None:
+    world = TestingWorld(Extension.NSX_EDGE)
+    async with workers(client, world):
+        (vm,) = (await run_test(client, {**ONE, "network": "extension"})).vms
+    assert vm.result is TestResult.PASSED and "no tunnel to test" in vm.warnings[0]
+    assert set(TUNNEL).isdisjoint(world.log)
+
+
+async def test_what_cannot_be_put_back_keeps_the_test_open_and_then_fails_it(client: Client) -> None:
+    world = TestingWorld()
+    world.refuse(Step.REVERT_TO_LATEST, times=9)
+    async with workers(client, world):
+        handle = await start(client, ONE, "FailoverTest")
+        test = await child(client, handle)
+        await in_state(test, ReplicaState.FAILED_FAILOVER)
+        assert "held" in world.effects, "replication may not go on while something is left over"
+        await test.execute_update("accept_as_is", {})
+        failure = await failure_of(handle)
+    report = FailoverTestReport.model_validate(failure.details[0])
+    assert failure.type == "FailedFailover"
+    assert report.vms[0].left_over and report.vms[0].state is ReplicaState.FAILED_FAILOVER
+
+
+async def test_what_a_person_mended_is_put_back(client: Client) -> None:
+    world = TestingWorld()
+    world.refuse(Step.REVERT_TO_LATEST)
+    async with workers(client, world):
+        handle = await start(client, ONE, "FailoverTest")
+        test = await child(client, handle)
+        await in_state(test, ReplicaState.FAILED_FAILOVER)
+        await test.execute_update("retry_compensation", {})
+        report = FailoverTestReport.model_validate(await handle.result())
+    assert report.result is TestResult.PASSED and world.left_over() == set()
+
+
+async def test_a_record_that_cannot_be_kept_spoils_no_test(client: Client) -> None:
+    world = TestingWorld()
+    world.refuse(Step.RECORD_TEST, times=9)
+    async with workers(client, world):
+        (vm,) = (await run_test(client, ONE)).vms
+    assert vm.result is TestResult.PASSED and "could not be kept" in vm.warnings[0]
+
+
+async def test_all_replicas_are_tested_when_none_is_named(client: Client) -> None:
+    world = TestingWorld()
+    async with workers(client, world):
+        handle = await start(client, {"parallel": 1}, "FailoverTest")
+        report = FailoverTestReport.model_validate(await handle.result())
+        page = (await handle.query("__temporal_workflow_metadata")).current_details
+        found = await handle.describe()
+    assert [vm.vm for vm in report.vms] == list(world.replicas) and report.said == "3 passed"
+    assert world.most_at_once == 1
+    assert "erp-web-01" in page and "passed" in page
+    assert found.search_attributes["FailoverTestResult"] == ["passed"]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"vms": ["erp-db-01", "erp-db-01"]}, "more than once"),
+        ({"vms": ["a"] * 51}, "vms"),
+        ({**ONE, "checks": ["hartbeat"]}, "checks.0"),
+        ({**ONE, "checks": [{"check": "tcp"}]}, "port"),
+        ({**ONE, "checks": [{"check": "tcp", "port": 70000}]}, "port"),
+        ({**ONE, "checks": [{"check": "http", "port": 80, "path": "/\r\nHost: x"}]}, "path"),
+        ({**ONE, "checks": [{"check": "program", "program": "../../bin/sh"}]}, "program"),
+        ({**ONE, "checks": [{"check": "heartbeat", "timeout": "2h"}]}, "timeout"),
+        ({**ONE, "deadline": "0s"}, "deadline"),
+        ({**ONE, "network": "production"}, "network"),
+        ({**ONE, "parallel": 99}, "parallel"),
+    ],
+)
+async def test_wrong_json_is_refused_at_once(client: Client, data: object, says: str) -> None:
+    world = TestingWorld()
+    async with workers(client, world):
+        failure = await failure_of(await start(client, data, "FailoverTest"))
+    assert failure.type == "PayloadValidationError"
+    assert says in failure.message and '"vms"' in failure.message and world.log == []
+
+
+async def test_readiness_and_the_list_tell_of_the_last_test(client: Client) -> None:
+    world = TestingWorld()
+    now = datetime.now(UTC)
+    old = TestRecord(at=now - timedelta(days=9), result=TestResult.PASSED, period_s=7 * 86400)
+    bad = TestRecord(at=now - timedelta(hours=1), result=TestResult.FAILED, said="no heartbeat")
+    world.records = [("erp-db-01", old), ("erp-web-01", bad)]
+    async with workers(client, world):
+        handle = await start(client, {}, "CheckReadiness")
+        report = ReadinessReport.model_validate(await handle.result())
+        listed = await start(client, {}, "ListReplicas")
+        replicas = ReplicaList.model_validate(await listed.result()).replicas
+    overdue, failed, never = (r.warnings[-1] for r in report.replicas)
+    assert "overdue" in overdue and "no heartbeat" in failed and "never tested" in never
+    assert [r.last_tests[:1] for r in replicas] == [(old,), (bad,), ()]
+
+
+async def test_a_schedule_over_simulated_weeks(skipping: Client) -> None:
+    """Three VMs, each week for six weeks; in the third week the guests do not come up."""
+    world, weeks, name = TestingWorld(), 6, uuid.uuid4()
+    reports = []
+    async with workers(skipping, world):
+        for week in range(weeks):
+            world.guest_up = week != 2
+            handle = await skipping.start_workflow(
+                "FailoverTest",
+                {"parallel": 1, "rpo": "9000d", "period": "7d"},
+                id=f"weekly-{name}-{week}",
+                task_queue=PROVIDER,
+                start_delay=timedelta(days=7),
+            )
+            reports.append(FailoverTestReport.model_validate(await handle.result()))
+            assert world.left_over() == set()
+    results = [r.result for r in reports]
+    assert results == [TestResult.FAILED if w == 2 else TestResult.PASSED for w in range(weeks)]
+    assert reports[-1].started - reports[0].started >= timedelta(days=7 * (weeks - 1))
+    assert len(world.records) == 3 * weeks

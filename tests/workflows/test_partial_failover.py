@@ -1,0 +1,322 @@
+"""`PartialFailover` over a small world, with time skipping: order, compensation, refusals, Updates."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
+from temporalio.exceptions import ApplicationError, CancelledError
+
+from contracts.errors import Who
+from contracts.plan import Extension
+from contracts.replica import ReplicaState
+from contracts.report import FailoverReport
+from contracts.step import Step
+from tests.workflows.conftest import start, workers
+from tests.workflows.world import FORWARD, World, problem
+from workflows.partial_failover import PartialFailover
+
+Handle = WorkflowHandle[PartialFailover, object]
+
+
+async def eventually(true: Callable[[], Awaitable[bool]], within: float = 20) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(within):
+        while not await true():  # noqa: ASYNC110  (the condition lives in another process)
+            await asyncio.sleep(0.02)
+
+
+async def in_state(handle: Handle, state: ReplicaState) -> None:
+    """Wait until the workflow shows this state."""
+
+    async def shows() -> bool:
+        found = await handle.describe()
+        return found.search_attributes.get("ReplicaState") == [state.value]
+
+    await eventually(shows)
+
+
+async def report_of(handle: Handle) -> FailoverReport:
+    """The report of one that completed."""
+    result = await handle.result()
+    return FailoverReport.model_validate(result)
+
+
+async def failure_of(handle: Handle) -> ApplicationError:
+    """The failure of one that failed."""
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, ApplicationError)
+    return caught.value.cause
+
+
+async def test_failover_and_undo(client: Client) -> None:
+    world = World()
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01", "reason": "corrupt"})
+        await in_state(handle, ReplicaState.FAILOVER)
+        assert {"on", "held", "provider lease", "tenant lease"} <= world.effects
+        answer = await handle.execute_update("undo", {"reason": "repaired"}, result_type=dict)
+        assert "accepted" in answer["message"]
+        report = await report_of(handle)
+    assert world.left_over() == set()
+    assert report.state is ReplicaState.NORMAL
+    assert report.reason == "corrupt"
+    assert report.time_to_power_on_s is not None and report.time_to_undo_s is not None
+    assert [r.outcome for r in report.steps].count("failed") == 0
+    assert world.log.index(Step.HOLD_REPLICATION) < world.log.index(Step.REVERT_SNAPSHOT)
+    assert world.log[-1] is Step.RELEASE_REPLICATION
+
+
+async def test_undo_needs_no_input(client: Client) -> None:
+    world = World()
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await in_state(handle, ReplicaState.FAILOVER)
+        await handle.execute_update("undo")
+        assert (await report_of(handle)).state is ReplicaState.NORMAL
+
+
+async def test_undo_after(skipping: Client) -> None:
+    world = World()
+    async with workers(skipping, world):
+        handle = await start(skipping, {"vm": "erp-db-01", "undo_after": "4h"})
+        report = await report_of(handle)
+    assert world.left_over() == set()
+    assert report.ended.startswith("undone by itself")
+    ended = max(r.started for r in report.steps)
+    assert ended - report.started >= timedelta(hours=4)
+
+
+@pytest.mark.parametrize("step", FORWARD)
+async def test_a_step_that_fails_is_taken_back(client: Client, step: Step) -> None:
+    world = World()
+    world.refuse(step)
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        failure = await failure_of(handle)
+    assert failure.type == "NoRight"
+    assert f"no {step}" in failure.message and "Everything was taken back" in failure.message
+    assert world.left_over() == set()
+
+
+@pytest.mark.parametrize("step", FORWARD)
+async def test_cancelled_at_a_step_it_ends_normal(client: Client, step: Step) -> None:
+    world = World()
+    world.block.add(step)
+    world.reached[step] = asyncio.Event()
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await asyncio.wait_for(world.reached[step].wait(), 20)
+        await handle.cancel()
+        world.block.clear()
+        with pytest.raises(WorkflowFailureError) as caught:
+            await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert world.left_over() == set()
+
+
+async def test_cancelled_in_failover_it_is_undone(client: Client) -> None:
+    world = World()
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await in_state(handle, ReplicaState.FAILOVER)
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+    assert world.left_over() == set()
+
+
+async def test_cancelled_while_it_is_taken_back_it_still_ends_normal(client: Client) -> None:
+    world = World()
+    world.block.add(Step.POWER_OFF_REPLICA)
+    world.reached[Step.POWER_OFF_REPLICA] = asyncio.Event()
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await in_state(handle, ReplicaState.FAILOVER)
+        await handle.execute_update("undo", {})
+        await asyncio.wait_for(world.reached[Step.POWER_OFF_REPLICA].wait(), 20)
+        await handle.cancel()
+        world.block.clear()
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
+    assert world.left_over() == set()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [Step.POWER_OFF_REPLICA, Step.REMOVE_PROVIDER_PROXY_ARP, Step.REVERT_TO_LATEST, Step.RELEASE_REPLICATION],
+)
+async def test_what_cannot_be_taken_back_stays_open_and_is_mended(client: Client, step: Step) -> None:
+    world = World()
+    world.refuse(step)
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await in_state(handle, ReplicaState.FAILOVER)
+        await handle.execute_update("undo", {})
+        await in_state(handle, ReplicaState.FAILED_FAILOVER)
+        assert "held" in world.effects, "replication may not go on while something is left over"
+        await handle.execute_update("retry_compensation", {})
+        report = await report_of(handle)
+    assert report.state is ReplicaState.NORMAL
+    assert world.left_over() == set()
+
+
+@pytest.mark.parametrize("step", [Step.POWER_OFF_REPLICA, Step.REVERT_TO_LATEST, Step.DISCONNECT_NETWORKS])
+async def test_a_failed_failover_that_cannot_be_taken_back_is_mended(client: Client, step: Step) -> None:
+    world = World()
+    world.refuse(Step.POWER_ON_REPLICA)
+    world.refuse(step)
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await in_state(handle, ReplicaState.FAILED_FAILOVER)
+        await handle.execute_update("retry_compensation", {})
+        failure = await failure_of(handle)
+    assert "no PowerOnReplica" in failure.message and "Everything was taken back" in failure.message
+    assert world.left_over() == set()
+
+
+async def test_left_over_accepted_as_is(client: Client) -> None:
+    world = World()
+    world.refuse(Step.DISCONNECT_NETWORKS, times=9)
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await in_state(handle, ReplicaState.FAILOVER)
+        await handle.execute_update("undo", {})
+        await in_state(handle, ReplicaState.FAILED_FAILOVER)
+        await handle.execute_update("accept_as_is", {})
+        report = await report_of(handle)
+    assert report.state is ReplicaState.FAILED_FAILOVER
+    assert len(report.left_over) == 1 and "no DisconnectNetworks" in report.left_over[0]
+    assert world.effects == {"networks", "held"}
+
+
+async def test_updates_in_the_wrong_state_are_refused(client: Client) -> None:
+    world = World()
+    world.block.add(Step.POWER_ON_REPLICA)
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await in_state(handle, ReplicaState.PROCESSING)
+        for update in ("undo", "retry_compensation", "accept_as_is"):
+            with pytest.raises(WorkflowUpdateFailedError) as caught:
+                await handle.execute_update(update, {})
+            assert "Processing" in str(caught.value.cause)
+        world.block.clear()
+        await in_state(handle, ReplicaState.FAILOVER)
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await handle.execute_update("undo", {"raeson": "typo"})
+        assert "raeson" in str(caught.value.cause)
+        await handle.execute_update("undo", {})
+        await handle.result()
+    assert world.left_over() == set()
+
+
+async def test_a_second_failover_of_the_same_vm_is_refused(client: Client) -> None:
+    world = World()
+    async with workers(client, world):
+        first = await start(client, {"vm": "erp-db-01"})
+        await in_state(first, ReplicaState.FAILOVER)
+        second = await start(client, {"vm": "erp-db-01"})
+        failure = await failure_of(second)
+        assert failure.type == "AlreadyInFailover"
+        assert {"on", "held"} <= world.effects, "the first is not touched"
+        await first.execute_update("undo", {})
+        await first.result()
+
+
+async def test_all_problems_are_said_at_once(client: Client) -> None:
+    world = World()
+    world.problems = {
+        "provider": (problem("ten networks", Who.PROVIDER),),
+        "tenant": (problem("no such VM on the backup server"),),
+    }
+    async with workers(client, world):
+        failure = await failure_of(await start(client, {"vm": "erp-db-01"}))
+    assert failure.type == "NotReady"
+    assert "ten networks" in failure.message and "backup server" in failure.message
+    assert "Nothing was changed" in failure.message
+    assert set(world.log) == {Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE}
+
+
+async def test_no_tenant_site_worker(skipping: Client) -> None:
+    world = World()
+    async with workers(skipping, world, tenant_site=False):
+        failure = await failure_of(await start(skipping, {"vm": "erp-db-01"}))
+    assert failure.type == "NotReady" and "tenant-site worker" in failure.message
+    assert world.left_over() == set()
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"vmm": "erp-db-01"}, "vmm"),
+        ({"vm": 7}, "vm"),
+        ({"vm": "erp-db-01", "undo_after": "soon"}, "undo_after"),
+        ({"vm": "erp-db-01", "restore_point": "yesterday"}, "restore_point"),
+        ({"vm": ""}, "vm"),
+        ("erp-db-01", "the whole input"),
+        ([], "the whole input"),
+    ],
+)
+async def test_wrong_json_is_refused_at_once(client: Client, data: object, says: str) -> None:
+    async with workers(client, World()):
+        failure = await failure_of(await start(client, data))
+    assert failure.type == "PayloadValidationError"
+    assert says in failure.message and '{"vm": "erp-db-01"}' in failure.message
+
+
+async def test_no_input_is_refused(client: Client) -> None:
+    async with workers(client, World()):
+        failure = await failure_of(await start(client, None))
+    assert failure.type == "BadRequest" and '{"vm": "erp-db-01"}' in failure.message
+
+
+@pytest.mark.parametrize("extension", [Extension.NSX_EDGE, Extension.IPSEC, Extension.NONE])
+async def test_without_appliances_their_steps_are_left_out(client: Client, extension: Extension) -> None:
+    world = World(extension)
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await in_state(handle, ReplicaState.FAILOVER)
+        assert world.effects == {"held", "on"}
+        await handle.execute_update("undo", {})
+        await handle.result()
+    assert world.left_over() == set()
+    assert not {s for s in world.log if "Appliance" in s or "Vpn" in s or "ProxyArp" in s or "Networks" in s}
+
+
+async def test_one_end_alone_needs_the_other_ends_fingerprint(client: Client) -> None:
+    world = World()
+    world.tenant_appliance = False
+    async with workers(client, world):
+        failure = await failure_of(await start(client, {"vm": "erp-db-01"}))
+    assert "peer_fingerprint" in failure.message
+
+
+async def test_an_appliance_that_was_switched_off_meanwhile_is_started_over(client: Client) -> None:
+    world = World()
+    world.refuse(Step.CONFIGURE_PROVIDER_PROXY_ARP, kind="ApplianceChanged", times=2)
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await in_state(handle, ReplicaState.FAILOVER)
+        assert world.log.count(Step.CONNECT_NETWORKS) == 3
+        await handle.execute_update("undo", {})
+        await handle.result()
+    assert world.left_over() == set()
+
+
+async def test_the_page_tells_state_steps_and_what_comes_next(client: Client) -> None:
+    world = World()
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await in_state(handle, ReplicaState.FAILOVER)
+        page = (await handle.query("__temporal_workflow_metadata")).current_details
+        assert "erp-db-01: Failover" in page and 'Update "undo"' in page
+        assert "Revert erp-db-01\\_replica to one" in page
+        await handle.execute_update("undo", {})
+        await handle.result()

@@ -1,0 +1,265 @@
+"""The worker: `python worker.py config.yaml`. One process serves one role for many tenants.
+
+With `--check` it looks at everything that it would need, changes nothing, and says what it found.
+
+The Temporal server is found by Temporal's own environment configuration (`TEMPORAL_ADDRESS`, TLS, API
+key, profiles); everything else is in the YAML file.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.runtime import Runtime
+from temporalio.worker import Worker
+
+import connect
+from activities.errors import FaultInterceptor
+from activities.fence import Fence
+from activities.guest import GuestActivities
+from activities.preflight import PreflightActivities
+from activities.provider import ProviderTenant
+from activities.provider_appliance import ProviderApplianceActivities
+from activities.replica import ReplicaActivities
+from activities.replication import ReplicationActivities
+from activities.tenant_appliance import TenantApplianceActivities
+from activities.tenant_site import Site, TenantSiteActivities
+from activities.test_records import TestRecordActivities
+from monitoring import logs
+from monitoring.health import Health
+from monitoring.steps import StepMonitor
+from monitoring.watch import Tenant, Watch
+from operate.check import check, table
+from operate.provision import NotProvisioned, require_provisioned
+from settings import (
+    BadSettings,
+    ProviderWorkerSettings,
+    TenantSiteSettings,
+    TenantSiteWorkerSettings,
+    WorkerSettings,
+    load,
+)
+from workflows.check_readiness import CheckReadiness
+from workflows.converter import data_converter
+from workflows.failover_test import FailoverTest
+from workflows.list_replicas import ListReplicas
+from workflows.lock import ReplicaLock
+from workflows.partial_failover import PartialFailover
+from workflows.steps import PROVIDER, TENANT_SITE
+from workflows.vm_failover_test import VmFailoverTest
+
+log = logging.getLogger("worker")
+
+WORKFLOWS = [PartialFailover, FailoverTest, VmFailoverTest, ListReplicas, CheckReadiness, ReplicaLock]
+GRACE = timedelta(seconds=20)
+"""How long running steps may take to reach a place where they can stop, after SIGTERM. What they started
+at other systems goes on, and their next attempt adopts it."""
+
+Activities = Sequence[Callable[..., Any]]  # Any: each step has its own input and result
+
+
+def provider_activities(tenant: ProviderTenant) -> Activities:
+    """All steps of the role `provider`, for one tenant."""
+    preflight, replica = PreflightActivities(tenant), ReplicaActivities(tenant)
+    extension = ProviderApplianceActivities(tenant)
+    return [
+        preflight.plan_failover,
+        preflight.inspect_replicas,
+        replica.mark_processing,
+        replica.revert_snapshot,
+        replica.power_on_replica,
+        replica.mark_failover,
+        replica.power_off_replica,
+        replica.revert_to_latest,
+        replica.mark_normal,
+        replica.confirm_normal,
+        replica.mark_failed_failover,
+        replica.isolate_replica,
+        replica.power_on_isolated,
+        GuestActivities(tenant).check_guest,
+        TestRecordActivities(tenant).record_test,
+        extension.connect_networks,
+        extension.power_on,
+        extension.start_vpn_server,
+        extension.configure_proxy_arp,
+        extension.remove_proxy_arp,
+        extension.power_off,
+        extension.disconnect_networks,
+        extension.verify_tunnel,
+    ]
+
+
+def tenant_site_activities(site: Site) -> Activities:
+    """All steps of the role `tenant-site`, for one tenant."""
+    replication, extension = ReplicationActivities(site), TenantApplianceActivities(site)
+    return [
+        TenantSiteActivities(site).check_tenant_site,
+        replication.hold_replication,
+        replication.release_replication,
+        extension.power_on,
+        extension.start_vpn_client,
+        extension.configure_proxy_arp,
+        extension.verify_connectivity,
+        extension.verify_tunnel,
+        extension.remove_proxy_arp,
+        extension.power_off,
+    ]
+
+
+class Process:
+    """Everything that one process holds: a connection to Temporal, connectors, and a Worker a tenant."""
+
+    def __init__(self, base: Client, threads: int) -> None:
+        self.base = base
+        self._executor = ThreadPoolExecutor(threads, "step")
+        self._workflow_executor = ThreadPoolExecutor(16, "workflow")
+        self._threads = threads
+        self.steps = StepMonitor()
+        self.watched: list[Tenant] = []
+        self.workers: list[Worker] = []
+        self.close: list[Callable[[], object]] = []
+
+    def provider(self, settings: ProviderWorkerSettings) -> None:
+        """Role `provider`: one session to Cloud Director and to each vCenter serves all tenants."""
+        cloud = connect.cloud_director(settings.cloud_director)
+        vcenters = {v.id: connect.vsphere(v) for v in settings.vcenters}
+        turns = {v.id: BoundedSemaphore(v.operations) for v in settings.vcenters}
+        self.close += [cloud.close, *(v.close for v in vcenters.values())]
+        for tenant in settings.tenants:
+            client = self._client(tenant.namespace)
+            fence = Fence(client, asyncio.get_running_loop())
+            extension = connect.appliance(tenant.appliance, settings.appliance_key)
+            theirs = ProviderTenant(tenant, cloud, vcenters, extension, fence, turns)
+            self._add(client, PROVIDER, provider_activities(theirs), WORKFLOWS)
+            self.watched.append(Tenant(client, PROVIDER, extension.status if extension else None))
+
+    def tenant_site(self, settings: TenantSiteWorkerSettings) -> None:
+        """Role `tenant-site`: each tenant has a backup server, a vCenter and maybe an appliance."""
+        for tenant in settings.tenants:
+            client = self._client(tenant.namespace)
+            site = self._site(settings, tenant, Fence(client, asyncio.get_running_loop()))
+            self._add(client, TENANT_SITE, tenant_site_activities(site), [])
+            tunnel = site.appliance.status if tenant.appliance else None
+            self.watched.append(Tenant(client, TENANT_SITE, tunnel, site.backup.holds))
+
+    def _site(self, settings: TenantSiteWorkerSettings, tenant: TenantSiteSettings, fence: Fence) -> Site:
+        backup = connect.backup_server(tenant.backup_server)
+        vcenter = connect.vsphere(tenant.vcenter)
+        self.close += [vcenter.close, backup.close]
+        extension = connect.appliance(tenant.appliance, settings.appliance_key)
+        return Site(tenant, backup, vcenter, extension, fence)
+
+    def _client(self, namespace: str) -> Client:
+        return Client(self.base.service_client, namespace=namespace, data_converter=data_converter)
+
+    def _add(self, client: Client, queue: str, activities: Activities, workflows: Sequence[type]) -> None:
+        self.workers.append(
+            Worker(
+                client,
+                task_queue=queue,
+                workflows=workflows,
+                activities=activities,
+                activity_executor=self._executor,
+                workflow_task_executor=self._workflow_executor,
+                max_concurrent_activities=self._threads,
+                max_heartbeat_throttle_interval=timedelta(seconds=5),
+                graceful_shutdown_timeout=GRACE,
+                interceptors=[self.steps, FaultInterceptor()],
+            )
+        )
+
+
+async def serve(settings: WorkerSettings) -> None:
+    """Run until SIGTERM or SIGINT, then let running steps come to a place where they can stop."""
+    base = await connect.temporal(settings.temporal, settings.metrics_address)
+    for tenant in settings.tenants:
+        await require_provisioned(base, tenant.namespace)
+    process = Process(base, settings.threads)
+    if isinstance(settings, ProviderWorkerSettings):
+        process.provider(settings)
+    else:
+        process.tenant_site(settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        health = await stack.enter_async_context(_watched(process, settings))
+        for worker in process.workers:
+            await stack.enter_async_context(worker)
+        names = ", ".join(t.namespace for t in settings.tenants)
+        log.info("role %s serves %s", settings.role, names)
+        await stop.wait()
+        log.info("stopping: no new steps are taken")
+        if health is not None:
+            health.stopping = True
+    for close in process.close:
+        await _closed(close)
+
+
+@asynccontextmanager
+async def _watched(process: Process, settings: WorkerSettings) -> AsyncIterator[Health | None]:
+    """Health and the tenants' metrics, where an address for them is configured."""
+    if settings.health_address is None and settings.metrics_address is None:
+        yield None
+        return
+    meter = process.base.service_client.config.runtime or Runtime.default()
+    watch = Watch(process.watched, meter.metric_meter, outside=settings.metrics_address is not None)
+    health = Health(settings.health_address, watch, process.steps) if settings.health_address else None
+    task = asyncio.create_task(watch.run())
+    try:
+        yield health
+    finally:
+        task.cancel()
+        if health is not None:
+            health.close()
+
+
+async def _closed(close: Callable[[], object]) -> None:
+    """Log out; a system that does not answer must not keep the process."""
+    try:
+        result = await asyncio.wait_for(asyncio.to_thread(close), 5)
+        if asyncio.iscoroutine(result):
+            await asyncio.wait_for(result, 5)
+    except Exception:
+        log.warning("a session could not be closed in good order", exc_info=True)
+
+
+def main() -> int:
+    """Exit code 2: the settings or the namespaces are not in order, and nothing was started. With
+    `--check`, 1: something was found that would stand in the way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="YAML file; config.example.yaml explains every setting")
+    parser.add_argument("--check", action="store_true", help="look at everything it needs, and end")
+    arguments = parser.parse_args()
+    logs.configure(logging.ERROR if arguments.check else logging.INFO)
+    try:
+        settings = load(arguments.config)
+        if arguments.check:
+            findings = asyncio.run(check(settings))
+            sys.stdout.write(table(findings))
+            return int(any(not f.good for f in findings))
+        asyncio.run(serve(settings))
+    except (BadSettings, NotProvisioned) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    logging.shutdown()
+    # The SDK's native threads can crash an interpreter that is being torn down; all work is done here.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,1 @@
+"""What happens, in which order. Deterministic: no client library, no clock, no network."""

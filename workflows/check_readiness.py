@@ -1,0 +1,72 @@
+"""`CheckReadiness`: every preflight check on every replica; changes nothing."""
+
+from datetime import datetime
+
+from temporalio import workflow
+
+from workflows.journal import Journal, plain, table
+from workflows.preflight import look
+from workflows.steps import PROVIDER, READ
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.failover_test import TestRecord, TestResult
+    from contracts.report import Readiness, ReadinessReport, ReplicaList, ReplicaSummary
+    from contracts.request import CheckReadinessRequest, ListReplicasRequest, PartialFailoverRequest
+    from contracts.step import Step
+
+
+@workflow.defn(name="CheckReadiness")
+class CheckReadiness:
+    """Says for each replica whether it could be failed over now, and all that stands in the way."""
+
+    @workflow.run
+    async def run(self, request: CheckReadinessRequest | None = None) -> ReadinessReport:
+        """The same look that a failover takes before it touches anything."""
+        journal = Journal("Readiness")
+        found = await journal.run(
+            Step.INSPECT_REPLICAS,
+            PROVIDER,
+            ListReplicasRequest(),
+            ReplicaList,
+            READ,
+            "Look at all replicas",
+        )
+        known = {r.vm: r for r in found.replicas}
+        vms = (request.vms if request else ()) or tuple(known)
+        checked = tuple([await self._check(journal, vm, known.get(vm), found.read_at) for vm in vms])
+        report = ReadinessReport(ready=all(r.ready for r in checked), replicas=checked)
+        workflow.set_current_details(_table(report))
+        return report
+
+    async def _check(
+        self, journal: Journal, vm: str, replica: ReplicaSummary | None, now: datetime
+    ) -> Readiness:
+        # On an ordinary day the original runs: that is a warning here, and a problem when it is started.
+        plan, site, problems = await look(journal, PartialFailoverRequest(vm=vm, original_may_run=True))
+        last = replica.last_tests[0] if replica and replica.last_tests else None
+        tested = _about_tests(last, now) if replica else ()
+        warnings = (*(plan.warnings if plan else ()), *site.warnings, *tested)
+        ready = plan is not None and not problems
+        return Readiness(vm=vm, ready=ready, problems=problems, warnings=warnings, last_test=last)
+
+
+def _about_tests(last: TestRecord | None, now: datetime) -> tuple[str, ...]:
+    """Why its failover is not proven."""
+    if last is None:
+        return ("Its failover was never tested",)
+    when = f"{last.at:%Y-%m-%d %H:%M} UTC"
+    failed = last.result is TestResult.FAILED
+    said = [f"Its last failover test, {when}, failed: {last.said}"] if failed else []
+    if last.overdue(now):
+        said.append(f"Its next failover test is overdue: the last one was {when}")
+    return tuple(said)
+
+
+def _table(report: ReadinessReport) -> str:
+    rows = []
+    for r in report.replicas:
+        problems = [f"{plain(p.what.rstrip('.'))}. {plain(p.do)} ({p.who})" for p in r.problems]
+        said = "; ".join([*problems, *(f"Warning: {plain(w)}" for w in r.warnings)])
+        rows.append((plain(r.vm), "yes" if r.ready else "no", said or "nothing"))
+    head = ("VM", "ready", "what stands in the way, and warnings")
+    return "\n".join(["### Readiness", "", *table(head, rows)])

@@ -1,0 +1,265 @@
+"""The forward steps, in the order of the procedure, with its branches side by side.
+
+Two deliberate changes to the documented order: replication is held before the revert (a cycle in between
+would write into the disk being booted), and the branches of replica and appliances do not wait for each
+other where nothing in one needs the other.
+"""
+
+from datetime import datetime
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+from workflows import measures
+from workflows.journal import Journal
+from workflows.preflight import this_run
+from workflows.steps import (
+    FORWARD,
+    HOLD,
+    PROVIDER,
+    QUICK_LOOK,
+    TENANT_SITE,
+    Budget,
+    cause,
+    together,
+)
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.base import Contract
+    from contracts.plan import Plan, TenantSite
+    from contracts.request import PartialFailoverRequest
+    from contracts.step import (
+        ApplianceReady,
+        ApplianceStep,
+        Connectivity,
+        HoldInput,
+        MarkInput,
+        ReplicaStep,
+        RevertInput,
+        Step,
+        StepResult,
+        VpnClientInput,
+        VpnServerInput,
+    )
+
+Result = TypeVar("Result", bound=Contract)
+
+MOST_STARTS = 5
+"""An appliance's side is started over when another failover's end switched it off meanwhile."""
+MOST_LOOKS = 30
+"""Times that the replica is looked for through the tunnel while its guest boots."""
+
+REPLICA = {
+    Step.HOLD_REPLICATION,
+    Step.MARK_PROCESSING,
+    Step.REVERT_SNAPSHOT,
+    Step.POWER_ON_REPLICA,
+}
+PROVIDER_SIDE = {
+    Step.CONNECT_NETWORKS,
+    Step.POWER_ON_PROVIDER_APPLIANCE,
+    Step.START_VPN_SERVER,
+    Step.CONFIGURE_PROVIDER_PROXY_ARP,
+}
+TENANT_SIDE = {
+    Step.POWER_ON_TENANT_APPLIANCE,
+    Step.START_VPN_CLIENT,
+    Step.CONFIGURE_TENANT_PROXY_ARP,
+}
+
+
+class Failover:
+    """One failover going forward. `begun` is what may have had an effect, and is taken back if it fails."""
+
+    def __init__(
+        self, journal: Journal, request: PartialFailoverRequest, plan: Plan, site: TenantSite
+    ) -> None:
+        self.journal, self.request, self.plan, self.site = journal, request, plan, site
+        self.begun: set[Step] = set()
+        self.hold_is_known = False
+        """Whether the hold said how it ended."""
+        if plan.adoption:
+            # What the failover that left it had begun is not known, so undo takes all of it back.
+            self.begun |= REPLICA
+            self.begun |= PROVIDER_SIDE if plan.side.appliance else set()
+            self.begun |= TENANT_SIDE if site.appliance else set()
+        self.started: datetime = workflow.info().start_time
+        self.time_to_power_on: float | None = None
+        self.time_to_reachable: float | None = None
+        self._provider_fingerprint: str | None = None
+        self._tenant_fingerprint: str | None = None
+        self._server_listens = False
+
+    async def go(self) -> None:
+        """From Normal to Failover."""
+        branches = [self._replica()]
+        if self.plan.side.appliance:
+            branches.append(self._provider_side())
+        if self.site.appliance:
+            branches.append(self._tenant_side())
+        await together(*branches)
+        await self._do(Step.MARK_FAILOVER, PROVIDER, self._mark(), StepResult, "Mark it Failover")
+
+    async def _replica(self) -> None:
+        await together(self._hold(), self._mark_processing())
+        adoption = self.plan.adoption
+        if adoption is None or adoption.revert:
+            await self._revert()
+        if adoption is None or adoption.power_on:
+            await self._power_on()
+
+    async def _revert(self) -> None:
+        plan, point = self.plan, self.plan.restore_point
+        revert = RevertInput(
+            replica_id=plan.replica_id,
+            run=this_run(),
+            point=point,
+            not_before=plan.read_at,
+            nics=plan.nics,
+        )
+        title = f"Revert {plan.replica_name} to {point.name} of {point.created:%Y-%m-%d %H:%M} UTC"
+        await self._do(Step.REVERT_SNAPSHOT, PROVIDER, revert, StepResult, title)
+
+    async def _power_on(self) -> None:
+        step = ReplicaStep(replica_id=self.plan.replica_id, run=this_run())
+        title = f"Power on {self.plan.replica_name}"
+        await self._do(Step.POWER_ON_REPLICA, PROVIDER, step, StepResult, title)
+        self.time_to_power_on = self.journal.seconds_since(self.started)
+        measures.time_to_power_on(self.time_to_power_on)
+
+    async def _hold(self) -> None:
+        if self.site.target is not None:
+            data = HoldInput(replica_id=self.plan.replica_id, run=this_run(), target=self.site.target)
+            title = f"Hold replication of {self.plan.vm}"
+            await self._do(Step.HOLD_REPLICATION, TENANT_SITE, data, StepResult, title, HOLD)
+            self.hold_is_known = True
+
+    async def _mark_processing(self) -> None:
+        title = f"Mark {self.plan.replica_name} Processing"
+        await self._do(Step.MARK_PROCESSING, PROVIDER, self._mark(), StepResult, title)
+
+    async def _provider_side(self) -> None:
+        """Networks, power, VPN server, proxy ARP at the provider."""
+        data = self.provider_step()
+        for start in range(MOST_STARTS):
+            try:
+                await self._start_provider_side(data)
+                return
+            except ActivityError as error:
+                if cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
+                    raise
+
+    async def _start_provider_side(self, data: ApplianceStep) -> None:
+        count = len(self.plan.networks)
+        title = f"Connect the provider's appliance to {count} organization VDC networks"
+        await self._do(Step.CONNECT_NETWORKS, PROVIDER, data, StepResult, title)
+        title = "Power on the provider's appliance"
+        ready = await self._do(Step.POWER_ON_PROVIDER_APPLIANCE, PROVIDER, data, ApplianceReady, title)
+        self._provider_fingerprint = ready.fingerprint
+        if self.site.appliance:
+            await workflow.wait_condition(lambda: self._tenant_fingerprint is not None)
+        peer = self._tenant_fingerprint or self.plan.side.peer_fingerprint or ""
+        server = VpnServerInput(replica_id=self.plan.replica_id, run=this_run(), peer_fingerprint=peer)
+        await self._do(Step.START_VPN_SERVER, PROVIDER, server, StepResult, "Start the VPN server")
+        self._server_listens = True
+        await self._announce_at_provider(data)
+
+    async def _announce_at_provider(self, data: ApplianceStep) -> None:
+        title = f"Configure proxy ARP for {self.plan.replica_name} at the provider"
+        await self._do(Step.CONFIGURE_PROVIDER_PROXY_ARP, PROVIDER, data, StepResult, title)
+
+    async def _tenant_side(self) -> None:
+        """Power, VPN client, proxy ARP at the tenant's site."""
+        data = self.tenant_step()
+        for start in range(MOST_STARTS):
+            try:
+                await self._start_tenant_side(data)
+                return
+            except ActivityError as error:
+                if cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
+                    raise
+
+    async def _start_tenant_side(self, data: ApplianceStep) -> None:
+        title = "Power on the tenant's appliance"
+        ready = await self._do(Step.POWER_ON_TENANT_APPLIANCE, TENANT_SITE, data, ApplianceReady, title)
+        self._tenant_fingerprint = ready.fingerprint
+        if self.plan.side.appliance:
+            await workflow.wait_condition(lambda: self._server_listens)
+        peer = self._provider_fingerprint or self.plan.side.peer_fingerprint or ""
+        gateway = self.plan.side.gateway
+        if gateway is not None:
+            client = VpnClientInput(
+                replica_id=self.plan.replica_id,
+                run=this_run(),
+                leases=self.plan.leases,
+                gateway=gateway,
+                peer_fingerprint=peer,
+            )
+            title = "Start the VPN client"
+            await self._do(Step.START_VPN_CLIENT, TENANT_SITE, client, StepResult, title)
+        await self._announce_at_tenant(data)
+
+    async def _announce_at_tenant(self, data: ApplianceStep) -> None:
+        title = f"Configure proxy ARP for {self.plan.replica_name} at the tenant's site"
+        await self._do(Step.CONFIGURE_TENANT_PROXY_ARP, TENANT_SITE, data, StepResult, title)
+
+    async def verify(self) -> None:
+        """Look for the replica through the tunnel until it answers. Decides nothing: it is measured."""
+        data = self.tenant_step()
+        title = f"Verify that production reaches {self.plan.replica_name}"
+        for _ in range(MOST_LOOKS):
+            try:
+                seen = await self.journal.run(
+                    Step.VERIFY_CONNECTIVITY, TENANT_SITE, data, Connectivity, QUICK_LOOK, title
+                )
+            except ActivityError as error:
+                if is_cancelled_exception(error):
+                    raise
+                continue
+            if seen.reachable:
+                self.time_to_reachable = self.journal.seconds_since(self.started)
+                measures.time_to_reachable(self.time_to_reachable)
+                self.journal.show()
+                return
+        self.journal.warn("The replica did not answer a ping through the tunnel; its firewall may forbid it")
+
+    def provider_step(self) -> ApplianceStep:
+        """Input of the steps on the provider's appliance."""
+        return self._appliance_step(self.plan.side.appliance_was_on, Step.CONFIGURE_PROVIDER_PROXY_ARP)
+
+    def tenant_step(self) -> ApplianceStep:
+        """Input of the steps on the tenant's appliance."""
+        return self._appliance_step(self.site.appliance_was_on, Step.CONFIGURE_TENANT_PROXY_ARP)
+
+    def _appliance_step(self, was_on: bool, placing: Step) -> ApplianceStep:
+        return ApplianceStep(
+            replica_id=self.plan.replica_id,
+            run=this_run(),
+            networks=self.plan.networks,
+            leases=self.plan.leases,
+            power_off_when_idle=not was_on or self.plan.adoption is not None,
+            original_may_run=self.request.original_may_run,
+            placed=placing in self.begun,
+        )
+
+    def _mark(self) -> MarkInput:
+        adoption = self.plan.adoption
+        return MarkInput(
+            replica_id=self.plan.replica_id,
+            run=this_run(),
+            restore_point=self.plan.restore_point.id,
+            takes_over=adoption.run_id if adoption else None,
+        )
+
+    async def _do(
+        self,
+        step: Step,
+        queue: str,
+        data: Contract,
+        result: type[Result],
+        title: str,
+        budget: Budget = FORWARD,
+    ) -> Result:
+        self.begun.add(step)  # before the call: an unknown outcome is taken back too
+        return await self.journal.run(step, queue, data, result, budget, title)

@@ -1,0 +1,175 @@
+"""`FailoverTest`: tries the failover of several VMs, so many at a time, and reports. Made for Schedules."""
+
+from datetime import datetime
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import (
+    ApplicationError,
+    ChildWorkflowError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
+
+from workflows.journal import plain, table, took
+from workflows.search import FAILOVER_TEST_RESULT
+from workflows.steps import PROVIDER, READ, call
+from workflows.vm_failover_test import VmFailoverTest
+from workflows.walk import walk
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.errors import BadRequest
+    from contracts.failover_test import (
+        MOST_VMS,
+        FailoverTestReport,
+        FailoverTestRequest,
+        TestNetwork,
+        TestResult,
+        VmTestReport,
+        against,
+    )
+    from contracts.replica import ReplicaState
+    from contracts.report import ReplicaList
+    from contracts.request import ListReplicasRequest
+    from contracts.step import Step
+    from contracts.version import VERSION
+
+WAITS, RUNS = "waits", "runs"
+
+
+@workflow.defn(name="FailoverTest")
+class FailoverTest:
+    """Each VM is tested by a child of its own, which puts its replica back whatever becomes of this one."""
+
+    @workflow.init
+    def __init__(self, request: FailoverTestRequest | None = None) -> None:
+        self._request = request or FailoverTestRequest()
+        self._reports: dict[str, VmTestReport | str] = {}
+        self._started: datetime = workflow.info().start_time
+
+    @workflow.run
+    async def run(self, request: FailoverTestRequest | None = None) -> FailoverTestReport:
+        """It fails only when the replica of a VM could not be put back."""
+        vms = self._request.vms or await self._all()
+        self._reports = dict.fromkeys(vms, WAITS)
+        self._show()
+        # A tunnel without leases ends with the first test that used it, so such tests come one by one.
+        alone = self._request.network is TestNetwork.EXTENSION
+        reports = await walk(vms, 1 if alone else self._request.parallel, self._visit)
+        result = _result(reports)
+        workflow.upsert_search_attributes([FAILOVER_TEST_RESULT.value_set(result.value)])
+        self._show(f"The test {result}. {_said(reports)}")
+        report = self._report(result, reports)
+        if any(r.left_over for r in reports):
+            raise ApplicationError(report.said[:4000], report, type="FailedFailover", non_retryable=True)
+        return report
+
+    async def _all(self) -> tuple[str, ...]:
+        title = "Look at all replicas"
+        found = await call(Step.INSPECT_REPLICAS, PROVIDER, ListReplicasRequest(), ReplicaList, READ, title)
+        vms = tuple(r.vm for r in found.replicas)
+        if len(vms) > MOST_VMS:
+            fault = BadRequest(
+                f"There are {len(vms)} replicas, and one test takes {MOST_VMS}",
+                left="Nothing was tested",
+                do='Name them under "vms", in several tests',
+            )
+            raise ApplicationError(str(fault), type=type(fault).__name__, non_retryable=True)
+        return vms
+
+    async def _visit(self, vm: str) -> VmTestReport:
+        self._reports[vm] = RUNS
+        self._show()
+        try:
+            report = await self._test(vm)
+        except ChildWorkflowError as error:
+            if is_cancelled_exception(error):
+                raise
+            report = _of_failed(error) or self._empty(vm, TestResult.FAILED, str(error.cause or error))
+        self._reports[vm] = report
+        self._show()
+        return report
+
+    async def _test(self, vm: str) -> VmTestReport:
+        """A child outlives a parent that is terminated: it must put its replica back."""
+        info = workflow.info()
+        try:
+            return await workflow.execute_child_workflow(
+                VmFailoverTest.run,
+                self._request.of(vm),
+                id=f"{info.workflow_id}/{vm}",
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+                static_summary=f"Failover test of {vm}",
+            )
+        except WorkflowAlreadyStartedError:
+            return self._empty(vm, TestResult.SKIPPED, "An earlier test of it with the same ID still runs")
+
+    def _empty(self, vm: str, result: TestResult, said: str) -> VmTestReport:
+        """For a VM whose own test has nothing to say."""
+        info, request = workflow.info(), self._request
+        return VmTestReport(
+            vm=vm,
+            replica=None,
+            result=result,
+            said=said[:2000],
+            workflow_id=f"{info.workflow_id}/{vm}",
+            run_id="",
+            version=VERSION,
+            network=request.network,
+            started=workflow.now(),
+            ended=workflow.now(),
+            state=ReplicaState.NORMAL if result is TestResult.SKIPPED else ReplicaState.FAILED_FAILOVER,
+            rpo=against(None, request.rpo),
+            rto=against(None, request.rto),
+        )
+
+    def _report(self, result: TestResult, reports: list[VmTestReport]) -> FailoverTestReport:
+        info = workflow.info()
+        return FailoverTestReport(
+            result=result,
+            said=_said(reports),
+            workflow_id=info.workflow_id,
+            run_id=info.run_id,
+            version=VERSION,
+            started=self._started,
+            ended=workflow.now(),
+            vms=tuple(reports),
+        )
+
+    def _show(self, said: str = "The test runs. Cancelling it puts every replica back.") -> None:
+        rows = [_row(vm, report) for vm, report in self._reports.items()]
+        head = ("VM", "result", "to power-on", "to heartbeat", "")
+        workflow.set_current_details(
+            "\n".join(["### Failover test", "", plain(said), "", *table(head, rows)])
+        )
+
+
+def _row(vm: str, report: VmTestReport | str) -> tuple[str, ...]:
+    if isinstance(report, str):
+        return plain(vm), report, "", "", ""
+    times = (report.time_to_power_on_s, report.time_to_heartbeat_s)
+    return plain(vm), report.result, *(took(t) for t in times), plain(report.said)
+
+
+def _result(reports: list[VmTestReport]) -> TestResult:
+    results = {r.result for r in reports}
+    if TestResult.FAILED in results:
+        return TestResult.FAILED
+    return TestResult.PASSED if TestResult.PASSED in results else TestResult.SKIPPED
+
+
+def _said(reports: list[VmTestReport]) -> str:
+    """How many came to what, and of what failed the first."""
+    counts = [(r, sum(1 for x in reports if x.result is r)) for r in TestResult]
+    said = ", ".join(f"{count} {result}" for result, count in counts if count) or "there is no replica"
+    failed = sorted((r for r in reports if r.result is TestResult.FAILED), key=lambda r: r.ended)
+    return f"{said}. First: {failed[0].vm}: {failed[0].said}" if failed else said
+
+
+def _of_failed(error: ChildWorkflowError) -> VmTestReport | None:
+    """The report that a failed child left in its failure."""
+    leaf = error.cause
+    details: tuple[Any, ...] = tuple(leaf.details) if isinstance(leaf, ApplicationError) else ()
+    known = details and isinstance(details[0], dict) and "workflow_id" in details[0]
+    return VmTestReport.model_validate(details[0]) if known else None

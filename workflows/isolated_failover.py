@@ -1,0 +1,75 @@
+"""The forward steps of a failover test: those of a failover, with the replica kept apart."""
+
+from temporalio import workflow
+
+from workflows.failover import Failover
+from workflows.journal import Journal
+from workflows.preflight import this_run
+from workflows.steps import PROVIDER, QUICK_LOOK, TENANT_SITE, together
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.failover_test import TestNetwork, VmTestRequest
+    from contracts.plan import Plan, TenantSite
+    from contracts.request import PartialFailoverRequest
+    from contracts.step import (
+        ApplianceStep,
+        IsolateInput,
+        MarkInput,
+        ReplicaStep,
+        Step,
+        StepResult,
+        TunnelSeen,
+    )
+
+
+class IsolatedFailover(Failover):
+    """Hold, revert and power-on as in a failover; before the power-on the replica is isolated. It is marked
+    Processing for the whole of its test, never Failover, so that whatever it writes may be discarded."""
+
+    def __init__(self, journal: Journal, test: VmTestRequest, plan: Plan, site: TenantSite) -> None:
+        # The replica is alone on its network, so the original may run.
+        failover = PartialFailoverRequest(vm=test.vm, restore_point=test.restore_point, original_may_run=True)
+        super().__init__(journal, failover, plan, site)
+        self.extends = test.network is TestNetwork.EXTENSION
+        self.time_to_tunnel: float | None = None
+
+    async def go(self) -> None:
+        """From Normal until the replica is on, and the tunnel is up where that is tested too."""
+        branches = [self._replica()]
+        if self.extends and (self.plan.side.appliance or self.site.appliance):
+            branches.append(self._tunnel())
+        elif self.extends:
+            self.journal.warn("No appliance extends this tenant's networks, so there was no tunnel to test")
+        await together(*branches)
+
+    async def _tunnel(self) -> None:
+        """The tunnel alone. No address is announced at either end: there is no lease."""
+        sides = [self._provider_side()] if self.plan.side.appliance else []
+        sides += [self._tenant_side()] if self.site.appliance else []
+        await together(*sides)
+        queue, data = (
+            (TENANT_SITE, self.tenant_step()) if self.site.appliance else (PROVIDER, self.provider_step())
+        )
+        await self.journal.run(
+            Step.VERIFY_TUNNEL, queue, data, TunnelSeen, QUICK_LOOK, "Wait until the tunnel is connected"
+        )
+        self.time_to_tunnel = self.journal.seconds_since(self.started)
+
+    async def _announce_at_provider(self, data: ApplianceStep) -> None:
+        """Not in a test."""
+
+    async def _announce_at_tenant(self, data: ApplianceStep) -> None:
+        """Not in a test."""
+
+    async def _power_on(self) -> None:
+        plan, run = self.plan, this_run()
+        isolate = IsolateInput(replica_id=plan.replica_id, run=run, nics=plan.nics)
+        title = f"Isolate {plan.replica_name}"
+        await self._do(Step.ISOLATE_REPLICA, PROVIDER, isolate, StepResult, title)
+        step = ReplicaStep(replica_id=plan.replica_id, run=run)
+        title = f"Power on {plan.replica_name}, isolated"
+        await self._do(Step.POWER_ON_ISOLATED, PROVIDER, step, StepResult, title)
+        self.time_to_power_on = self.journal.seconds_since(self.started)
+
+    def _mark(self) -> MarkInput:
+        return super()._mark().model_copy(update={"test": True})

@@ -1,0 +1,50 @@
+"""`ListReplicas`: what a tenant has, and from when."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+from workflows.journal import plain, table
+from workflows.steps import PROVIDER, READ, call
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.report import ReplicaList, ReplicaSummary
+    from contracts.request import ListReplicasRequest
+    from contracts.step import Step
+
+
+@workflow.defn(name="ListReplicas")
+class ListReplicas:
+    """Answers with JSON, and with a Markdown table in the details. Changes nothing."""
+
+    @workflow.run
+    async def run(self, request: ListReplicasRequest | None = None) -> ReplicaList:
+        """All replicas: states, addresses, restore points."""
+        title = "Look at all replicas"
+        asked = request or ListReplicasRequest()
+        found = await call(Step.INSPECT_REPLICAS, PROVIDER, asked, ReplicaList, READ, title)
+        workflow.set_current_details(_table(found))
+        return found
+
+
+def _table(found: ReplicaList) -> str:
+    rows = [_row(found, r) for r in found.replicas]
+    head = ("VM", "state", "power", "addresses", "restore points, newest first", "last failover test")
+    return "\n".join([f"### {len(found.replicas)} replicas", "", *table(head, rows)])
+
+
+def _row(found: ReplicaList, replica: ReplicaSummary) -> tuple[str, ...]:
+    points = ", ".join(
+        f"{plain(p.id)} ({_age(found.read_at - p.created)} old)" for p in replica.restore_points[:5]
+    )
+    addresses = ", ".join(str(a) for a in replica.addresses)
+    held = f", {plain(replica.held_by)}" if replica.held_by else ""
+    state = f"{replica.state}{held}"
+    tests = replica.last_tests
+    tested = f"{tests[0].result}, {_age(found.read_at - tests[0].at)} ago" if tests else "never"
+    return plain(replica.vm), state, replica.power, addresses, points or "none", tested
+
+
+def _age(age: timedelta) -> str:
+    hours, minutes = divmod(int(age.total_seconds()) // 60, 60)
+    return f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {minutes} min"

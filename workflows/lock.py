@@ -1,0 +1,69 @@
+"""One failover per replica, by Temporal's own uniqueness of workflow IDs.
+
+The lock is a tiny child whose ID is made from the replica's id. The server ends it with its parent
+(parent close policy), so it can neither leak nor be forgotten. Steps that destroy data ask the server
+whether the lock's parent is still their own run (`activities.fence`).
+"""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.errors import AlreadyInFailover
+    from contracts.run import lock_id
+
+
+@workflow.defn(name="ReplicaLock")
+class ReplicaLock:
+    """Runs as long as its parent holds the replica."""
+
+    def __init__(self) -> None:
+        self._released = False
+
+    @workflow.run
+    async def run(self) -> None:
+        """Wait to be released; the server ends it where the parent cannot."""
+        await workflow.wait_condition(lambda: self._released)
+
+    @workflow.signal
+    def release(self) -> None:
+        """Sent by the parent when it is done."""
+        self._released = True
+
+
+class Held:
+    """The lock, held. `release` ends it in good order."""
+
+    def __init__(self, handle: workflow.ChildWorkflowHandle[ReplicaLock, None]) -> None:
+        self._handle = handle
+
+    async def release(self) -> None:
+        """Give the replica free. A lock that somebody ended already is free too."""
+        try:
+            await self._handle.signal(ReplicaLock.release)
+            await self._handle
+        except FailureError:
+            workflow.logger.warning("The lock had been ended before it was released")
+
+
+async def take(vm: str, replica_id: str) -> Held:
+    """Take the lock of a replica, or refuse in words of the tenant."""
+    try:
+        handle = await workflow.start_child_workflow(
+            ReplicaLock.run,
+            id=lock_id(replica_id),
+            parent_close_policy=workflow.ParentClosePolicy.TERMINATE,
+            cancellation_type=workflow.ChildWorkflowCancellationType.ABANDON,
+            task_timeout=timedelta(seconds=10),
+            static_summary=f"{vm} belongs to {workflow.info().workflow_id}",
+        )
+    except WorkflowAlreadyStartedError:
+        fault = AlreadyInFailover(
+            f"Another failover, or a failover test, of {vm} is under way",
+            left="Nothing was changed",
+            do="Finish it first: send undo to a failover, cancel a test",
+        )
+        raise ApplicationError(str(fault), type=type(fault).__name__, non_retryable=True) from None
+    return Held(handle)

@@ -1,0 +1,210 @@
+"""`PartialFailover`: one replica from Normal to Failover, and back when the tenant says so."""
+
+import asyncio
+from datetime import datetime, timedelta
+from functools import partial
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+
+from workflows import lock, measures
+from workflows.failover import Failover
+from workflows.journal import Journal
+from workflows.preflight import preflight
+from workflows.search import ORIGINAL_VM
+from workflows.steps import cause, uncancelled
+from workflows.undo import Undo
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.errors import BadRequest
+    from contracts.replica import ReplicaState
+    from contracts.report import FailoverReport
+    from contracts.request import Accepted, PartialFailoverRequest, UndoRequest
+
+IN_FAILOVER = (
+    "The replica is in Failover and does the original's work. What it writes is kept. "
+    'When the original is repaired, send the Update "undo": the replica goes back to Normal and what it '
+    "wrote is discarded."
+)
+UNDER_WAY = "The failover is under way. Cancelling it takes it back."
+LEFT_OVER = (
+    'Something could not be taken back. Mend it and send the Update "retry_compensation"; or, when a person '
+    'has put everything in order, send "accept_as_is". Replication stays on hold until then.'
+)
+
+
+@workflow.defn(name="PartialFailover")
+class PartialFailover:
+    """Fails over one replica and stays running while it is in Failover, until told how to finish."""
+
+    @workflow.init
+    def __init__(self, request: PartialFailoverRequest | None = None) -> None:
+        self._request = request
+        self._journal = Journal(request.vm if request else "PartialFailover")
+        self._undo: UndoRequest | None = None
+        self._undo_accepted: datetime | None = None
+        self._mended = False
+        self._accepted_as_is = False
+        self._left_over: tuple[str, ...] = ()
+
+    @workflow.run
+    async def run(self, request: PartialFailoverRequest | None = None) -> FailoverReport:
+        """From preflight to the report."""
+        if request is None:
+            raise _refused("PartialFailover needs an input", 'Give {"vm": "erp-db-01"}')
+        self._journal.enter(ReplicaState.NORMAL, "Preflight runs. Nothing has been touched yet.")
+        workflow.upsert_search_attributes([ORIGINAL_VM.value_set(request.vm)])
+        plan, site = await preflight(self._journal, request)
+        held = await lock.take(plan.vm, plan.replica_id)
+        failover = Failover(self._journal, request, plan, site)
+        try:
+            await self._go(failover)
+            ended = await self._stay(failover)
+        except BaseException as error:
+            if not (isinstance(error, FailureError) or is_cancelled_exception(error)):
+                raise  # not an end of the failover: the workflow's own bug, or its eviction from the cache
+            await uncancelled(partial(self._recover, failover, held, error))
+            raise self._failed(failover, error) from None
+        await uncancelled(partial(self._finish, failover, held))
+        measures.ended("undone", self._journal.state)
+        return self._report(failover, ended)
+
+    async def _go(self, failover: Failover) -> None:
+        self._journal.enter(ReplicaState.PROCESSING, UNDER_WAY)
+        await failover.go()
+        self._journal.enter(ReplicaState.FAILOVER, IN_FAILOVER)
+
+    async def _stay(self, failover: Failover) -> str:
+        """In Failover: measure the connection, and wait for the tenant or for `undo_after`."""
+        verify = asyncio.create_task(failover.verify()) if failover.site.appliance else None
+        try:
+            await workflow.wait_condition(
+                lambda: self._undo is not None,
+                timeout=failover.request.undo_after,
+                timeout_summary="Undo by itself, as requested",
+            )
+            return "undone by the tenant"
+        except TimeoutError:
+            self._undo_accepted = workflow.now()
+            return f"undone by itself after {failover.request.undo_after}"
+        finally:
+            if verify is not None:
+                verify.cancel()
+
+    async def _recover(self, failover: Failover, held: lock.Held, error: BaseException) -> None:
+        """Take back what was begun. An adoption that fails leaves the replica: its writes may not be lost."""
+        if failover.plan.adoption and self._journal.state is ReplicaState.PROCESSING:
+            name = failover.plan.replica_name
+            self._left_over = (f'{name} was left as it is; start again with "adopt": true',)
+            await held.release()
+            return
+        self._journal.warn(f"The failover {_went_wrong(error)} and is taken back")
+        await self._finish(failover, held)
+
+    async def _finish(self, failover: Failover, held: lock.Held) -> None:
+        await self._take_back(failover)
+        await held.release()
+
+    async def _take_back(self, failover: Failover) -> None:
+        """Undo; again after a person mended what stood in the way; until nothing is left over."""
+        undo = Undo(failover)
+        while True:
+            self._journal.enter(ReplicaState.PROCESSING, "The replica goes back to Normal.")
+            await undo.take_back()
+            self._left_over = tuple(undo.left_over)
+            self._journal.enter(undo.state, self._page_end())
+            if not undo.left_over:
+                return
+            self._mended = False
+            await workflow.wait_condition(lambda: self._mended or self._accepted_as_is)
+            if self._accepted_as_is:
+                return
+
+    def _page_end(self) -> str:
+        if not self._left_over:
+            return "The replica is Normal, and replication goes on."
+        return LEFT_OVER + " Left over: " + "; ".join(self._left_over)
+
+    def _failed(self, failover: Failover, error: BaseException) -> BaseException:
+        """How the workflow ends when the failover did not hold: the leaf cause, and where things stand."""
+        cancelled = is_cancelled_exception(error)
+        measures.ended("cancelled" if cancelled else "failed", self._journal.state)
+        if cancelled and not self._left_over:
+            return asyncio.CancelledError()
+        kind, text = cause(error)
+        stands = "; ".join(self._left_over) or "Everything was taken back: the replica is Normal"
+        report = self._report(failover, "failed")
+        message = f"The failover of {failover.plan.vm} failed: {text.rstrip('.')}. {stands}."
+        return ApplicationError(message[:4000], report, type=kind, non_retryable=True)
+
+    def _report(self, failover: Failover, ended: str) -> FailoverReport:
+        plan, journal, started = failover.plan, self._journal, failover.started
+        age = started - plan.restore_point.created
+        undone = self._undo_accepted and journal.seconds_since(self._undo_accepted)
+        return FailoverReport(
+            vm=plan.vm,
+            replica=plan.replica_name,
+            state=journal.state,
+            ended=ended,
+            reason=failover.request.reason,
+            restore_point=plan.restore_point,
+            restore_point_age_s=round(age / timedelta(seconds=1), 1),
+            started=started,
+            time_to_power_on_s=failover.time_to_power_on,
+            time_to_reachable_s=failover.time_to_reachable,
+            time_to_undo_s=undone,
+            steps=tuple(journal.records),
+            warnings=tuple(journal.warnings),
+            left_over=self._left_over,
+        )
+
+    @workflow.update(description='Power the replica off and discard what it wrote: {"reason": "..."}')
+    def undo(self, request: UndoRequest | None = None) -> Accepted:
+        """Answers when it is accepted; the page and the result tell the rest."""
+        self._undo = request or UndoRequest()
+        self._undo_accepted = workflow.now()
+        return Accepted(message=f"Undo of {self._journal.title} is accepted and under way.")
+
+    @undo.validator
+    def _may_undo(self, request: UndoRequest | None = None) -> None:
+        if self._journal.state is not ReplicaState.FAILOVER or self._undo is not None:
+            raise _refused(
+                f"{self._journal.title} is {self._journal.state}, and undo is possible in Failover",
+                "Wait until it is in Failover, or cancel the workflow, which takes everything back",
+            )
+
+    @workflow.update(description="Try again to take back what is left over, after you mended it")
+    def retry_compensation(self, request: UndoRequest | None = None) -> Accepted:
+        """For FailedFailover."""
+        self._mended = True
+        return Accepted(message="What is left over is tried again.")
+
+    @workflow.update(description="End it: a person has put everything in order")
+    def accept_as_is(self, request: UndoRequest | None = None) -> Accepted:
+        """For FailedFailover. Nothing more is changed; replication stays on hold."""
+        self._accepted_as_is = True
+        return Accepted(message="The workflow ends; what is left over stays as it is.")
+
+    @retry_compensation.validator
+    def _may_retry(self, request: UndoRequest | None = None) -> None:
+        self._require_failed()
+
+    @accept_as_is.validator
+    def _may_accept(self, request: UndoRequest | None = None) -> None:
+        self._require_failed()
+
+    def _require_failed(self) -> None:
+        if self._journal.state is not ReplicaState.FAILED_FAILOVER:
+            raise _refused(
+                f"{self._journal.title} is {self._journal.state}; nothing is left over",
+                "There is nothing to do",
+            )
+
+
+def _went_wrong(error: BaseException) -> str:
+    return "was cancelled" if is_cancelled_exception(error) else f"failed ({cause(error)[1]})"
+
+
+def _refused(happened: str, do: str) -> ApplicationError:
+    fault = BadRequest(happened, left="Nothing was changed", do=do)
+    return ApplicationError(str(fault), type=type(fault).__name__, non_retryable=True)

@@ -1,0 +1,124 @@
+"""Preflight: the provider's side and the tenant's side are asked; all that is wrong is said at once."""
+
+from temporalio import workflow
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    TimeoutError,
+    TimeoutType,
+    is_cancelled_exception,
+)
+
+from workflows.journal import Journal
+from workflows.steps import PROVIDER, READ, TENANT_SITE, cause
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.errors import NotReady, Who
+    from contracts.plan import (
+        Extension,
+        Plan,
+        PlanInput,
+        PlanResult,
+        Problem,
+        TenantSite,
+        TenantSiteInput,
+    )
+    from contracts.request import PartialFailoverRequest
+    from contracts.run import Run
+    from contracts.step import Step
+
+
+def this_run() -> Run:
+    """This run of this workflow."""
+    info = workflow.info()
+    return Run(workflow_id=info.workflow_id, run_id=info.run_id)
+
+
+async def look(
+    journal: Journal, request: PartialFailoverRequest
+) -> tuple[Plan | None, TenantSite, tuple[Problem, ...]]:
+    """Everything that can be known before anything is touched. Changes nothing."""
+    asked = PlanInput(request=request, run=this_run())
+    try:
+        found = await journal.run(
+            Step.PLAN_FAILOVER, PROVIDER, asked, PlanResult, READ, f"Check {request.vm} at the provider"
+        )
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        found = PlanResult(plan=None, problems=(_no_look(error),))
+    plan = found.plan
+    site_input = TenantSiteInput(
+        vm=plan.vm if plan else request.vm,
+        extension=plan.side.extension if plan else Extension.APPLIANCE,
+        networks=tuple(lease.network for lease in plan.leases) if plan else (),
+        original_may_run=request.original_may_run,
+    )
+    try:
+        site = await journal.run(
+            Step.CHECK_TENANT_SITE,
+            TENANT_SITE,
+            site_input,
+            TenantSite,
+            READ,
+            f"Check {request.vm} at the tenant's site",
+        )
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        site = TenantSite(problems=(_no_answer(error),))
+    problems = [*found.problems, *site.problems]
+    if plan is not None:
+        problems += ends_fit(plan, site)
+    return plan, site, tuple(problems)
+
+
+async def preflight(journal: Journal, request: PartialFailoverRequest) -> tuple[Plan, TenantSite]:
+    """The plan, or one failure that names all problems. Nothing was touched in either case."""
+    plan, site, problems = await look(journal, request)
+    if plan is None or problems:
+        raise not_ready(request.vm, problems)
+    for warning in (*plan.warnings, *site.warnings):
+        journal.warn(warning)
+    return plan, site
+
+
+def not_ready(vm: str, problems: tuple[Problem, ...]) -> ApplicationError:
+    """All problems in one failure that says who must do what."""
+    said = " ".join(
+        f"({n}) {p.what.rstrip('.')}. {p.do.rstrip('.')} ({p.who})." for n, p in enumerate(problems, 1)
+    )
+    fault = NotReady(f"{vm} cannot be failed over now: {said}", left="Nothing was changed")
+    details = [p.model_dump(mode="json") for p in problems]
+    return ApplicationError(str(fault), details, type=type(fault).__name__, non_retryable=True)
+
+
+def _no_look(error: ActivityError) -> Problem:
+    return Problem(
+        what=f"The provider's side could not be looked at: {cause(error)[1]}",
+        who=Who.PROVIDER,
+        do="Look at the provider's worker and the systems that it needs",
+    )
+
+
+def _no_answer(error: ActivityError) -> Problem:
+    if isinstance(error.cause, TimeoutError) and error.cause.type is TimeoutType.SCHEDULE_TO_START:
+        return Problem(
+            what="No tenant-site worker took the check", who=Who.TENANT, do="Start the tenant-site worker"
+        )
+    return Problem(what=cause(error)[1], who=Who.TENANT, do="Mend it, then start again")
+
+
+def ends_fit(plan: Plan, site: TenantSite) -> list[Problem]:
+    """Where only one end of the tunnel is the product's, the other end's fingerprint must be configured."""
+    alone = plan.side.appliance != site.appliance
+    if plan.side.extension is not Extension.APPLIANCE or not alone or plan.side.peer_fingerprint:
+        return []
+    missing = "provider" if site.appliance else "tenant"
+    return [
+        Problem(
+            what=f"Only one end of the tunnel has an appliance; the {missing}'s end is not known",
+            who=Who.PROVIDER,
+            do="Set peer_fingerprint for this tenant, or set up the missing appliance",
+        )
+    ]

@@ -1,0 +1,163 @@
+"""Taking a failover back: undo in Failover, and the compensation of one that failed or was cancelled.
+
+| step that was begun       | its effect                | taken back by            | what stays                      |
+|---------------------------|---------------------------|--------------------------|---------------------------------|
+| PowerOnReplica            | replica on                | PowerOffReplica          |                                 |
+| StartVpnClient, ConfigureTenantProxyArp, PowerOnTenantAppliance | lease, tunnel, power | RemoveTenantProxyArp, PowerOffTenantAppliance | other leases, power from before |
+| StartVpnServer, ConfigureProviderProxyArp, PowerOnProviderAppliance | lease, tunnel, power | RemoveProviderProxyArp, PowerOffProviderAppliance | other leases, power from before |
+| ConnectNetworks           | networks and NICs         | DisconnectNetworks       | networks from before            |
+| RevertSnapshot            | disk at the chosen point  | RevertToLatest           | restore points                  |
+| MarkProcessing            | marker                    | MarkNormal               | another run's marker            |
+| HoldReplication           | exclusion                 | ConfirmNormal, ReleaseReplication | another's exclusion    |
+
+Replication is released last, and only against the proof "powered off, reverted, Normal".
+"""  # noqa: E501
+
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from workflows.failover import PROVIDER_SIDE, TENANT_SIDE, Failover
+from workflows.preflight import this_run
+from workflows.steps import BACKWARD, PROVIDER, RELEASE, TENANT_SITE, cause, refused, together
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.base import Contract
+    from contracts.replica import ReplicaState
+    from contracts.replication import HoldTarget
+    from contracts.step import (
+        ApplianceStep,
+        MarkInput,
+        NormalProof,
+        PoweredOff,
+        ReleaseInput,
+        ReplicaStep,
+        RevertToLatestInput,
+        Step,
+        StepResult,
+    )
+
+Result = TypeVar("Result", bound=Contract)
+
+
+class Undo:
+    """Takes back what `failover` has begun. `left_over` says in plain words what could not be."""
+
+    def __init__(self, failover: Failover) -> None:
+        self.failover, self.plan, self.journal = failover, failover.plan, failover.journal
+        self.left_over: list[str] = []
+        self._off: PoweredOff | None = None
+        self._out: set[Step] = set()
+        """Steps at the networks that are done: not again when a person mended the rest."""
+
+    async def take_back(self) -> None:
+        """To Normal; or, where something cannot be taken back, the rest is, and the state says so."""
+        again, self.left_over = bool(self.left_over), []
+        if again or Step.MARK_FAILOVER in self.failover.begun:
+            mark = self._mark().model_copy(update={"discard": True})
+            await self._try(Step.MARK_PROCESSING, PROVIDER, mark, StepResult, "Begin to undo")
+        await self._replica_off()
+        await together(self._networks_out(), self._replica_back())
+        if not self.left_over:
+            await self._normal()
+        if self.left_over:
+            await self._try(
+                Step.MARK_FAILED_FAILOVER, PROVIDER, self._mark(), StepResult, "Mark it FailedFailover"
+            )
+
+    async def _replica_off(self) -> None:
+        if self.failover.begun & {Step.POWER_ON_REPLICA, Step.REVERT_SNAPSHOT}:
+            title = f"Power off {self.plan.replica_name}"
+            off = await self._try(Step.POWER_OFF_REPLICA, PROVIDER, self._step(), PoweredOff, title)
+            if off is None or off.changed or self._off is None:
+                self._off = off  # else a revert since the first power-off still counts
+
+    async def _networks_out(self) -> None:
+        """The tenant's side first, so that production stops sending into the tunnel."""
+        begun = self.failover.begun
+        if begun & TENANT_SIDE:
+            data = self.failover.tenant_step()
+            title = f"Remove proxy ARP for {self.plan.replica_name} at the tenant's site"
+            await self._once(Step.REMOVE_TENANT_PROXY_ARP, TENANT_SITE, data, title)
+            title = "Power off the tenant's appliance if nobody uses it"
+            await self._once(Step.POWER_OFF_TENANT_APPLIANCE, TENANT_SITE, data, title)
+        if begun & PROVIDER_SIDE:
+            data = self.failover.provider_step()
+            if begun & (PROVIDER_SIDE - {Step.CONNECT_NETWORKS}):
+                title = f"Remove proxy ARP for {self.plan.replica_name} at the provider"
+                await self._once(Step.REMOVE_PROVIDER_PROXY_ARP, PROVIDER, data, title)
+                title = "Power off the provider's appliance if nobody uses it"
+                await self._once(Step.POWER_OFF_PROVIDER_APPLIANCE, PROVIDER, data, title)
+            title = "Disconnect the provider's appliance from the networks"
+            await self._once(Step.DISCONNECT_NETWORKS, PROVIDER, data, title)
+
+    async def _replica_back(self) -> None:
+        """Discards what the replica wrote; the step itself refuses unless it is off and Processing."""
+        if self._off is None:
+            return
+        data = RevertToLatestInput(
+            replica_id=self.plan.replica_id,
+            run=this_run(),
+            not_before=self._off.at,
+            nics=self.plan.nics,
+        )
+        title = f"Revert {self.plan.replica_name} to its latest restore point"
+        await self._try(Step.REVERT_TO_LATEST, PROVIDER, data, StepResult, title)
+
+    async def _normal(self) -> None:
+        title = f"Mark {self.plan.replica_name} Normal"
+        await self._try(Step.MARK_NORMAL, PROVIDER, self._step(), StepResult, title)
+        target = self.failover.site.target
+        if not self.left_over and target is not None and Step.HOLD_REPLICATION in self.failover.begun:
+            await self._release(target)
+
+    async def _release(self, target: HoldTarget) -> None:
+        """For as long as any compensation, each time with a new proof: an old one is worth little."""
+        title, begun = f"Release replication of {self.plan.vm}", workflow.now()
+        while True:
+            confirm = "Confirm: powered off, reverted, Normal"
+            proof = await self._try(Step.CONFIRM_NORMAL, PROVIDER, self._step(), NormalProof, confirm)
+            if proof is None:
+                return
+            data = ReleaseInput(
+                replica_id=self.plan.replica_id,
+                run=this_run(),
+                target=target,
+                proof=proof,
+                unsure=not self.failover.hold_is_known and not self.failover.site.excluded,
+            )
+            try:
+                await self.journal.run(
+                    Step.RELEASE_REPLICATION, TENANT_SITE, data, StepResult, RELEASE, title
+                )
+                return
+            except ActivityError as error:
+                if refused(error) or workflow.now() - begun > BACKWARD.whole:
+                    self.left_over.append(f"{title}: {cause(error)[1]}")
+                    return
+
+    async def _once(self, step: Step, queue: str, data: ApplianceStep, title: str) -> None:
+        if step not in self._out and await self._try(step, queue, data, StepResult, title) is not None:
+            self._out.add(step)
+
+    async def _try(
+        self, step: Step, queue: str, data: Contract, result: type[Result], title: str
+    ) -> Result | None:
+        """Run a compensation; one that cannot be done is written down, and the rest still runs."""
+        try:
+            return await self.journal.run(step, queue, data, result, BACKWARD, title)
+        except ActivityError as error:
+            self.left_over.append(f"{title}: {cause(error)[1]}")
+            return None
+
+    def _mark(self) -> MarkInput:
+        return MarkInput(replica_id=self.plan.replica_id, run=this_run())
+
+    def _step(self) -> ReplicaStep:
+        return ReplicaStep(replica_id=self.plan.replica_id, run=this_run())
+
+    @property
+    def state(self) -> ReplicaState:
+        """Where the replica stands after `take_back`."""
+        return ReplicaState.FAILED_FAILOVER if self.left_over else ReplicaState.NORMAL

@@ -1,0 +1,357 @@
+"""`VmFailoverTest`: one replica is failed over in isolation, looked at, and put back, whatever happened."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    FailureError,
+    is_cancelled_exception,
+)
+
+from workflows import lock
+from workflows.isolated_failover import IsolatedFailover
+from workflows.journal import Journal
+from workflows.preflight import ends_fit, not_ready, this_run
+from workflows.search import FAILOVER_TEST_RESULT, ORIGINAL_VM
+from workflows.steps import PROVIDER, QUICK_LOOK, READ, TENANT_SITE, Budget, cause, together, uncancelled
+from workflows.undo import Undo
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.check import AnyCheck, CheckInput, CheckOutcome, CheckResult, HeartbeatCheck, called
+    from contracts.errors import AlreadyInFailover, BadRequest
+    from contracts.failover_test import (
+        LONGEST_RECORD_TEXT,
+        RecordTestInput,
+        TestNetwork,
+        TestRecord,
+        TestResult,
+        VmTestReport,
+        VmTestRequest,
+        against,
+    )
+    from contracts.plan import Extension, Plan, PlanInput, PlanResult, TenantSite, TenantSiteInput
+    from contracts.replica import ReplicaState
+    from contracts.request import Accepted, PartialFailoverRequest, UndoRequest
+    from contracts.step import Step, StepResult
+    from contracts.version import VERSION
+
+UNDER_TEST = "The replica is under test, isolated from production. Cancelling the test puts it back."
+LEFT_OVER = (
+    'Something could not be put back. Mend it and send the Update "retry_compensation"; or, when a person '
+    'has put everything in order, send "accept_as_is". Replication stays on hold until then.'
+)
+GRACE = timedelta(seconds=45)
+"""What an attempt of a check may take beside the check's own timeout."""
+
+
+class _Skip(Exception):
+    """The replica is in use and is left alone."""
+
+
+@workflow.defn(name="VmFailoverTest")
+class VmFailoverTest:
+    """Started by `FailoverTest` for each VM; it can be started by itself too."""
+
+    @workflow.init
+    def __init__(self, request: VmTestRequest | None = None) -> None:
+        self._journal = Journal(f"Test of {request.vm}" if request else "VmFailoverTest")
+        self._started: datetime = workflow.info().start_time
+        self._failover: IsolatedFailover | None = None
+        self._failures: list[str] = []
+        self._checks: dict[int, CheckResult] = {}
+        self._age: float | None = None
+        self._recovery: float | None = None
+        self._heartbeat: float | None = None
+        self._undo: float | None = None
+        self._left_over: tuple[str, ...] = ()
+        self._mended = False
+        self._accepted_as_is = False
+
+    @workflow.run
+    async def run(self, request: VmTestRequest | None = None) -> VmTestReport:
+        """From preflight to the report. It fails only when something could not be put back."""
+        if request is None:
+            raise _refused("VmFailoverTest needs an input", 'Give {"vm": "erp-db-01"}')
+        self._journal.enter(ReplicaState.NORMAL, "Preflight runs. Nothing has been touched yet.")
+        workflow.upsert_search_attributes([ORIGINAL_VM.value_set(request.vm)])
+        try:
+            failover = await self._prepare(request)
+            held = await self._take_lock(failover.plan)
+        except _Skip as why:
+            return self._ended(request, TestResult.SKIPPED, str(why))
+        except FailureError as error:
+            if is_cancelled_exception(error):
+                raise
+            self._failures.append(cause(error)[1])
+            await self._record(request)
+            return self._ended(request, *self._verdict())
+        self._failover = failover
+        cancelled = not await self._test(request, failover)
+        await uncancelled(lambda: self._finish(request, failover, held, cancelled))
+        if self._left_over:
+            raise self._not_put_back(request)
+        if cancelled:
+            raise asyncio.CancelledError
+        return self._ended(request, *self._verdict())
+
+    async def _prepare(self, request: VmTestRequest) -> IsolatedFailover:
+        """Preflight of a failover, of both sides; at the tenant's without the appliance if it is not used."""
+        asked = PartialFailoverRequest(
+            vm=request.vm, restore_point=request.restore_point, original_may_run=True
+        )
+        found = await self._journal.run(
+            Step.PLAN_FAILOVER,
+            PROVIDER,
+            PlanInput(request=asked, run=this_run()),
+            PlanResult,
+            READ,
+            f"Check {request.vm} at the provider",
+        )
+        if found.in_use:
+            said = "; ".join(p.what for p in found.problems) or "its lock is taken"
+            raise _Skip(f"The replica of {request.vm} is in use, so it was not tested: {said}")
+        if found.plan is None:
+            raise not_ready(request.vm, found.problems)
+        plan, extends = found.plan, request.network is TestNetwork.EXTENSION
+        looked = TenantSiteInput(
+            vm=plan.vm,
+            extension=plan.side.extension if extends else Extension.NONE,
+            networks=tuple(lease.network for lease in plan.leases),
+            original_may_run=True,
+        )
+        title = f"Check {request.vm} at the tenant's site"
+        site = await self._journal.run(Step.CHECK_TENANT_SITE, TENANT_SITE, looked, TenantSite, READ, title)
+        problems = (*site.problems, *(ends_fit(plan, site) if extends else ()))
+        if problems:
+            raise not_ready(request.vm, problems)
+        self._measure_restore_point(request, plan)
+        return IsolatedFailover(self._journal, request, plan, site)
+
+    def _measure_restore_point(self, request: VmTestRequest, plan: Plan) -> None:
+        """By vCenter's clock, which also wrote the restore point's time."""
+        self._age = round((plan.read_at - plan.restore_point.created) / timedelta(seconds=1), 1)
+        if against(self._age, request.rpo).met is False:
+            age, target = timedelta(seconds=int(self._age)), request.rpo
+            name = plan.restore_point.name
+            self._failures.append(f"The restore point {name} is {age} old; the target (RPO) is {target}")
+
+    async def _take_lock(self, plan: Plan) -> lock.Held:
+        try:
+            return await lock.take(plan.vm, plan.replica_id)
+        except ApplicationError as error:
+            if error.type == AlreadyInFailover.__name__:
+                raise _Skip(f"{error.message} So it was not tested") from None
+            raise
+
+    async def _test(self, request: VmTestRequest, failover: IsolatedFailover) -> bool:
+        """Fail over and check, until the deadline. False when the test was cancelled."""
+        self._journal.enter(ReplicaState.PROCESSING, UNDER_TEST)
+        try:
+            left = request.deadline - (workflow.now() - self._started)
+            if not await _within(left, self._forward(request, failover)):
+                self._failures.append(self._late(request.deadline))
+        except BaseException as error:
+            if is_cancelled_exception(error):
+                return False
+            if not isinstance(error, FailureError):
+                raise  # the workflow's own bug, or its eviction from the cache
+            self._failures.append(self._what_failed(error))
+        return True
+
+    async def _forward(self, request: VmTestRequest, failover: IsolatedFailover) -> None:
+        await failover.go()
+        await together(*(self._check(failover, n, c) for n, c in enumerate(request.checks)))
+        if self._failures_of_checks():
+            return
+        self._recovery = self._journal.seconds_since(self._started)
+        if against(self._recovery, request.rto).met is False:
+            self._failures.append(f"It took {self._recovery:.0f} s; the target (RTO) is {request.rto}")
+
+    def _failures_of_checks(self) -> bool:
+        return any(c.outcome is CheckOutcome.FAIL for c in self._checks.values())
+
+    async def _check(self, failover: IsolatedFailover, number: int, check: AnyCheck) -> None:
+        """One check. What its activity cannot tell is a failed check, not the end of the others."""
+        data = CheckInput(replica_id=failover.plan.replica_id, run=this_run(), check=check)
+        budget = Budget(attempt=check.timeout + GRACE, whole=2 * (check.timeout + GRACE))
+        title, began = f"Check: {called(check)}", workflow.now()
+        try:
+            seen = await self._journal.run(Step.CHECK_GUEST, PROVIDER, data, CheckResult, budget, title)
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            seen = CheckResult(
+                what=called(check),
+                outcome=CheckOutcome.FAIL,
+                reason=cause(error)[1],
+                after_s=self._journal.seconds_since(began),
+            )
+        self._checks[number] = seen
+        if seen.outcome is CheckOutcome.FAIL:
+            self._failures.append(f"Check failed: {seen.what}: {seen.reason}")
+        elif seen.outcome is CheckOutcome.PASS and isinstance(check, HeartbeatCheck):
+            self._heartbeat = self._journal.seconds_since(self._started)
+
+    def _late(self, deadline: timedelta) -> str:
+        cut = [r.title for r in self._journal.records if r.outcome == "cancelled"]
+        at = f", at: {'; '.join(cut)}" if cut else ""
+        return f"The test had not ended by its deadline of {deadline}{at}"
+
+    def _what_failed(self, error: BaseException) -> str:
+        failed = next((r.title for r in self._journal.records if r.outcome == "failed"), "The test")
+        return f"{failed}: {cause(error)[1]}"
+
+    async def _finish(
+        self, request: VmTestRequest, failover: IsolatedFailover, held: lock.Held, cancelled: bool
+    ) -> None:
+        await self._take_back(failover)
+        if not cancelled:
+            await self._record(request)
+        await held.release()
+
+    async def _take_back(self, failover: IsolatedFailover) -> None:
+        """Always. Again after a person mended what stood in the way; until nothing is left over."""
+        undo, began = Undo(failover), workflow.now()
+        while True:
+            self._journal.enter(ReplicaState.PROCESSING, "The replica goes back to Normal.")
+            await undo.take_back()
+            self._left_over = tuple(undo.left_over)
+            left = f"{LEFT_OVER} Left over: {'; '.join(self._left_over)}"
+            normal = "The replica is Normal, and replication goes on."
+            self._journal.enter(undo.state, left if self._left_over else normal)
+            if not self._left_over:
+                self._undo = self._journal.seconds_since(began)
+                return
+            self._mended = False
+            await workflow.wait_condition(lambda: self._mended or self._accepted_as_is)
+            if self._accepted_as_is:
+                self._failures.append(f"Not everything was put back: {self._left_over[0]}")
+                return
+
+    def _verdict(self) -> tuple[TestResult, str]:
+        if not self._failures:
+            return TestResult.PASSED, "Everything held"
+        more = len(self._failures) - 1
+        first = self._failures[0].rstrip(".")
+        return TestResult.FAILED, f"{first} (and {more} more)" if more else first
+
+    async def _record(self, request: VmTestRequest) -> None:
+        """With the replica, where it outlives this history. A record that fails spoils no test."""
+        result, said = self._verdict()
+        record = TestRecord(
+            at=workflow.now(),
+            result=result,
+            said=said[:LONGEST_RECORD_TEXT],
+            workflow_id=workflow.info().workflow_id[:LONGEST_RECORD_TEXT],
+            period_s=int(request.period.total_seconds()) if request.period else None,
+        )
+        data = RecordTestInput(vm=request.vm, run=this_run(), record=record)
+        title = "Keep the result with the replica"
+        try:
+            await self._journal.run(Step.RECORD_TEST, PROVIDER, data, StepResult, QUICK_LOOK, title)
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            self._journal.warn(f"The result could not be kept with the replica: {cause(error)[1]}")
+
+    def _ended(self, request: VmTestRequest, result: TestResult, said: str) -> VmTestReport:
+        workflow.upsert_search_attributes([FAILOVER_TEST_RESULT.value_set(result.value)])
+        self._journal.next = f"The test {result}. {said}."
+        self._journal.show()
+        return self._report(request, result, said)
+
+    def _report(self, request: VmTestRequest, result: TestResult, said: str) -> VmTestReport:
+        info, journal, failover = workflow.info(), self._journal, self._failover
+        isolation = next((r.note for r in journal.records if r.step is Step.ISOLATE_REPLICA), "")
+        return VmTestReport(
+            vm=request.vm,
+            replica=failover.plan.replica_name if failover else None,
+            result=result,
+            said=said,
+            workflow_id=info.workflow_id,
+            run_id=info.run_id,
+            version=VERSION,
+            network=request.network,
+            isolation=isolation,
+            started=self._started,
+            ended=workflow.now(),
+            state=journal.state,
+            restore_point=failover.plan.restore_point if failover else None,
+            rpo=against(self._age, request.rpo),
+            rto=against(self._recovery, request.rto),
+            time_to_power_on_s=failover.time_to_power_on if failover else None,
+            time_to_heartbeat_s=self._heartbeat,
+            time_to_tunnel_s=failover.time_to_tunnel if failover else None,
+            time_to_undo_s=self._undo,
+            checks=tuple(self._checks.get(n) or _not_made(c) for n, c in enumerate(request.checks)),
+            steps=tuple(journal.records),
+            warnings=tuple(journal.warnings),
+            left_over=self._left_over,
+        )
+
+    def _not_put_back(self, request: VmTestRequest) -> ApplicationError:
+        """The one failure of a test's workflow. A schedule with "pause on failure" pauses then."""
+        report = self._ended(request, *self._verdict())
+        message = f"The test of {request.vm} was not put back: {'; '.join(self._left_over)}"
+        return ApplicationError(message[:4000], report, type="FailedFailover", non_retryable=True)
+
+    @workflow.update(description="Try again to put back what is left over, after you mended it")
+    def retry_compensation(self, request: UndoRequest | None = None) -> Accepted:
+        """For FailedFailover."""
+        self._mended = True
+        return Accepted(message="What is left over is tried again.")
+
+    @workflow.update(description="End it: a person has put everything in order")
+    def accept_as_is(self, request: UndoRequest | None = None) -> Accepted:
+        """For FailedFailover. Nothing more is changed; replication stays on hold."""
+        self._accepted_as_is = True
+        return Accepted(message="The test ends; what is left over stays as it is.")
+
+    @retry_compensation.validator
+    def _may_retry(self, request: UndoRequest | None = None) -> None:
+        self._require_failed()
+
+    @accept_as_is.validator
+    def _may_accept(self, request: UndoRequest | None = None) -> None:
+        self._require_failed()
+
+    def _require_failed(self) -> None:
+        if self._journal.state is not ReplicaState.FAILED_FAILOVER:
+            raise _refused(f"{self._journal.title}: nothing is left over", "There is nothing to do")
+
+
+async def _within(limit: timedelta, work: Coroutine[Any, Any, None]) -> bool:
+    """Run until it ends or `limit` is over; then it is cancelled, and has ended when this returns False."""
+    task = asyncio.create_task(work)
+
+    async def ended() -> None:
+        await workflow.wait([task])
+
+    try:
+        await workflow.wait([task], timeout=max(0.0, limit.total_seconds()))
+    except asyncio.CancelledError:
+        task.cancel()
+        await uncancelled(ended)
+        raise
+    if task.done():
+        task.result()
+        return True
+    task.cancel()
+    await uncancelled(ended)
+    return False
+
+
+def _not_made(check: AnyCheck) -> CheckResult:
+    return CheckResult(
+        what=called(check), outcome=CheckOutcome.SKIPPED, reason="The test did not get so far", after_s=0
+    )
+
+
+def _refused(happened: str, do: str) -> ApplicationError:
+    fault = BadRequest(happened, left="Nothing was changed", do=do)
+    return ApplicationError(str(fault), type=type(fault).__name__, non_retryable=True)
