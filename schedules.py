@@ -1,23 +1,26 @@
 """`python -m schedules schedules.yaml`: scheduled failover tests of one tenant, created or updated.
 
 The Temporal server is found by Temporal's own environment configuration, as by the worker. A schedule that
-the file does not name is left alone; so is a pause that somebody set by hand.
+the file does not name is left alone; so is a pause that somebody set by hand, and what somebody changed by
+hand until the file changes.
 """
 
 import argparse
 import asyncio
+import hashlib
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
+from temporalio.api.common.v1 import Payload
 from temporalio.client import (
     Client,
     Schedule,
     ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
     ScheduleIntervalSpec,
     ScheduleOverlapPolicy,
     SchedulePolicy,
@@ -27,74 +30,24 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 from temporalio.envconfig import ClientConfig
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
-from contracts.failover_test import FailoverTestRequest
-from contracts.request import Duration
-from settings import Settings
+from contracts.base import Contract
+from contracts.schedule import ScheduleName, TestSchedule
 from workflows.converter import data_converter
 from workflows.steps import PROVIDER
 
 CATCH_UP = timedelta(minutes=10)
 """A test that the server missed by more than this waits for its next time, not for office hours."""
-Cron = Annotated[str, Field(min_length=9, max_length=200)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+CONFIGURED = "configured"
+"""Memo of each run: what it was configured as."""
 
 
-class TestSchedule(Settings):
-    """`every`, or `cron` with `period` (how long at most from one test to the next). `jitter`: each start is
-    put off by up to this. `paused`: not to run for now; false leaves a pause as it is."""
-
-    __test__ = False
-    every: Annotated[Duration, Field(ge=timedelta(minutes=10))] | None = None
-    cron: tuple[Cron, ...] = ()
-    period: Duration | None = None
-    time_zone: str | None = None
-    jitter: Duration = timedelta(minutes=30)
-    paused: bool = False
-    note: Annotated[str, Field(max_length=500)] = ""
-    test: FailoverTestRequest
-
-    @model_validator(mode="after")
-    def _says_when(self) -> "TestSchedule":
-        if (self.every is None) != bool(self.cron):
-            raise ValueError("names exactly one of every and cron")
-        if self.cron and self.period is None:
-            raise ValueError("cron needs period: how long at most from one test to the next")
-        return self
-
-    @property
-    def request(self) -> FailoverTestRequest:
-        """What each run is asked for. A test is overdue when the next one should have ended."""
-        between = self.period or self.every or timedelta(0)
-        overdue = self.test.period or between + self.jitter + self.test.deadline
-        return self.test.model_copy(update={"period": overdue})
-
-    def schedule(self, name: str) -> Schedule:
-        """As Temporal takes it. One test at a time; it pauses when a replica could not be put back."""
-        every = [ScheduleIntervalSpec(every=self.every)] if self.every else []
-        return Schedule(
-            action=ScheduleActionStartWorkflow(
-                "FailoverTest", self.request, id=f"failover-test-{name}", task_queue=PROVIDER
-            ),
-            spec=ScheduleSpec(
-                intervals=every,
-                cron_expressions=list(self.cron),
-                jitter=self.jitter,
-                time_zone_name=self.time_zone,
-            ),
-            policy=SchedulePolicy(
-                overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP, pause_on_failure=True
-            ),
-            state=ScheduleState(note=self.note or None, paused=self.paused),
-        )
-
-
-class Schedules(Settings):
+class Schedules(Contract):
     """The file: one tenant's namespace, and its tests by name."""
 
     namespace: str
-    schedules: Annotated[dict[Name, TestSchedule], Field(min_length=1)]
+    schedules: Annotated[dict[ScheduleName, TestSchedule], Field(min_length=1)]
 
 
 class BadSchedules(Exception):
@@ -117,57 +70,114 @@ def load(file: Path) -> Schedules:
         raise BadSchedules(f"{file}:\n" + "\n".join(lines)) from None
 
 
-async def put(client: Client, name: str, wanted: TestSchedule) -> str:
-    """Create the schedule or make it so; "created" or "updated"."""
-    schedule = wanted.schedule(name)
+def schedule_of(name: str, wanted: TestSchedule) -> Schedule:
+    """As Temporal takes it. One test at a time; it pauses when a replica could not be put back."""
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            "FailoverTest",
+            wanted.request,
+            id=f"failover-test-{name}",
+            task_queue=PROVIDER,
+            memo={CONFIGURED: _fingerprint(wanted)},
+        ),
+        spec=ScheduleSpec(
+            intervals=[ScheduleIntervalSpec(every=wanted.every)] if wanted.every else [],
+            cron_expressions=list(wanted.cron),
+            jitter=wanted.jitter,
+            time_zone_name=wanted.time_zone,
+        ),
+        policy=SchedulePolicy(
+            overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP, pause_on_failure=True
+        ),
+        state=ScheduleState(note=wanted.note or None, paused=wanted.paused),
+    )
+
+
+async def put(client: Client, name: str, wanted: TestSchedule, dry_run: bool = False) -> str | None:
+    """Create the schedule, or make it so: "created", "updated", or None where it was so already.
+
+    Raises `BadSchedules` when the server refuses it.
+    """
     try:
-        await client.create_schedule(name, schedule)
+        return await _put(client, name, wanted, dry_run)
+    except RPCError as error:
+        raise BadSchedules(f"schedules.{name}: the server refused it: {error.message}") from None
+
+
+async def _put(client: Client, name: str, wanted: TestSchedule, dry_run: bool) -> str | None:
+    handle = client.get_schedule_handle(name)
+    try:
+        found = await handle.describe()
+    except RPCError as error:
+        # An unknown namespace is one that a dry run has only spoken of.
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        if not dry_run:
+            await client.create_schedule(name, schedule_of(name, wanted))
         return "created"
-    except ScheduleAlreadyRunningError:
-        pass
-
-    def change(found: ScheduleUpdateInput) -> ScheduleUpdate:
-        now = found.description.schedule.state
-        schedule.state.paused = wanted.paused or now.paused
-        schedule.state.note = wanted.note or now.note
-        return ScheduleUpdate(schedule=schedule)
-
-    await client.get_schedule_handle(name).update(change)
+    if await _configured(client, found.schedule) == _fingerprint(wanted):
+        return None
+    if not dry_run:
+        await handle.update(lambda now: ScheduleUpdate(schedule=_kept(now, schedule_of(name, wanted))))
     return "updated"
 
 
-async def put_all(client: Client, wanted: Schedules) -> list[str]:
-    """All of a file, in sentences."""
+def _kept(now: ScheduleUpdateInput, schedule: Schedule) -> Schedule:
+    """A pause that somebody set by hand, and its note, stay."""
+    state = now.description.schedule.state
+    schedule.state.paused = schedule.state.paused or state.paused
+    schedule.state.note = schedule.state.note or state.note
+    return schedule
+
+
+def _fingerprint(wanted: TestSchedule) -> str:
+    """Of the configuration: the server keeps a schedule's times in another form than it was given them."""
+    return hashlib.sha256(wanted.model_dump_json().encode()).hexdigest()[:16]
+
+
+async def _configured(client: Client, schedule: Schedule) -> str | None:
+    """The fingerprint of what a schedule was made from; None when it was made by hand."""
+    memo = getattr(schedule.action, "memo", None) or {}
+    kept = memo.get(CONFIGURED)
+    if not isinstance(kept, Payload):
+        return None
+    (value,) = await client.data_converter.decode([kept])
+    return str(value)
+
+
+async def put_all(client: Client, wanted: Mapping[str, TestSchedule], dry_run: bool = False) -> list[str]:
+    """All of a namespace; what was changed, or with `dry_run` would be, in sentences."""
     said = []
-    for name, schedule in wanted.schedules.items():
-        try:
-            said.append(f"{wanted.namespace}: schedule {name} {await put(client, name, schedule)}")
-        except RPCError as error:
-            raise BadSchedules(f"schedules.{name}: the server refused it: {error.message}") from None
+    for name, schedule in wanted.items():
+        done = await put(client, name, schedule, dry_run)
+        if done:
+            said.append(f"{client.namespace}: schedule {name} {done}")
     return said
 
 
-async def _run(wanted: Schedules) -> list[str]:
+async def _run(wanted: Schedules, dry_run: bool) -> list[str]:
     config = ClientConfig.load_client_connect_config()
     config["namespace"] = wanted.namespace
-    return await put_all(await Client.connect(**config, data_converter=data_converter), wanted)
+    client = await Client.connect(**config, data_converter=data_converter)
+    return await put_all(client, wanted.schedules, dry_run)
 
 
 def main() -> int:
     """Exit code 2: the file is not in order, or the server refused a schedule."""
     parser = argparse.ArgumentParser(prog="python -m schedules", description="Scheduled failover tests.")
     parser.add_argument("file", type=Path, help="YAML file; docs/failover-tests.md shows one")
-    parser.add_argument("--dry-run", action="store_true", help="check the file and change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be changed, change nothing")
     options = parser.parse_args()
     try:
         wanted = load(options.file)
-        said = [f"{n}: is in order" for n in wanted.schedules]
-        if not options.dry_run:
-            said = asyncio.run(_run(wanted))
+        changes = asyncio.run(_run(wanted, options.dry_run))
     except BadSchedules as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    sys.stdout.write("\n".join(said) + "\n")
+    for change in changes:
+        sys.stdout.write(f"{'would be: ' if options.dry_run else ''}{change}\n")
+    if not changes:
+        sys.stdout.write(f"{len(wanted.schedules)} schedules are as they shall be\n")
     return 0
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, m
 
 from contracts.plan import Extension, Gateway
 from contracts.request import Duration
+from contracts.schedule import ScheduleName, TestSchedule
 
 
 class Settings(BaseModel):
@@ -128,6 +129,8 @@ class ProviderTenantSettings(Settings):
     """Without it, replicas under test have no network at all."""
     guest_programs: dict[str, GuestProgramSettings] = {}
     """By the name under which a test's checks may ask for them."""
+    schedules: dict[ScheduleName, TestSchedule] = {}
+    """Failover tests that `python -m operate provision` puts on schedules."""
 
     @model_validator(mode="after")
     def _extension_is_whole(self) -> "ProviderTenantSettings":

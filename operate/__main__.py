@@ -14,6 +14,7 @@ from connectors.appliances import public_key
 from contracts.appliance import ApplianceRole
 from contracts.errors import Fault, Misconfigured
 from operate import cloud_init, gateway, provision, rotate
+from schedules import BadSchedules
 from settings import (
     BadSettings,
     ProviderWorkerSettings,
@@ -31,7 +32,7 @@ def main() -> int:
     except (BadSettings, Misconfigured) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except (provision.WrongType, Fault, RPCError, RuntimeError, OSError) as error:
+    except (provision.WrongType, BadSchedules, Fault, RPCError, RuntimeError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
@@ -42,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m operate", description="For a service provider's operators"
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("provision", help="create and update the tenants' namespaces")
+    command = commands.add_parser("provision", help="create and update the tenants' namespaces and schedules")
     command.add_argument("--dry-run", action="store_true", help="say what would be changed, change nothing")
     commands.add_parser("gateway", help="print the cloud gateway's HAProxy configuration")
     command = commands.add_parser("appliance", help="print an appliance's cloud-init user data, a secret")

@@ -1,12 +1,12 @@
 """Tenants' namespaces as the product needs them, on any Temporal server.
 
 Run again and again it changes nothing; after an upgrade of the product it adds what is new. It never
-deletes a namespace or a search attribute.
+deletes a namespace, a search attribute or a schedule.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
 
@@ -23,7 +23,10 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from contracts.schedule import TestSchedule
+from schedules import put_all
 from settings import ProviderWorkerSettings
+from workflows.converter import data_converter
 from workflows.search import REGISTRY
 
 COMMAND = "python -m operate provision"
@@ -46,12 +49,13 @@ class Wanted:
     name: str
     description: str
     retention: timedelta
+    schedules: Mapping[str, TestSchedule] = field(default_factory=dict)
 
 
 def wanted(settings: ProviderWorkerSettings) -> tuple[Wanted, ...]:
     """One namespace for each tenant of the configuration."""
     return tuple(
-        Wanted(t.namespace, f"Partial failover of {t.organization}, {t.vdc}", settings.retention)
+        Wanted(t.namespace, f"Partial failover of {t.organization}, {t.vdc}", settings.retention, t.schedules)
         for t in settings.tenants
     )
 
@@ -62,6 +66,8 @@ async def provision(client: Client, namespaces: Sequence[Wanted], dry_run: bool 
     for namespace in namespaces:
         changes += await _namespace(client, namespace, dry_run)
         changes += await _search_attributes(client, namespace.name, dry_run)
+        own = Client(client.service_client, namespace=namespace.name, data_converter=data_converter)
+        changes += await put_all(own, namespace.schedules, dry_run)
     return changes
 
 

@@ -1,13 +1,15 @@
 """The schedules' file: what is refused, with the field's name, before anything is sent."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from temporalio.client import ScheduleActionStartWorkflow, ScheduleOverlapPolicy
 
-from schedules import BadSchedules, load
+from schedules import BadSchedules, load, schedule_of
 
+MANUAL = Path(__file__).parent.parent / "docs" / "failover-tests.md"
 GOOD = """
 namespace: acme
 schedules:
@@ -38,13 +40,19 @@ def written(folder: Path, text: str) -> Path:
 def test_a_good_file(tmp_path: Path) -> None:
     found = load(written(tmp_path, GOOD))
     nightly = found.schedules["erp-nightly"]
-    schedule = nightly.schedule("erp-nightly")
+    schedule = schedule_of("erp-nightly", nightly)
     assert schedule.policy.overlap is ScheduleOverlapPolicy.SKIP and schedule.policy.pause_on_failure
     assert schedule.spec.jitter == timedelta(hours=1) and schedule.spec.time_zone_name == "Europe/Berlin"
     assert isinstance(schedule.action, ScheduleActionStartWorkflow)
     assert (schedule.action.workflow, schedule.action.id) == ("FailoverTest", "failover-test-erp-nightly")
     assert nightly.request.period == timedelta(days=1, hours=1, minutes=20)
     assert found.schedules["site-weekly"].request.period == timedelta(days=7, minutes=60)
+
+
+def test_the_file_of_the_manual_loads(tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", MANUAL.read_text(), re.DOTALL)
+    (block,) = [b for b in blocks if b.startswith("namespace:")]
+    assert set(load(written(tmp_path, block)).schedules) == {"erp-nightly", "site-weekly"}
 
 
 @pytest.mark.parametrize(

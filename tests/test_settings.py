@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 import settings
+from contracts.schedule import TestSchedule
 from settings import BadSettings, ProviderWorkerSettings, TenantSiteWorkerSettings, WorkerSettings, load
 
 ROOT = Path(__file__).parent.parent
@@ -55,8 +56,8 @@ def refused(data: object, folder: Path) -> str:
 
 
 def models(value: object) -> Iterator[BaseModel]:
-    """All settings objects inside."""
-    if isinstance(value, BaseModel):
+    """All settings objects inside. A scheduled test is a contract: docs/failover-tests.md explains it."""
+    if isinstance(value, BaseModel) and not isinstance(value, TestSchedule):
         yield value
         for name in type(value).model_fields:
             yield from models(getattr(value, name))

@@ -49,6 +49,34 @@ async def test_a_namespace_is_made_once_and_updated_after_that(lab: Lab, tmp_pat
     assert found.namespace_info.description == "Partial failover of acme, acme-vdc"
 
 
+async def test_schedules_are_made_changed_and_otherwise_left_alone(lab: Lab, tmp_path: Path) -> None:
+    def config(**schedule: object) -> Path:
+        data = configured(lab, "provider")
+        nightly = {"cron": ["0 3 * * *"], "period": "1d", "test": {"vms": ["erp-db-01"]}, **schedule}
+        tenant = {**data["tenants"][0], "namespace": "scheduled", "schedules": {"erp-nightly": nightly}}
+        return written(tmp_path, {**data, "tenants": [tenant]})
+
+    planned = await provision(lab, config(), "--dry-run")
+    assert "would be: scheduled: schedule erp-nightly created" in planned.out
+    done = await provision(lab, config())
+    assert done.out == planned.out.replace("would be: ", ""), "it does what it said"
+
+    handle = (await lab.client("scheduled")).get_schedule_handle("erp-nightly")
+    await handle.pause(note="the backup server is rebuilt")
+    assert (await provision(lab, config())).out == "1 namespaces are as they shall be\n"
+
+    later = await provision(lab, config(cron=["0 5 * * *"]))
+    assert later.out == "scheduled: schedule erp-nightly updated\n"
+    found = (await handle.describe()).schedule
+    assert [c.hour[0].start for c in found.spec.calendars] == [5]
+    assert found.state.paused and found.state.note == "the backup server is rebuilt", "a pause stays"
+
+    refused = await provision(lab, config(cron=["at three o'clock"]))
+    assert refused.code == 1 and "schedules.erp-nightly" in refused.error
+    refused = await provision(lab, config(test={"vms": ["a", "a"]}))
+    assert refused.code == 2 and "tenants.0.schedules.erp-nightly.test" in refused.error
+
+
 async def test_an_attribute_of_another_type_is_refused_in_words(lab: Lab, tmp_path: Path) -> None:
     client = await lab.temporal.client("odd")
     request = RegisterNamespaceRequest(namespace="odd")

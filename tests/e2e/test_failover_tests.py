@@ -14,6 +14,7 @@ from activities import isolation, test_records
 from contracts.errors import AlreadyInFailover
 from contracts.failover_test import FailoverTestReport, TestResult, VmTestReport
 from contracts.replica import ReplicaState
+from contracts.schedule import TestSchedule
 from evidence import page
 from evidence.__main__ import NoReport
 from evidence.__main__ import report_of as fetched
@@ -22,7 +23,7 @@ from lab.fabric.fabric import FabricError
 from lab.faults import Kind, Rule
 from lab.lab import Lab
 from lab.veeam.accounts import Role, User
-from schedules import TestSchedule, put
+from schedules import put
 from tests.e2e import driver, spoil, wire
 from tests.e2e.driver import Handle, failure_of, in_failover, start, undo, until
 
@@ -295,7 +296,7 @@ async def test_a_schedule_runs_it_and_never_two_at_once(lab: Lab, initech: Clien
         await handle.trigger()
         await until(lambda: _runs(initech))
         await handle.trigger()
-        assert await put(initech, "erp-weekly", weekly) == "updated"
+        assert await put(initech, "erp-weekly", weekly) is None, "it is so already"
         found = await handle.describe()
         (action,) = [a.action for a in found.info.recent_actions]
         report = await report_of(initech.get_workflow_handle(action.workflow_id))  # type: ignore[attr-defined]

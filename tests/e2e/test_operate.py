@@ -1,0 +1,55 @@
+"""What an operator does to appliances while a failover runs through them, by the commands of the manual."""
+
+import re
+from pathlib import Path
+
+import asyncssh
+import pytest
+from temporalio.client import Client
+
+from lab.lab import Lab
+from tests.deploy.commands import configured, run, written
+from tests.e2e import wire
+from tests.e2e.driver import in_failover, undo
+
+DB = "192.168.10.50"
+
+
+@pytest.mark.root
+@wire.needs_root
+async def test_keys_are_rotated_while_a_failover_runs(lab: Lab, acme: Client, tmp_path: Path) -> None:
+    provider = configured(lab, "provider")
+    provider["tenants"] = [t for t in provider["tenants"] if t["namespace"] == "acme"]
+    ours, site = written(tmp_path, provider), lab.configs["acme"]
+    app = lab.centre.sites["acme"].host("erp-app-01")
+    key, public = tmp_path / "new", tmp_path / "new.pub"
+    made = asyncssh.generate_private_key("ssh-ed25519")
+    made.write_private_key(str(key))
+    made.write_public_key(str(public))
+    key.chmod(0o600)
+
+    off = await run(lab, "-m", "operate", "ssh-keys", ours)
+    assert off.code == 1 and "acme: FAILED" in off.out and "run it again when they are on" in off.error
+
+    handle = await in_failover(acme, {"vm": "erp-db-01"})
+    assert await wire.pings(lab, app, DB)
+    done = await run(lab, "-m", "operate", "rotate-vpn-keys", ours, "--site", site, "--tenant", "acme")
+    assert done.code == 0, done.error
+    down = re.search(r"the tunnel was down for ([0-9.]+) s", done.out)
+    assert down is not None and float(down[1]) < 15, "one reconnect"
+    assert await wire.pings(lab, app, DB, within=15)
+
+    let_in = await run(lab, "-m", "operate", "ssh-keys", ours, "--also", public)
+    assert (let_in.code, let_in.out) == (0, "acme: done\n")
+    (tmp_path / "next").mkdir()
+    following = written(tmp_path / "next", {**provider, "appliance_key": str(key)})
+    assert (await run(lab, "-m", "operate", "ssh-keys", following)).out == "acme: done\n"
+    refused = await run(lab, "-m", "operate", "ssh-keys", ours)
+    assert refused.code == 1 and "acme: FAILED" in refused.out
+    old = tmp_path / "old.pub"
+    asyncssh.read_private_key(str(provider["appliance_key"])).write_public_key(str(old))
+    back = await run(lab, "-m", "operate", "ssh-keys", following, "--also", old)
+    assert back.code == 0, back.error
+    assert (await run(lab, "-m", "operate", "ssh-keys", ours)).out == "acme: done\n"
+    assert (await undo(handle)).left_over == ()
+    assert await wire.silent(lab, app, DB)
