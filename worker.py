@@ -36,6 +36,7 @@ from activities.replication import ReplicationActivities
 from activities.tenant_appliance import TenantApplianceActivities
 from activities.tenant_site import Site, TenantSiteActivities
 from activities.test_records import TestRecordActivities
+from contracts.version import VERSION
 from monitoring import logs
 from monitoring.health import Health
 from monitoring.steps import StepMonitor
@@ -175,6 +176,7 @@ class Process:
                 max_concurrent_activities=self._threads,
                 max_heartbeat_throttle_interval=timedelta(seconds=5),
                 graceful_shutdown_timeout=GRACE,
+                build_id=VERSION,
                 interceptors=[self.steps, FaultInterceptor()],
             )
         )

@@ -43,7 +43,7 @@ SAMPLE = [
     ((Step.MARK_FAILOVER, "GET vm", Harm.CANCELLED),),
     ((Step.REVERT_SNAPSHOT, "GET", Harm.CANCELLED),),
     (
-        (Step.HOLD_REPLICATION, "POST", Harm.KILLED_AFTER),
+        (Step.HOLD_REPLICATION, "POST", Kind.EXPIRE_SESSION),
         (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Harm.KILLED_AFTER),
     ),
 ]

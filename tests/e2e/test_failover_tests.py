@@ -110,8 +110,8 @@ async def test_production_sees_no_packet_of_a_test(lab: Lab, tenant: str, vm: st
         hosts = [site.host(m.name) for m in machines.values() if site.vm(m.name).power == "poweredOn"]
         other = next(m for m in machines.values() if not m.replicated)
         neighbour = site.host(other.name)
-        # It may still know the MAC of an earlier replica, which Linux gives up after some eight seconds.
-        assert await wire.pings(lab, neighbour, address, within=20)
+        await wire.forget_neighbours(lab, neighbour)
+        assert await wire.pings(lab, neighbour, address)
         checks = ["heartbeat", {"check": "uptime", "at_least": "4s"}]
         request = {"vms": [vm], "network": network, "checks": checks}
         handle = await start(client, request, "FailoverTest")

@@ -41,6 +41,11 @@ async def pings(lab: Lab, host: str, address: Address, within: float = 5) -> boo
     return False
 
 
+async def forget_neighbours(lab: Lab, host: str) -> None:
+    """Empty a host's ARP cache: it may know the MAC of an earlier replica, which Linux gives up late."""
+    await asyncio.to_thread(fabric(lab).exec, host, ["ip", "neigh", "flush", "all"])
+
+
 async def silent(lab: Lab, host: str, address: Address) -> bool:
     """Whether nobody answers a ping."""
     return await asyncio.to_thread(fabric(lab).ping, host, address, 1) is None

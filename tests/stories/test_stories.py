@@ -60,47 +60,48 @@ def networks() -> str:
     return "".join(subprocess.check_output(["ip", "-o", *words], text=True) for words in asked)
 
 
-@pytest.fixture(scope="module")
-def played(run: Runner) -> dict[str, Command]:
-    """All stories at once, because most of their time is waiting."""
-    return {story: run.lab("demo", story) for story in STORIES}
+PAIRS = [("one-vm", "two-vms"), ("failover-test", "onboard-tenant")]
+"""Played side by side: one waits while the other computes, and two cores bear no more."""
 
 
 @pytest.fixture(scope="module")
-def simulated(run: Runner) -> dict[str, Command]:
-    """All stories without packets, and two in which something is wrong."""
-    commands = {story: run.lab("demo", story, "--simulated") for story in STORIES}
-    return commands | {"torn": run.code(TORN), "no restore point": run.code(NO_RESTORE_POINT)}
+def spoiled(run: Runner) -> dict[str, Command]:
+    """A story in which something is wrong, in two ways."""
+    return {"torn": run.code(TORN), "no restore point": run.code(NO_RESTORE_POINT)}
+
+
+def test_every_story_is_played() -> None:
+    assert sorted(story for pair in PAIRS for story in pair) == sorted(STORIES)
 
 
 @real
 @pytest.mark.root
-@pytest.mark.parametrize("story", STORIES)
-def test_a_story_with_real_packets(played: dict[str, Command], story: str) -> None:
-    command = played[story]
-    assert command.end() == 0, command.output
-    isolated = story == "failover-test"
-    state, reachable = ("passed", "not measured") if isolated else ("Failover", r"[\d.]+ s")
-    assert re.fullmatch(LAST.format(story, state, reachable), command.lines[-1]), command.output
-    assert ("5 of 5 pings answered" in command.output) is not isolated
-    assert "Left out" not in command.output
-    assert len(command.descendants) > 10, "the test has not seen what the story started"
-    assert command.left() == []
+@pytest.mark.parametrize("pair", PAIRS, ids="-and-".join)
+def test_stories_with_real_packets(run: Runner, pair: tuple[str, str]) -> None:
+    for story, command in {story: run.lab("demo", story) for story in pair}.items():
+        assert command.end() == 0, command.output
+        isolated = story == "failover-test"
+        state, reachable = ("passed", "not measured") if isolated else ("Failover", r"[\d.]+ s")
+        assert re.fullmatch(LAST.format(story, state, reachable), command.lines[-1]), command.output
+        assert ("5 of 5 pings answered" in command.output) is not isolated
+        assert "Left out" not in command.output
+        assert len(command.descendants) > 10, "the test has not seen what the story started"
+        assert command.left() == []
 
 
-@pytest.mark.parametrize("story", STORIES)
-def test_a_story_without_packets(simulated: dict[str, Command], story: str) -> None:
-    command = simulated[story]
-    assert command.end() == 0, command.output
-    state = "passed" if story == "failover-test" else "Failover"
-    assert re.fullmatch(LAST.format(story, state, "not measured"), command.lines[-1]), command.output
-    assert "Left out: tunnel, ARP and ping" in command.output
-    assert "pings answered" not in command.output
-    assert command.left() == []
+@pytest.mark.parametrize("pair", PAIRS, ids="-and-".join)
+def test_stories_without_packets(run: Runner, pair: tuple[str, str]) -> None:
+    for story, command in {story: run.lab("demo", story, "--simulated") for story in pair}.items():
+        assert command.end() == 0, command.output
+        state = "passed" if story == "failover-test" else "Failover"
+        assert re.fullmatch(LAST.format(story, state, "not measured"), command.lines[-1]), command.output
+        assert "Left out: tunnel, ARP and ping" in command.output
+        assert "pings answered" not in command.output
+        assert command.left() == []
 
 
-def test_a_check_that_does_not_hold_is_named(simulated: dict[str, Command]) -> None:
-    command = simulated["torn"]
+def test_a_check_that_does_not_hold_is_named(spoiled: dict[str, Command]) -> None:
+    command = spoiled["torn"]
     assert command.end() == 1, command.output
     assert "✗ power, NICs, metadata" in command.output
     assert "torn" in command.output
@@ -108,8 +109,8 @@ def test_a_check_that_does_not_hold_is_named(simulated: dict[str, Command]) -> N
     assert "Traceback" not in command.output
 
 
-def test_a_failover_that_is_refused_ends_the_story(simulated: dict[str, Command]) -> None:
-    command = simulated["no restore point"]
+def test_a_failover_that_is_refused_ends_the_story(spoiled: dict[str, Command]) -> None:
+    command = spoiled["no restore point"]
     assert command.end() == 1, command.output
     assert "erp-db-01 cannot be failed over now" in command.output
     assert "Traceback" not in command.output

@@ -47,7 +47,7 @@ async def skipping() -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def workers(client: Client, world: World, *, tenant_site: bool = True) -> AsyncIterator[None]:
+async def workers(client: Client, world: World) -> AsyncIterator[None]:
     """Both workers over one world."""
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
@@ -59,15 +59,14 @@ async def workers(client: Client, world: World, *, tenant_site: bool = True) -> 
                 max_heartbeat_throttle_interval=timedelta(seconds=0.2),
             )
         )
-        if tenant_site:
-            await stack.enter_async_context(
-                Worker(
-                    client,
-                    task_queue=TENANT_SITE,
-                    activities=world.tenant_site(),
-                    max_heartbeat_throttle_interval=timedelta(seconds=0.2),
-                )
+        await stack.enter_async_context(
+            Worker(
+                client,
+                task_queue=TENANT_SITE,
+                activities=world.tenant_site(),
+                max_heartbeat_throttle_interval=timedelta(seconds=0.2),
             )
+        )
         yield
 
 

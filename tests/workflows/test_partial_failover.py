@@ -244,14 +244,6 @@ async def test_all_problems_are_said_at_once(client: Client) -> None:
     assert set(world.log) == {Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE}
 
 
-async def test_no_tenant_site_worker(skipping: Client) -> None:
-    world = World()
-    async with workers(skipping, world, tenant_site=False):
-        failure = await failure_of(await start(skipping, {"vm": "erp-db-01"}))
-    assert failure.type == "NotReady" and "tenant-site worker" in failure.message
-    assert world.left_over() == set()
-
-
 @pytest.mark.parametrize(
     ("data", "says"),
     [

@@ -1,0 +1,74 @@
+"""The Cloud Director connector against the lab's endpoint, over TLS. Asserted is the world, not the calls."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+from connectors.attempt import Attempt
+from connectors.cloud_director import CloudDirector
+from lab.cloud_director import CloudDirectorEndpoint
+from lab.cloud_director.model import VApp, Vdc, Vm
+from lab.faults import Faults, Kind, Rule
+from lab.hypervisor import Hypervisor
+
+ROOT = Path(__file__).parents[3]
+
+
+LAN = IPv4Interface("192.168.10.1/24")
+
+
+ADDRESS = IPv4Address("192.168.10.21")
+
+
+@dataclass
+class Beats:
+    """An attempt that remembers its heartbeats."""
+
+    seen: list[str | None] = field(default_factory=list)
+
+    def attempt(self, seconds: float = 20.0, earlier: str | None = None) -> Attempt:
+        return Attempt(time.monotonic() + seconds, self.seen.append, earlier)
+
+
+@dataclass
+class Site:
+    """A provider with two tenants, and one replica of the first."""
+
+    endpoint: CloudDirectorEndpoint
+    machines: Hypervisor
+    faults: Faults
+    ca_file: Path
+    vdc: Vdc
+    vapp: VApp
+    vm: Vm
+    foreign_vdc: Vdc
+    foreign_vm: Vm
+    clients: list[CloudDirector] = field(default_factory=list)
+
+    def client(self, token: str = "", **settings: object) -> CloudDirector:
+        token = token or self.endpoint.api_token("operator")
+        made = CloudDirector(self.endpoint.url, token, self.ca_file, **settings)  # type: ignore[arg-type]
+        self.clients.append(made)
+        return made
+
+    def plan(self, call: str, kind: Kind, seconds: float = 0.0, times: int = 1) -> None:
+        self.faults.add(Rule("cloud-director", call, kind, times, seconds))
+
+    def count(self, call: str) -> int:
+        return sum(c.call == call for c in self.faults.calls)
+
+    def in_maintenance(self) -> bool:
+        return self.vapp.maintenance
+
+
+def attempt(seconds: float = 20.0, earlier: str | None = None) -> Attempt:
+    return Beats().attempt(seconds, earlier)
+
+
+def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "did not come true in time"
+        time.sleep(0.01)

@@ -1,0 +1,67 @@
+"""The vSphere connector against the lab's vCenter over SOAP and TLS; assertions look at the hypervisor."""
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from connectors.attempt import Attempt
+from connectors.vsphere import VSphere
+from contracts.replica import RestorePoint
+from lab.faults import Faults, Kind, Rule
+from lab.hypervisor import Hypervisor, Snapshot, Vm
+from lab.tls import Authority
+from lab.vsphere import User, VSphereEndpoint
+
+ADMIN, PASSWORD = "failover@vsphere.local", "pass<&>word"
+
+
+READER = "reader@vsphere.local"
+
+
+USERS = {ADMIN: User(PASSWORD), READER: User(PASSWORD, frozenset())}
+
+
+@dataclass
+class World:
+    """A vCenter with one replica of three restore points, two of them with the same name."""
+
+    hypervisor: Hypervisor
+    faults: Faults
+    endpoint: VSphereEndpoint
+    authority: Authority
+    replica: Vm
+    points: list[Snapshot]
+    clients: list[VSphere] = field(default_factory=list)
+
+    def client(self, user: str = ADMIN, password: str = PASSWORD, timeout: float = 10) -> VSphere:
+        made = VSphere(
+            "127.0.0.1", self.endpoint.port, user, password, self.authority.ca_file, timeout=timeout
+        )
+        self.clients.append(made)
+        return made
+
+    def point(self, index: int) -> RestorePoint:
+        snap = self.points[index]
+        return RestorePoint(id=snap.moref, number=snap.number, name=snap.name, created=snap.created)
+
+    def revert(self, client: VSphere, index: int, attempt: Attempt, since: dt.datetime | None = None) -> bool:
+        vm = self.replica
+        return client.revert(vm.moref, vm.instance_uuid, self.point(index), since or client.now(), attempt)
+
+    def fault(self, call: str, kind: Kind, times: int = 1, seconds: float = 0) -> None:
+        self.faults.add(Rule("vsphere", call, kind, times, seconds))
+
+    def sent(self, call: str) -> int:
+        return sum(c.call == call for c in self.faults.calls)
+
+
+def attempt(seconds: float = 20, earlier: str | None = None) -> Attempt:
+    return Attempt(deadline=time.monotonic() + seconds, earlier_task=earlier)
+
+
+def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
