@@ -13,7 +13,7 @@ from temporalio.exceptions import (
 
 from workflows.journal import plain, table, took
 from workflows.search import FAILOVER_TEST_RESULT
-from workflows.steps import PROVIDER, READ, call
+from workflows.steps import PROVIDER, READ, call, refusal
 from workflows.vm_failover_test import VmFailoverTest
 from workflows.walk import walk
 
@@ -74,7 +74,7 @@ class FailoverTest:
                 left="Nothing was tested",
                 do='Name them under "vms", in several tests',
             )
-            raise ApplicationError(str(fault), type=type(fault).__name__, non_retryable=True)
+            raise refusal(fault)
         return vms
 
     async def _visit(self, vm: str) -> VmTestReport:

@@ -8,7 +8,9 @@ whether the lock's parent is still their own run (`activities.fence`).
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
+from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
+
+from workflows.steps import refusal
 
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import AlreadyInFailover
@@ -65,5 +67,5 @@ async def take(vm: str, replica_id: str) -> Held:
             left="Nothing was changed",
             do="Finish it first: send undo to a failover, cancel a test",
         )
-        raise ApplicationError(str(fault), type=type(fault).__name__, non_retryable=True) from None
+        raise refusal(fault) from None
     return Held(handle)

@@ -9,11 +9,10 @@ from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_e
 
 from workflows import lock, measures
 from workflows.failover import Failover
-from workflows.journal import Journal
-from workflows.preflight import preflight
+from workflows.preflight import no_input, preflight
 from workflows.search import ORIGINAL_VM
-from workflows.steps import cause, uncancelled
-from workflows.undo import Undo
+from workflows.steps import cause, refusal, uncancelled
+from workflows.taking_back import TakingBack
 
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import BadRequest
@@ -27,31 +26,23 @@ IN_FAILOVER = (
     "wrote is discarded."
 )
 UNDER_WAY = "The failover is under way. Cancelling it takes it back."
-LEFT_OVER = (
-    'Something could not be taken back. Mend it and send the Update "retry_compensation"; or, when a person '
-    'has put everything in order, send "accept_as_is". Replication stays on hold until then.'
-)
 
 
 @workflow.defn(name="PartialFailover")
-class PartialFailover:
+class PartialFailover(TakingBack):
     """Fails over one replica and stays running while it is in Failover, until told how to finish."""
 
     @workflow.init
     def __init__(self, request: PartialFailoverRequest | None = None) -> None:
-        self._request = request
-        self._journal = Journal(request.vm if request else "PartialFailover")
+        super().__init__(request.vm if request else "PartialFailover")
         self._undo: UndoRequest | None = None
         self._undo_accepted: datetime | None = None
-        self._mended = False
-        self._accepted_as_is = False
-        self._left_over: tuple[str, ...] = ()
 
     @workflow.run
     async def run(self, request: PartialFailoverRequest | None = None) -> FailoverReport:
         """From preflight to the report."""
         if request is None:
-            raise _refused("PartialFailover needs an input", 'Give {"vm": "erp-db-01"}')
+            raise no_input("PartialFailover")
         self._journal.enter(ReplicaState.NORMAL, "Preflight runs. Nothing has been touched yet.")
         workflow.upsert_search_attributes([ORIGINAL_VM.value_set(request.vm)])
         plan, site = await preflight(self._journal, request)
@@ -105,26 +96,6 @@ class PartialFailover:
         await self._take_back(failover)
         await held.release()
 
-    async def _take_back(self, failover: Failover) -> None:
-        """Undo; again after a person mended what stood in the way; until nothing is left over."""
-        undo = Undo(failover)
-        while True:
-            self._journal.enter(ReplicaState.PROCESSING, "The replica goes back to Normal.")
-            await undo.take_back()
-            self._left_over = tuple(undo.left_over)
-            self._journal.enter(undo.state, self._page_end())
-            if not undo.left_over:
-                return
-            self._mended = False
-            await workflow.wait_condition(lambda: self._mended or self._accepted_as_is)
-            if self._accepted_as_is:
-                return
-
-    def _page_end(self) -> str:
-        if not self._left_over:
-            return "The replica is Normal, and replication goes on."
-        return LEFT_OVER + " Left over: " + "; ".join(self._left_over)
-
     def _failed(self, failover: Failover, error: BaseException) -> BaseException:
         """How the workflow ends when the failover did not hold: the leaf cause, and where things stand."""
         cancelled = is_cancelled_exception(error)
@@ -168,43 +139,13 @@ class PartialFailover:
     @undo.validator
     def _may_undo(self, request: UndoRequest | None = None) -> None:
         if self._journal.state is not ReplicaState.FAILOVER or self._undo is not None:
-            raise _refused(
+            fault = BadRequest(
                 f"{self._journal.title} is {self._journal.state}, and undo is possible in Failover",
-                "Wait until it is in Failover, or cancel the workflow, which takes everything back",
+                left="Nothing was changed",
+                do="Wait until it is in Failover, or cancel the workflow, which takes everything back",
             )
-
-    @workflow.update(description="Try again to take back what is left over, after you mended it")
-    def retry_compensation(self, request: UndoRequest | None = None) -> Accepted:
-        """For FailedFailover."""
-        self._mended = True
-        return Accepted(message="What is left over is tried again.")
-
-    @workflow.update(description="End it: a person has put everything in order")
-    def accept_as_is(self, request: UndoRequest | None = None) -> Accepted:
-        """For FailedFailover. Nothing more is changed; replication stays on hold."""
-        self._accepted_as_is = True
-        return Accepted(message="The workflow ends; what is left over stays as it is.")
-
-    @retry_compensation.validator
-    def _may_retry(self, request: UndoRequest | None = None) -> None:
-        self._require_failed()
-
-    @accept_as_is.validator
-    def _may_accept(self, request: UndoRequest | None = None) -> None:
-        self._require_failed()
-
-    def _require_failed(self) -> None:
-        if self._journal.state is not ReplicaState.FAILED_FAILOVER:
-            raise _refused(
-                f"{self._journal.title} is {self._journal.state}; nothing is left over",
-                "There is nothing to do",
-            )
+            raise refusal(fault)
 
 
 def _went_wrong(error: BaseException) -> str:
     return "was cancelled" if is_cancelled_exception(error) else f"failed ({cause(error)[1]})"
-
-
-def _refused(happened: str, do: str) -> ApplicationError:
-    fault = BadRequest(happened, left="Nothing was changed", do=do)
-    return ApplicationError(str(fault), type=type(fault).__name__, non_retryable=True)

@@ -10,10 +10,10 @@ from temporalio.exceptions import (
 )
 
 from workflows.journal import Journal
-from workflows.steps import PROVIDER, READ, TENANT_SITE, cause
+from workflows.steps import PROVIDER, READ, TENANT_SITE, cause, refusal
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.errors import NotReady, Who
+    from contracts.errors import BadRequest, NotReady, Who
     from contracts.plan import (
         Extension,
         Plan,
@@ -83,6 +83,12 @@ async def preflight(journal: Journal, request: PartialFailoverRequest) -> tuple[
     return plan, site
 
 
+def no_input(workflow_type: str) -> ApplicationError:
+    """The start form was left empty."""
+    do = 'Give {"vm": "erp-db-01"}'
+    return refusal(BadRequest(f"{workflow_type} needs an input", left="Nothing was changed", do=do))
+
+
 def not_ready(vm: str, problems: tuple[Problem, ...]) -> ApplicationError:
     """All problems in one failure that says who must do what."""
     said = " ".join(
@@ -90,7 +96,7 @@ def not_ready(vm: str, problems: tuple[Problem, ...]) -> ApplicationError:
     )
     fault = NotReady(f"{vm} cannot be failed over now: {said}", left="Nothing was changed")
     details = [p.model_dump(mode="json") for p in problems]
-    return ApplicationError(str(fault), details, type=type(fault).__name__, non_retryable=True)
+    return refusal(fault, details)
 
 
 def _no_look(error: ActivityError) -> Problem:

@@ -18,6 +18,7 @@ from temporalio.exceptions import (
 
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Contract
+    from contracts.errors import Fault
     from contracts.step import Step
 
 PROVIDER = "provider"
@@ -55,6 +56,11 @@ RELEASE = Budget(attempt=timedelta(minutes=2), whole=timedelta(minutes=10))
 """As long as a proof that the replica is Normal is worth something; then a new proof is asked for."""
 QUICK_LOOK = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=3), tries=2)
 """For what is measured but does not decide."""
+
+
+def refusal(fault: Fault, *details: Any) -> ApplicationError:  # Any: what the failure carries besides
+    """The end of a workflow that is not to go on, in the words of the fault."""
+    return ApplicationError(str(fault), *details, type=type(fault).__name__, non_retryable=True)
 
 
 def refused(error: ActivityError) -> bool:

@@ -15,15 +15,23 @@ from temporalio.exceptions import (
 
 from workflows import lock
 from workflows.isolated_failover import IsolatedFailover
-from workflows.journal import Journal
-from workflows.preflight import ends_fit, not_ready, this_run
+from workflows.preflight import ends_fit, no_input, not_ready, this_run
 from workflows.search import FAILOVER_TEST_RESULT, ORIGINAL_VM
-from workflows.steps import PROVIDER, QUICK_LOOK, READ, TENANT_SITE, Budget, cause, together, uncancelled
-from workflows.undo import Undo
+from workflows.steps import (
+    PROVIDER,
+    QUICK_LOOK,
+    READ,
+    TENANT_SITE,
+    Budget,
+    cause,
+    together,
+    uncancelled,
+)
+from workflows.taking_back import TakingBack
 
 with workflow.unsafe.imports_passed_through():
     from contracts.check import AnyCheck, CheckInput, CheckOutcome, CheckResult, HeartbeatCheck, called
-    from contracts.errors import AlreadyInFailover, BadRequest
+    from contracts.errors import AlreadyInFailover
     from contracts.failover_test import (
         LONGEST_RECORD_TEXT,
         RecordTestInput,
@@ -36,15 +44,11 @@ with workflow.unsafe.imports_passed_through():
     )
     from contracts.plan import Extension, Plan, PlanInput, PlanResult, TenantSite, TenantSiteInput
     from contracts.replica import ReplicaState
-    from contracts.request import Accepted, PartialFailoverRequest, UndoRequest
+    from contracts.request import PartialFailoverRequest
     from contracts.step import Step, StepResult
     from contracts.version import VERSION
 
 UNDER_TEST = "The replica is under test, isolated from production. Cancelling the test puts it back."
-LEFT_OVER = (
-    'Something could not be put back. Mend it and send the Update "retry_compensation"; or, when a person '
-    'has put everything in order, send "accept_as_is". Replication stays on hold until then.'
-)
 GRACE = timedelta(seconds=45)
 """What an attempt of a check may take beside the check's own timeout."""
 
@@ -54,12 +58,12 @@ class _Skip(Exception):
 
 
 @workflow.defn(name="VmFailoverTest")
-class VmFailoverTest:
+class VmFailoverTest(TakingBack):
     """Started by `FailoverTest` for each VM; it can be started by itself too."""
 
     @workflow.init
     def __init__(self, request: VmTestRequest | None = None) -> None:
-        self._journal = Journal(f"Test of {request.vm}" if request else "VmFailoverTest")
+        super().__init__(f"Test of {request.vm}" if request else "VmFailoverTest")
         self._started: datetime = workflow.info().start_time
         self._failover: IsolatedFailover | None = None
         self._failures: list[str] = []
@@ -68,15 +72,12 @@ class VmFailoverTest:
         self._recovery: float | None = None
         self._heartbeat: float | None = None
         self._undo: float | None = None
-        self._left_over: tuple[str, ...] = ()
-        self._mended = False
-        self._accepted_as_is = False
 
     @workflow.run
     async def run(self, request: VmTestRequest | None = None) -> VmTestReport:
         """From preflight to the report. It fails only when something could not be put back."""
         if request is None:
-            raise _refused("VmFailoverTest needs an input", 'Give {"vm": "erp-db-01"}')
+            raise no_input("VmFailoverTest")
         self._journal.enter(ReplicaState.NORMAL, "Preflight runs. Nothing has been touched yet.")
         workflow.upsert_search_attributes([ORIGINAL_VM.value_set(request.vm)])
         try:
@@ -209,29 +210,15 @@ class VmFailoverTest:
     async def _finish(
         self, request: VmTestRequest, failover: IsolatedFailover, held: lock.Held, cancelled: bool
     ) -> None:
+        began = workflow.now()
         await self._take_back(failover)
+        if self._left_over:
+            self._failures.append(f"Not everything was put back: {self._left_over[0]}")
+        else:
+            self._undo = self._journal.seconds_since(began)
         if not cancelled:
             await self._record(request)
         await held.release()
-
-    async def _take_back(self, failover: IsolatedFailover) -> None:
-        """Always. Again after a person mended what stood in the way; until nothing is left over."""
-        undo, began = Undo(failover), workflow.now()
-        while True:
-            self._journal.enter(ReplicaState.PROCESSING, "The replica goes back to Normal.")
-            await undo.take_back()
-            self._left_over = tuple(undo.left_over)
-            left = f"{LEFT_OVER} Left over: {'; '.join(self._left_over)}"
-            normal = "The replica is Normal, and replication goes on."
-            self._journal.enter(undo.state, left if self._left_over else normal)
-            if not self._left_over:
-                self._undo = self._journal.seconds_since(began)
-                return
-            self._mended = False
-            await workflow.wait_condition(lambda: self._mended or self._accepted_as_is)
-            if self._accepted_as_is:
-                self._failures.append(f"Not everything was put back: {self._left_over[0]}")
-                return
 
     def _verdict(self) -> tuple[TestResult, str]:
         if not self._failures:
@@ -300,30 +287,6 @@ class VmFailoverTest:
         message = f"The test of {request.vm} was not put back: {'; '.join(self._left_over)}"
         return ApplicationError(message[:4000], report, type="FailedFailover", non_retryable=True)
 
-    @workflow.update(description="Try again to put back what is left over, after you mended it")
-    def retry_compensation(self, request: UndoRequest | None = None) -> Accepted:
-        """For FailedFailover."""
-        self._mended = True
-        return Accepted(message="What is left over is tried again.")
-
-    @workflow.update(description="End it: a person has put everything in order")
-    def accept_as_is(self, request: UndoRequest | None = None) -> Accepted:
-        """For FailedFailover. Nothing more is changed; replication stays on hold."""
-        self._accepted_as_is = True
-        return Accepted(message="The test ends; what is left over stays as it is.")
-
-    @retry_compensation.validator
-    def _may_retry(self, request: UndoRequest | None = None) -> None:
-        self._require_failed()
-
-    @accept_as_is.validator
-    def _may_accept(self, request: UndoRequest | None = None) -> None:
-        self._require_failed()
-
-    def _require_failed(self) -> None:
-        if self._journal.state is not ReplicaState.FAILED_FAILOVER:
-            raise _refused(f"{self._journal.title}: nothing is left over", "There is nothing to do")
-
 
 async def _within(limit: timedelta, work: Coroutine[Any, Any, None]) -> bool:
     """Run until it ends or `limit` is over; then it is cancelled, and has ended when this returns False."""
@@ -350,8 +313,3 @@ def _not_made(check: AnyCheck) -> CheckResult:
     return CheckResult(
         what=called(check), outcome=CheckOutcome.SKIPPED, reason="The test did not get so far", after_s=0
     )
-
-
-def _refused(happened: str, do: str) -> ApplicationError:
-    fault = BadRequest(happened, left="Nothing was changed", do=do)
-    return ApplicationError(str(fault), type=type(fault).__name__, non_retryable=True)
