@@ -24,6 +24,8 @@ KINDS = {
     "list-replicas",
     "check-readiness",
     "replica-lock",
+    "failover-test",
+    "vm-failover-test",
 }
 LARGEST = 300_000
 """Bytes."""
