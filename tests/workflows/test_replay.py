@@ -4,6 +4,7 @@ They are recorded by the end-to-end tests with RECORD_HISTORIES=1. A change that
 `workflow.patched`; before the first release, recording them anew will do.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,8 @@ def test_there_is_a_history_of_each_kind() -> None:
 
 @pytest.mark.parametrize("file", sorted(HISTORIES.glob("*.json")), ids=lambda file: file.stem)
 async def test_it_replays(file: Path) -> None:
-    history = WorkflowHistory.from_json(file.stem, file.read_text())
+    events = json.loads(file.read_text())["events"]
+    own_id = events[0]["workflowExecutionStartedEventAttributes"]["workflowId"]
+    history = WorkflowHistory.from_json(own_id, file.read_text())
     replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter)
     await replayer.replay_workflow(history)
