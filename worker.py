@@ -36,6 +36,7 @@ from activities.replication import ReplicationActivities
 from activities.tenant_appliance import TenantApplianceActivities
 from activities.tenant_site import Site, TenantSiteActivities
 from activities.test_records import TestRecordActivities
+from activities.watching import WatchActivities
 from contracts.version import VERSION
 from monitoring import logs
 from monitoring.health import Health
@@ -57,12 +58,14 @@ from workflows.failover_test import FailoverTest
 from workflows.list_replicas import ListReplicas
 from workflows.lock import ReplicaLock
 from workflows.partial_failover import PartialFailover
-from workflows.steps import PROVIDER, TENANT_SITE
+from workflows.steps import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from workflows.vm_failover_test import VmFailoverTest
 
 log = logging.getLogger("worker")
 
 WORKFLOWS = [PartialFailover, FailoverTest, VmFailoverTest, ListReplicas, CheckReadiness, ReplicaLock]
+MOST_WATCHED = 1000
+"""Failovers of one tenant that are watched at the same time. They wait, without a thread."""
 GRACE = timedelta(seconds=20)
 """How long running steps may take to reach a place where they can stop, after SIGTERM. What they started
 at other systems goes on, and their next attempt adopts it."""
@@ -118,6 +121,11 @@ def tenant_site_activities(site: Site) -> Activities:
     ]
 
 
+def watch_activities(site: Site) -> Activities:
+    """The one long look at each failover of a tenant."""
+    return [WatchActivities(site).watch_failover]
+
+
 class Process:
     """Everything that one process holds: a connection to Temporal, connectors, and a Worker a tenant."""
 
@@ -142,7 +150,7 @@ class Process:
             fence = Fence(client, asyncio.get_running_loop())
             extension = connect.appliance(tenant.appliance, settings.appliance_key)
             theirs = ProviderTenant(tenant, cloud, vcenters, extension, fence, turns)
-            self._add(client, PROVIDER, provider_activities(theirs), WORKFLOWS)
+            self._add(client, PROVIDER, provider_activities(theirs), self._threads, WORKFLOWS)
             self.watched.append(Tenant(client, PROVIDER, extension.status if extension else None))
 
     def tenant_site(self, settings: TenantSiteWorkerSettings) -> None:
@@ -150,7 +158,8 @@ class Process:
         for tenant in settings.tenants:
             client = self._client(tenant.namespace)
             site = self._site(settings, tenant, Fence(client, asyncio.get_running_loop()))
-            self._add(client, TENANT_SITE, tenant_site_activities(site), [])
+            self._add(client, TENANT_SITE, tenant_site_activities(site), self._threads)
+            self._add(client, TENANT_SITE_WATCH, watch_activities(site), MOST_WATCHED)
             tunnel = site.appliance.status if tenant.appliance else None
             self.watched.append(Tenant(client, TENANT_SITE, tunnel, site.backup.holds))
 
@@ -164,7 +173,9 @@ class Process:
     def _client(self, namespace: str) -> Client:
         return Client(self.base.service_client, namespace=namespace, data_converter=data_converter)
 
-    def _add(self, client: Client, queue: str, activities: Activities, workflows: Sequence[type]) -> None:
+    def _add(
+        self, client: Client, queue: str, activities: Activities, at_once: int, workflows: Sequence[type] = ()
+    ) -> None:
         self.workers.append(
             Worker(
                 client,
@@ -173,7 +184,7 @@ class Process:
                 activities=activities,
                 activity_executor=self._executor,
                 workflow_task_executor=self._workflow_executor,
-                max_concurrent_activities=self._threads,
+                max_concurrent_activities=at_once,
                 max_heartbeat_throttle_interval=timedelta(seconds=5),
                 graceful_shutdown_timeout=GRACE,
                 build_id=VERSION,

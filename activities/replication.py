@@ -6,7 +6,7 @@ from temporalio import activity
 
 from activities.attempt import current_attempt
 from activities.tenant_site import Site
-from contracts.errors import NotFound, WrongState
+from contracts.errors import WrongState
 from contracts.step import HoldInput, ReleaseInput, Step, StepResult
 
 PROOF_LASTS = timedelta(minutes=15)
@@ -23,7 +23,7 @@ class ReplicationActivities:
     async def hold_replication(self, data: HoldInput) -> StepResult:
         """Exclude the original VM from all jobs, then wait until no run that has it is in flight."""
         attempt = current_attempt(self.site.fence)
-        await self._authorize(data)
+        await self.site.require_own(data.target)
         changed = await self.site.backup.hold(data.target, data.replica_id, attempt)
         patience = self.site.settings.drain_patience.total_seconds()
         drained = await self.site.backup.drain(data.target, attempt, patience)
@@ -40,17 +40,9 @@ class ReplicationActivities:
             raise WrongState(
                 "The proof that the replica is Normal is too old", left="Replication stays on hold"
             )
-        await self._authorize(data)
+        await self.site.require_own(data.target)
         changed = await self.site.backup.release(
             data.target, data.replica_id, current_attempt(self.site.fence), data.unsure
         )
         note = f"Replication of {data.target.name} goes on"
         return StepResult(changed=changed, note=note if changed else "No hold of this failover was left")
-
-    async def _authorize(self, data: HoldInput) -> None:
-        """The target must be what this tenant's own backup server says of that name."""
-        known = await self.site.backup.find_target(data.target.name)
-        if (known.object_id, known.host) != (data.target.object_id, data.target.host):
-            raise NotFound(
-                f"{data.target.name} is not the VM that was planned with", left="Nothing was changed"
-            )

@@ -9,7 +9,7 @@ from activities.fence import Fence
 from connectors.appliances import Appliance
 from connectors.veeam import Veeam
 from connectors.vsphere import VSphere
-from contracts.errors import Fault, Misconfigured, Who
+from contracts.errors import Fault, Misconfigured, NotFound, Who
 from contracts.plan import Extension, Problem, TenantSite, TenantSiteInput
 from contracts.replica import Power, VSphereVm
 from contracts.replication import HoldTarget
@@ -49,6 +49,12 @@ class Site:
     def appliance_vm(self) -> VSphereVm:
         """The appliance as the tenant's vCenter shows it."""
         return self.vcenter.vm_named(self.appliance_settings.vm)
+
+    async def require_own(self, target: HoldTarget) -> None:
+        """The target must be what this tenant's own backup server says of that name."""
+        known = await self.backup.find_target(target.name)
+        if (known.object_id, known.host) != (target.object_id, target.host):
+            raise NotFound(f"{target.name} is not the VM that was planned with", left="Nothing was changed")
 
 
 class TenantSiteActivities:

@@ -87,7 +87,13 @@ def _status(request: dict[str, Any], state: State, system: System) -> Answer:
             "state": tunnel.state,
             "since": tunnel.since,
         },
+        "claims": _claims(state),
     }
+
+
+def _claims(state: State) -> list[Answer]:
+    leased = {lease.address for lease in state.leases().values()}
+    return [{"address": str(a), "mac": mac} for a, mac in state.claims().items() if a in leased]
 
 
 def _networks(request: dict[str, Any], state: State, system: System) -> Answer:

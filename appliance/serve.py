@@ -260,6 +260,7 @@ class Serve:
         if now - self.alarms.get(address, -ALARM_SECONDS) >= ALARM_SECONDS:
             self.alarms[address] = now
             log.warning("%s, leased to a replica, is also claimed by %s", address, packet.mac)
+            self.state.note_claim(address, packet.mac)
 
 
 def _drain(reader: socket.socket) -> None:

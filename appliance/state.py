@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any  # JSON values, until the model checks them
 
@@ -21,6 +22,7 @@ from appliance.model import Lease, Network, Role, Vpn
 FOLDER = Path("/var/lib/network-extension")
 RUNTIME = Path("/run/network-extension")
 LOCK_SECONDS = 20.0
+CLAIM_SECONDS = 120.0
 
 
 class State:
@@ -129,6 +131,16 @@ class State:
     def set_closing(self) -> None:
         """From now on nothing is leased any more."""
         (self.runtime / "closing").touch()
+
+    def claims(self) -> dict[IPv4Address, str]:
+        """MAC of whoever else was heard to claim an address, for as long as that is news."""
+        heard, oldest = _read(self.runtime / "claims.json") or {}, time.time() - CLAIM_SECONDS
+        return {IPv4Address(address): mac for address, (mac, at) in heard.items() if at > oldest}
+
+    def note_claim(self, address: IPv4Address, mac: str) -> None:
+        """Somebody else claims `address`. Only `serve` writes these, so it needs no lock."""
+        heard = _read(self.runtime / "claims.json") or {}
+        _write(self.runtime / "claims.json", heard | {str(address): (mac, time.time())})
 
     def _lease_file(self, lease_id: str) -> Path:
         return self.folder / "leases" / f"{model.lease_id(lease_id)}.json"

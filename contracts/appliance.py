@@ -72,8 +72,15 @@ class Tunnel(Contract):
     since: int | None
 
 
+class Claim(Contract):
+    """Somebody else on the LAN who claims a leased address: as a rule the original, switched on again."""
+
+    address: IPv4Address
+    mac: Mac
+
+
 class ApplianceStatus(Contract):
-    """All that an appliance says of itself."""
+    """All that an appliance says of itself. `claims`: heard within the last two minutes."""
 
     version: str
     role: ApplianceRole
@@ -84,6 +91,7 @@ class ApplianceStatus(Contract):
     leases: tuple[Lease, ...]
     networks: tuple[Leg, ...]
     vpn: Tunnel
+    claims: tuple[Claim, ...] = ()
 
 
 class Released(Contract):

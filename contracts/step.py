@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from contracts.appliance import Lease
+from contracts.appliance import Claim, Lease
 from contracts.base import Contract
 from contracts.network import Network, Nic
 from contracts.plan import Gateway
@@ -32,6 +32,7 @@ class Step(StrEnum):
     CONFIGURE_TENANT_PROXY_ARP = "ConfigureTenantProxyArp"
     VERIFY_CONNECTIVITY = "VerifyConnectivity"
     MARK_FAILOVER = "MarkFailover"
+    WATCH_FAILOVER = "WatchFailover"
 
     POWER_OFF_REPLICA = "PowerOffReplica"
     REMOVE_TENANT_PROXY_ARP = "RemoveTenantProxyArp"
@@ -171,6 +172,25 @@ class TunnelSeen(StepResult):
     """`connected`: both ends of the tunnel have found each other."""
 
     connected: bool
+
+
+class Standing(Contract):
+    """How a failover stands, seen from the tenant's site. `held`: replication is on hold. `connected`: the
+    tunnel is up and the tenant's appliance answers for the replica. `claims`: everybody who was heard to
+    claim one of its addresses since the failover began."""
+
+    held: bool = True
+    connected: bool = True
+    claims: tuple[Claim, ...] = ()
+
+
+class WatchInput(ReplicaStep):
+    """`target`: what is to stay on hold, if anything. `leases`: what the tenant's appliance is to answer for;
+    none where it has no part. `known`: the step ends as soon as things stand otherwise."""
+
+    target: HoldTarget | None
+    leases: tuple[Lease, ...]
+    known: Standing
 
 
 class StepRecord(Contract):

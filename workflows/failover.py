@@ -5,6 +5,7 @@ would write into the disk being booted), and the branches of replica and applian
 other where nothing in one needs the other.
 """
 
+from collections.abc import Coroutine
 from datetime import datetime
 from typing import TypeVar
 
@@ -93,16 +94,22 @@ class Failover:
 
     async def go(self) -> None:
         """From Normal to Failover."""
-        branches = [self._replica()]
-        if self.plan.side.appliance:
-            branches.append(self._provider_side())
-        if self.site.appliance:
-            branches.append(self._tenant_side())
-        await together(*branches)
+        await together(self._replica(), *self._sides())
         await self._do(Step.MARK_FAILOVER, PROVIDER, self._mark(), StepResult, "Mark it Failover")
 
+    def _sides(self) -> list[Coroutine[object, object, None]]:
+        """Those of the tunnel's ends that have an appliance."""
+        sides = [self._provider_side()] if self.plan.side.appliance else []
+        return sides + ([self._tenant_side()] if self.site.appliance else [])
+
+    async def extend_again(self) -> None:
+        """Bring the network extension up once more. Each step looks first; what stands is left alone."""
+        self._provider_fingerprint = self._tenant_fingerprint = None
+        self._server_listens = False
+        await together(*self._sides())
+
     async def _replica(self) -> None:
-        await together(self._hold(), self._mark_processing())
+        await together(self.hold(), self._mark_processing())
         adoption = self.plan.adoption
         if adoption is None or adoption.revert:
             await self._revert()
@@ -128,7 +135,8 @@ class Failover:
         self.time_to_power_on = self.journal.seconds_since(self.started)
         measures.time_to_power_on(self.time_to_power_on)
 
-    async def _hold(self) -> None:
+    async def hold(self) -> None:
+        """Keep replication off the replica. Looks first: called again, it mends a hold that was lost."""
         if self.site.target is not None:
             data = HoldInput(replica_id=self.plan.replica_id, run=this_run(), target=self.site.target)
             title = f"Hold replication of {self.plan.vm}"

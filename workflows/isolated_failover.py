@@ -44,9 +44,7 @@ class IsolatedFailover(Failover):
 
     async def _tunnel(self) -> None:
         """The tunnel alone. No address is announced at either end: there is no lease."""
-        sides = [self._provider_side()] if self.plan.side.appliance else []
-        sides += [self._tenant_side()] if self.site.appliance else []
-        await together(*sides)
+        await together(*self._sides())
         queue, data = (
             (TENANT_SITE, self.tenant_step()) if self.site.appliance else (PROVIDER, self.provider_step())
         )

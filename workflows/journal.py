@@ -32,6 +32,8 @@ class Journal:
         self.state = ReplicaState.NORMAL
         self.warnings: list[str] = []
         self.next = "Preflight runs. Nothing has been touched yet."
+        self.connection = ""
+        """What is to be said of the connection between production and the replica."""
 
     async def run(
         self, step: Step, queue: str, data: Contract, result: type[Result], budget: Budget, title: str
@@ -71,8 +73,9 @@ class Journal:
         self.show()
 
     def warn(self, text: str) -> None:
-        """Something the tenant should know; the failover goes on."""
-        self.warnings.append(text)
+        """Something the tenant should know, said once; the failover goes on."""
+        if text not in self.warnings:
+            self.warnings.append(text)
         self.show()
 
     def show(self) -> None:
@@ -89,7 +92,9 @@ class Journal:
             table(("step", "began (UTC)", "took", "outcome", "what it found or did"), rows) if rows else []
         )
         warned = ["", "**Warnings**", "", *(f"* {plain(w)}" for w in self.warnings)] if self.warnings else []
-        page = [f"### {plain(self.title)}: {self.state}", "", plain(self.next), "", *steps, *warned]
+        connection = [f"**Connection**: {plain(self.connection)}", ""] if self.connection else []
+        head = [f"### {plain(self.title)}: {self.state}", "", plain(self.next), "", *connection]
+        page = [*head, *steps, *warned]
         return "\n".join(page)
 
     def seconds_since(self, start: datetime) -> float:

@@ -13,6 +13,7 @@ from workflows.preflight import no_input, preflight
 from workflows.search import ORIGINAL_VM
 from workflows.steps import cause, refusal, uncancelled
 from workflows.taking_back import TakingBack
+from workflows.watch import Watch
 
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import BadRequest
@@ -37,6 +38,7 @@ class PartialFailover(TakingBack):
         super().__init__(request.vm if request else "PartialFailover")
         self._undo: UndoRequest | None = None
         self._undo_accepted: datetime | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     @workflow.run
     async def run(self, request: PartialFailoverRequest | None = None) -> FailoverReport:
@@ -66,8 +68,10 @@ class PartialFailover(TakingBack):
         self._journal.enter(ReplicaState.FAILOVER, IN_FAILOVER)
 
     async def _stay(self, failover: Failover) -> str:
-        """In Failover: measure the connection, and wait for the tenant or for `undo_after`."""
+        """In Failover: measure the connection, watch, and wait for the tenant or for `undo_after`."""
         verify = asyncio.create_task(failover.verify()) if failover.site.appliance else None
+        if workflow.patched("watch-failover"):
+            self._watch = asyncio.create_task(Watch(failover).run())
         try:
             await workflow.wait_condition(
                 lambda: self._undo is not None,
@@ -93,6 +97,9 @@ class PartialFailover(TakingBack):
         await self._finish(failover, held)
 
     async def _finish(self, failover: Failover, held: lock.Held) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            await workflow.wait([self._watch])  # what it mends must not meet what is taken back
         await self._take_back(failover)
         await held.release()
 

@@ -23,6 +23,8 @@ with workflow.unsafe.imports_passed_through():
 
 PROVIDER = "provider"
 TENANT_SITE = "tenant-site"
+TENANT_SITE_WATCH = "tenant-site-watch"
+"""Of its own, so that failovers that are watched for weeks do not take the places of steps."""
 
 Result = TypeVar("Result", bound=Contract)
 
@@ -38,6 +40,8 @@ class Budget:
     """How long it may wait for a worker; None: as long as `whole`."""
     tries: int = 0
     """0: as many as fit into `whole`."""
+    only_looks: bool = False
+    """Nothing is left behind when it is cancelled, so its end is not waited for."""
 
 
 HEARTBEAT = timedelta(seconds=30)
@@ -54,8 +58,15 @@ BACKWARD = Budget(attempt=timedelta(minutes=5), whole=timedelta(hours=12))
 """Compensations are retried far longer than steps."""
 RELEASE = Budget(attempt=timedelta(minutes=2), whole=timedelta(minutes=10))
 """As long as a proof that the replica is Normal is worth something; then a new proof is asked for."""
+WATCH = Budget(attempt=timedelta(hours=1), whole=timedelta(days=1), only_looks=True)
+"""While a replica is in Failover. It is a long step that waits for news, so that a failover of weeks has a
+short history."""
 QUICK_LOOK = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=3), tries=2)
 """For what is measured but does not decide."""
+
+
+_TRY = workflow.ActivityCancellationType.TRY_CANCEL
+_WAIT = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
 
 def refusal(fault: Fault, *details: Any) -> ApplicationError:  # Any: what the failure carries besides
@@ -101,7 +112,7 @@ async def call(
             maximum_interval=timedelta(seconds=20),
             maximum_attempts=budget.tries,
         ),
-        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        cancellation_type=_TRY if budget.only_looks else _WAIT,
         summary=title,
     )
     task = asyncio.current_task()

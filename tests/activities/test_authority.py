@@ -36,11 +36,11 @@ from contracts.replication import HoldTarget
 from contracts.report import ReplicaList
 from contracts.request import PartialFailoverRequest
 from contracts.run import Run
-from contracts.step import NormalProof, Step
+from contracts.step import NormalProof, Standing, Step
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
 from settings import TenantSiteWorkerSettings, load
-from workflows.steps import PROVIDER, TENANT_SITE
+from workflows.steps import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 
 RUN = Run(workflow_id="any", run_id="any")
 Values = dict[str, object]
@@ -71,7 +71,14 @@ class Process(worker.Process):
         super().__init__(base, threads=2)
         self.lists: dict[tuple[str, str], worker.Activities] = {}
 
-    def _add(self, client: Client, queue: str, activities: worker.Activities, workflows: object) -> None:
+    def _add(
+        self,
+        client: Client,
+        queue: str,
+        activities: worker.Activities,
+        at_once: int,
+        workflows: object = (),
+    ) -> None:
         self.lists[client.namespace, queue] = activities
 
 
@@ -123,6 +130,7 @@ class World:
             "not_before": now,
             "gateway": Gateway(host="203.0.113.1", port=6182),
             "peer_fingerprint": ":".join(["AB"] * 32),
+            "known": Standing(),
             "check": PowerCheck(timeout=timedelta(seconds=1)),
             "record": TestRecord(at=now, result=TestResult.PASSED),
             "proof": NormalProof(replica_id=replica.id, run=RUN, restore_point=point, read_at=now),
@@ -137,6 +145,7 @@ def name_of(step: Activity) -> str:
 ALL = [
     *(f"{PROVIDER}/{name_of(s)}" for s in worker.provider_activities(cast(ProviderTenant, None))),
     *(f"{TENANT_SITE}/{name_of(s)}" for s in worker.tenant_site_activities(cast(Site, None))),
+    *(f"{TENANT_SITE_WATCH}/{name_of(s)}" for s in worker.watch_activities(cast(Site, None))),
 ]
 PLAN, INSPECT = f"{PROVIDER}/{Step.PLAN_FAILOVER}", f"{PROVIDER}/{Step.INSPECT_REPLICAS}"
 CHECK = f"{TENANT_SITE}/{Step.CHECK_TENANT_SITE}"

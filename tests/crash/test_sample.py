@@ -80,6 +80,7 @@ async def test_every_step_is_in_the_matrix(points: list[Point]) -> None:
         for activity in (
             *worker.provider_activities(cast(ProviderTenant, None)),
             *worker.tenant_site_activities(cast(Site, None)),
+            *worker.watch_activities(cast(Site, None)),
         )
     }
     played = {case.point.step for case in cases(points)}

@@ -18,7 +18,7 @@ from worker import WORKFLOWS
 from workflows.converter import data_converter
 from workflows.partial_failover import PartialFailover
 from workflows.search import REGISTRY
-from workflows.steps import PROVIDER, TENANT_SITE
+from workflows.steps import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +64,14 @@ async def workers(client: Client, world: World) -> AsyncIterator[None]:
                 client,
                 task_queue=TENANT_SITE,
                 activities=world.tenant_site(),
+                max_heartbeat_throttle_interval=timedelta(seconds=0.2),
+            )
+        )
+        await stack.enter_async_context(
+            Worker(
+                client,
+                task_queue=TENANT_SITE_WATCH,
+                activities=[world.watch],
                 max_heartbeat_throttle_interval=timedelta(seconds=0.2),
             )
         )

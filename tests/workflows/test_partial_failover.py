@@ -84,11 +84,12 @@ async def test_undo_needs_no_input(client: Client) -> None:
 
 
 async def test_undo_after(skipping: Client) -> None:
-    world = World()
+    world = World(watched=False)
     async with workers(skipping, world):
         handle = await start(skipping, {"vm": "erp-db-01", "undo_after": "4h"})
         report = await report_of(handle)
     assert world.left_over() == set()
+    assert report.warnings == ("The failover could not be watched: nobody watches",)
     assert report.ended.startswith("undone by itself")
     ended = max(r.started for r in report.steps)
     assert ended - report.started >= timedelta(hours=4)

@@ -13,7 +13,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from contracts.appliance import Lease
+from contracts.appliance import Claim, Lease
 from contracts.errors import Who
 from contracts.network import Network, Nic
 from contracts.plan import (
@@ -43,10 +43,12 @@ from contracts.step import (
     ReplicaStep,
     RevertInput,
     RevertToLatestInput,
+    Standing,
     Step,
     StepResult,
     VpnClientInput,
     VpnServerInput,
+    WatchInput,
 )
 
 REPLICA = "5b0f3a5e-0000-4000-8000-000000000001"
@@ -80,10 +82,14 @@ FORWARD = (
 class World:
     """`log` is every step that ran to its end. `fail` makes steps fail for good; `block` makes them wait."""
 
-    def __init__(self, extension: Extension = Extension.APPLIANCE) -> None:
-        self.extension = extension
+    def __init__(self, extension: Extension = Extension.APPLIANCE, watched: bool = True) -> None:
+        """`watched`: False where time is to skip, which it does not while a step runs."""
+        self.extension, self.watched = extension, watched
         self.provider_appliance = self.tenant_appliance = extension is Extension.APPLIANCE
         self.log: list[Step] = []
+        self.watches: list[Standing] = []
+        """What the workflow knew at each watch that began."""
+        self.claims: tuple[Claim, ...] = ()
         self.fail: dict[Step, list[ApplicationError]] = {}
         self.block: set[Step] = set()
         self.reached: dict[Step, asyncio.Event] = {}
@@ -303,6 +309,22 @@ class World:
         await self._enter(Step.VERIFY_CONNECTIVITY)
         reachable = {"tenant lease", "provider lease", "on"} <= self.effects
         return Connectivity(changed=False, note="looked", reachable=reachable, rtt_ms=1.0)
+
+    @activity.defn(name=Step.WATCH_FAILOVER)
+    async def watch(self, data: WatchInput) -> Standing:
+        """Until the world is otherwise than is known. Not in the log: it runs beside everything."""
+        if not self.watched:
+            raise ApplicationError("nobody watches", non_retryable=True)
+        self.watches.append(data.known)
+        while (seen := self.standing(data)) == data.known:
+            activity.heartbeat()
+            await asyncio.sleep(0.02)
+        return seen
+
+    def standing(self, data: WatchInput) -> Standing:
+        """What there is to be seen from the tenant's site."""
+        tunnel = {"server", "client", "tenant lease"} <= self.effects or not data.leases
+        return Standing(held="held" in self.effects, connected=tunnel, claims=self.claims)
 
 
 def problem(what: str, who: Who = Who.TENANT) -> Problem:

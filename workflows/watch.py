@@ -1,0 +1,95 @@
+"""In Failover: replication stays on hold and the networks stay extended, whoever or whatever undoes that."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+from workflows.failover import Failover
+from workflows.preflight import this_run
+from workflows.steps import TENANT_SITE_WATCH, WATCH, call, cause
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.appliance import Claim
+    from contracts.step import Standing, Step, WatchInput
+
+OFTEN, REST = 20, timedelta(minutes=10)
+"""After so much news there is a rest before the next look: a line that comes and goes must not fill the
+history."""
+LONGEST_HISTORY = 30_000
+"""Events; Temporal ends a workflow at some 50,000, and undo needs a few hundred."""
+
+
+class Watch:
+    """Looks from the tenant's site, and mends what was lost by the very steps that made it."""
+
+    def __init__(self, failover: Failover) -> None:
+        self._failover, self._journal = failover, failover.journal
+        self._known = Standing()
+        self._news = 0
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while workflow.info().get_current_history_length() < LONGEST_HISTORY:
+            try:
+                seen = await self._look()
+            except ActivityError as error:
+                if is_cancelled_exception(error):
+                    raise
+                self._journal.warn(f"The failover could not be watched: {cause(error)[1]}")
+                await workflow.sleep(REST)
+                continue
+            await self._tell_and_mend(seen)
+        self._journal.warn("So much happened that the failover is not watched any more; undo works as before")
+
+    async def _look(self) -> Standing:
+        """Ends with news, or after an hour without."""
+        plan, site = self._failover.plan, self._failover.site
+        data = WatchInput(
+            replica_id=plan.replica_id,
+            run=this_run(),
+            target=site.target,
+            leases=plan.leases if site.appliance else (),
+            known=self._known,
+        )
+        title = f"Watch {plan.replica_name}"
+        return await call(Step.WATCH_FAILOVER, TENANT_SITE_WATCH, data, Standing, WATCH, title)
+
+    async def _tell_and_mend(self, seen: Standing) -> None:
+        known = self._known
+        # A hold that is still not there is news again at the next look; a cut tunnel after an hour.
+        self._known = seen.model_copy(update={"held": True})
+        for claim in seen.claims[len(known.claims) :]:
+            self._journal.warn(_claimed(claim))
+        at = f"{workflow.now():%Y-%m-%d %H:%M:%S} UTC"
+        if not seen.held:
+            vm = self._failover.plan.vm
+            self._journal.warn(f"Replication of {vm} was found released at {at}; it is put on hold again")
+            await self._mend(self._failover.hold)
+        if not seen.connected:
+            if known.connected:
+                self._journal.warn(f"Production lost the connection to the replica at {at}")
+                self._journal.connection = f"Lost at {at}; it is being mended."
+            await self._mend(self._failover.extend_again)
+        elif not known.connected:
+            self._journal.connection = f"Connected again since {at}."
+            self._journal.show()
+        self._news += seen != known
+        if self._news >= OFTEN and seen != known:
+            await workflow.sleep(REST)
+
+    async def _mend(self, again: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await again()
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            self._journal.warn(f"It could not be mended: {cause(error)[1]}")
+
+
+def _claimed(claim: Claim) -> str:
+    return (
+        f"{claim.address} is also claimed by {claim.mac} in production: as a rule the original, switched on "
+        "again. Switch it off or disconnect it; two machines cannot own one address"
+    )
