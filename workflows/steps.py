@@ -124,6 +124,8 @@ async def call(
 
 async def together(*branches: Coroutine[Any, Any, None]) -> None:  # Any: what coroutines yield
     """Run branches side by side. The first that fails stops the others; all have ended when this returns."""
+    if not branches:
+        return
     tasks, cancelled = [asyncio.create_task(branch) for branch in branches], False
     try:
         await workflow.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
