@@ -1,6 +1,7 @@
 """Faults become Temporal failures here, in one place, for every activity."""
 
 import logging
+from time import monotonic
 from typing import Any
 
 from temporalio import activity
@@ -11,6 +12,7 @@ from temporalio.worker import (
     Interceptor,
 )
 
+from activities.attempt import began
 from contracts.errors import LONGEST_TEXT, Fault
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,7 @@ class FaultInterceptor(Interceptor):
 
 class _Inbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # Any: as the SDK declares it
+        began.set(monotonic())
         info = activity.info()
         where = f"{info.namespace} {info.workflow_id} {info.activity_type} attempt {info.attempt}"
         try:

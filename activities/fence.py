@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.errors import Expired, LostLock, Unavailable
 from contracts.run import Run, lock_id
+from contracts.step import ReplicaStep
 
 PATIENCE = 8.0
 """Seconds for one question."""
@@ -26,9 +27,10 @@ class Fence:
     def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
         self._client, self._loop = client, loop
 
-    def confirm_attempt(self, token: bytes, task: str | None) -> None:
-        """Leave `task` with the server. Raises `Expired` when another attempt has taken over."""
-        self._ask(self._beat(token, task))
+    def confirm(self, token: bytes, task: str | None, step: ReplicaStep | None) -> None:
+        """The word of the server right before a mutation; `task` is left with it. Raises `Expired` when
+        another attempt has taken over, `LostLock` when the step's run no longer holds the replica."""
+        self._ask(self._confirmed(token, task, step))
 
     def leave_task(self, token: bytes, task: str) -> None:
         """Leave the reference of a task that was started. A cancellation is heard later, before the next
@@ -41,12 +43,7 @@ class Fence:
 
     def confirm_lock(self, replica_id: str, run: Run) -> None:
         """Raise `LostLock` unless the lock's holder is this very run (a reset makes a new one)."""
-        if self.holder(replica_id) != run.run_id:
-            raise LostLock(
-                f"This run of {run.workflow_id} no longer holds the replica",
-                left="Nothing was changed",
-                do="Look at the newest PartialFailover of this VM, or start a new one",
-            )
+        self._ask(self._held(replica_id, run))
 
     def _ask(self, question: Coroutine[None, None, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(question, self._loop)
@@ -55,6 +52,18 @@ class Fence:
         except (RPCError, WaitTimeout):
             future.cancel()
             raise Unavailable("The Temporal server does not answer", left="Nothing was sent") from None
+
+    async def _confirmed(self, token: bytes, task: str | None, step: ReplicaStep | None) -> None:
+        held = self._held(step.replica_id, step.run) if step else asyncio.sleep(0)
+        await asyncio.gather(self._beat(token, task), held)
+
+    async def _held(self, replica_id: str, run: Run) -> None:
+        if await self._holder(replica_id) != run.run_id:
+            raise LostLock(
+                f"This run of {run.workflow_id} no longer holds the replica",
+                left="Nothing was changed",
+                do='Look at the newest PartialFailover of this VM; if none runs, start one with "adopt": true',
+            )
 
     async def _beat(self, token: bytes, task: str | None) -> None:
         if not await self._leave(token, task):

@@ -49,7 +49,7 @@ class ReplicaActivities:
         return self._mark(data, ReplicaState.FAILED_FAILOVER)
 
     def _mark(self, data: MarkInput, state: ReplicaState) -> StepResult:
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.settled_replica(data.replica_id, attempt)
         changed = marker.write(self.tenant, vm, state, data, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is {state}")
@@ -57,7 +57,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.REVERT_SNAPSHOT, no_thread_cancel_exception=True)
     def revert_snapshot(self, data: RevertInput) -> StepResult:
         """Roll the replica back to the chosen restore point."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         self._revert_gate(vm, data)
         changed = self._revert(vm, data.point, data.not_before, data.nics, attempt)
@@ -66,7 +66,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.REVERT_TO_LATEST, no_thread_cancel_exception=True)
     def revert_to_latest(self, data: RevertToLatestInput) -> StepResult:
         """Undo: back to the latest restore point; what the replica wrote is discarded."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         self._revert_gate(vm, data)
         _, hardware = self.tenant.hardware(vm)
@@ -105,7 +105,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.POWER_ON_REPLICA, no_thread_cancel_exception=True)
     def power_on_replica(self, data: ReplicaStep) -> StepResult:
         """Power on through Cloud Director, which wires its networks."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_processing(self.tenant, vm, data.run)
         self.tenant.hardware(vm)
@@ -116,7 +116,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.ISOLATE_REPLICA, no_thread_cancel_exception=True)
     def isolate_replica(self, data: IsolateInput) -> StepResult:
         """For a test: take the replica off every network but the one for tests. How it was is kept."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_test(self.tenant, vm, data.run)
         if vm.power is not Power.OFF:
@@ -133,7 +133,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.POWER_ON_ISOLATED, no_thread_cancel_exception=True)
     def power_on_isolated(self, data: ReplicaStep) -> StepResult:
         """For a test: power on, unless a NIC is on a network that production can see."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_test(self.tenant, vm, data.run)
         if not isolation.apart(vm, isolation.network_of(self.tenant)):
@@ -148,7 +148,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.POWER_OFF_REPLICA, no_thread_cancel_exception=True)
     def power_off_replica(self, data: ReplicaStep) -> PoweredOff:
         """Power off and undeploy, as the undo of the power-on."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_processing(self.tenant, vm, data.run)
         changed = self.tenant.cloud.undeploy(self.tenant.vdc, vm.id, attempt)
@@ -158,7 +158,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.MARK_NORMAL, no_thread_cancel_exception=True)
     def mark_normal(self, data: ReplicaStep) -> StepResult:
         """Normal again: only when powered off and at its latest restore point. Another run's marker stays."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.settled_replica(data.replica_id, attempt)
         found = marker.read(self.tenant, vm)
         if found is None:

@@ -36,7 +36,7 @@ from contracts.replication import HoldTarget
 from contracts.report import ReplicaList
 from contracts.request import PartialFailoverRequest
 from contracts.run import Run
-from contracts.step import NormalProof, Standing, Step
+from contracts.step import NormalProof, ReplicaStep, Standing, Step
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
 from settings import TenantSiteWorkerSettings, load
@@ -50,8 +50,8 @@ Activity = Callable[..., Any]
 class YesFence(Fence):
     """Whoever asks is current and holds every lock."""
 
-    def confirm_attempt(self, token: bytes, task: str | None) -> None:
-        """It is current."""
+    def confirm(self, token: bytes, task: str | None, step: ReplicaStep | None) -> None:
+        """It is current, and holds the replica."""
 
     def leave_task(self, token: bytes, task: str) -> None:
         """It is current."""
