@@ -62,7 +62,7 @@ class Fence:
             raise LostLock(
                 f"This run of {run.workflow_id} no longer holds the replica",
                 left="Nothing was changed",
-                do='Look at the newest PartialFailover of this VM; if none runs, start one with "adopt": true',
+                do='Look at the newest PartialFailover of this VM; if none runs, start it with "adopt": true',
             )
 
     async def _beat(self, token: bytes, task: str | None) -> None:

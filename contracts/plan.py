@@ -103,6 +103,8 @@ class TenantSite(Contract):
     target: HoldTarget | None = None
     excluded: bool = False
     """The original VM was excluded from all jobs before this failover began."""
+    held: bool = False
+    """That exclusion is of a failover of this product."""
     appliance: bool = False
     appliance_was_on: bool = False
     problems: tuple[Problem, ...] = ()

@@ -100,7 +100,10 @@ class World:
         assert issubclass(model, BaseModel)
         data = model(**{field: values[field] for field in model.model_fields if field in values})
         environment = ActivityEnvironment()
-        environment.info = replace(environment.info, start_to_close_timeout=timedelta(minutes=1))
+        minute = timedelta(minutes=1)
+        environment.info = replace(
+            environment.info, start_to_close_timeout=minute, schedule_to_close_timeout=minute
+        )
         if inspect.iscoroutinefunction(step):
             return await environment.run(step, data)
         return await asyncio.to_thread(environment.run, step, data)
