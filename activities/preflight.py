@@ -65,6 +65,7 @@ class PreflightActivities:
             side=side,
             adoption=adoption,
             read_at=vcenter.now(),
+            asked_by=self.tenant.fence.asked_by(data.run),
         )
         return PlanResult(plan=plan, in_use=in_use)
 

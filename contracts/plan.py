@@ -77,6 +77,8 @@ class Plan(Contract):
     adoption: Adoption | None = None
     read_at: datetime
     """vCenter's clock when the replica was read. A revert begun before it is not this run's."""
+    asked_by: str = ""
+    """Who started the workflow, as Temporal wrote it down."""
     warnings: tuple[str, ...] = ()
 
 

@@ -128,6 +128,7 @@ class PartialFailover(TakingBack):
             replica=plan.replica_name,
             state=journal.state,
             ended=ended,
+            asked_by=plan.asked_by,
             reason=failover.request.reason,
             restore_point=plan.restore_point,
             restore_point_age_s=round(age / timedelta(seconds=1), 1),

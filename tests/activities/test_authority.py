@@ -63,6 +63,10 @@ class YesFence(Fence):
     def confirm_lock(self, replica_id: str, run: Run) -> None:
         """It is held."""
 
+    def asked_by(self, run: Run) -> str:
+        """There is no server to ask."""
+        return "a test"
+
 
 class Process(worker.Process):
     """Builds everything as the worker does, and keeps the lists of activities instead of serving them."""
