@@ -1,4 +1,4 @@
-"""The worker: `python worker.py config.yaml`. One process serves one role for many tenants.
+"""The worker: `python -m worker config.yaml`. One process serves one role for many tenants.
 
 With `--check` it looks at everything that it would need, changes nothing, and says what it found.
 

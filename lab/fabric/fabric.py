@@ -3,9 +3,7 @@
 import itertools
 import json
 import logging
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from typing import Any, Literal  # Any: JSON values of the lab's own protocol
 
 from contracts.appliance import ApplianceRole
 from lab.fabric import provision
+from lab.fabric.needs import PATH, lacks
 from lab.fabric.provision import Access
 from lab.fabric.sandbox import LONGEST_MESSAGE
 from lab.fabric.topology import Wire
@@ -27,19 +26,6 @@ from lab.hypervisor import Hypervisor, Vm
 from operate.cloud_init import NewAppliance
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-PROGRAMS = (
-    "unshare",
-    "nsenter",
-    "ip",
-    "nft",
-    "sysctl",
-    "openssl",
-    "openvpn",
-    "haproxy",
-    "sshd",
-    "ping",
-    "arping",
-)
 SSH_PORT = 22
 log = logging.getLogger(__name__)
 
@@ -79,17 +65,7 @@ class Fabric:
     @staticmethod
     def missing() -> list[str]:
         """What stands in the way of a real data plane here; empty when nothing does."""
-        if sys.platform != "linux":
-            return ["Linux"]
-        path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-        lacking = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
-        if os.geteuid() != 0:
-            lacking.append("root")
-        if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-            lacking.append("/dev/net/tun")
-        if not Path("/usr/bin/python3").exists():
-            lacking.append("/usr/bin/python3")
-        return lacking
+        return [lack.what for lack in lacks()]
 
     def start(self) -> None:
         """Start the sandbox. It ends with this process, however that ends."""
@@ -106,13 +82,12 @@ class Fabric:
             sys.executable,
         ]
         argv += ["-m", "lab.fabric.sandbox", str(theirs.fileno()), str(REPOSITORY)]
-        path = f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ.get('PATH', '')}"
         with (self.folder / "fabric.log").open("ab") as output:
             self._process = subprocess.Popen(
                 argv,
                 pass_fds=[theirs.fileno()],
                 cwd=REPOSITORY,
-                env={"PATH": path, "LC_ALL": "C", "PYTHONPATH": str(REPOSITORY)},
+                env={"PATH": PATH, "LC_ALL": "C", "PYTHONPATH": str(REPOSITORY)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

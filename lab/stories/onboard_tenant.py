@@ -104,8 +104,8 @@ async def _run(stage: Stage, command: str) -> tuple[int, str]:
     folder.mkdir(exist_ok=True)
     words, _, output = command.partition(" > ")
     names = {"provider.yaml": configs["provider"], "tenant-site.yaml": configs[UMBRELLA.name]}
-    scripts = {"worker.py": REPOSITORY / "worker.py", "python": Path(sys.executable)}
-    argv = [str({**names, **scripts}.get(word, word)) for word in words.split()]
+    names["python"] = Path(sys.executable)
+    argv = [str(names.get(word, word)) for word in words.split()]
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     environment = {"TEMPORAL_ADDRESS": stage.lab.temporal.address, "PYTHONPATH": str(REPOSITORY)}
     process = await asyncio.create_subprocess_exec(
