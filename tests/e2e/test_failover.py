@@ -92,6 +92,7 @@ async def test_failover_and_undo_with_real_packets(lab: Lab, acme: Client) -> No
     assert await wire.who_has(lab, app, DB) == set()
     assert vm.disk.read("orders") == "4000" and not vm.torn
     assert report.state is ReplicaState.NORMAL and report.reason == "disk corrupt"
+    assert report.asked_by == acme.identity
     assert report.restore_point.id == newest.moref and report.warnings == () and report.left_over == ()
     assert report.time_to_power_on_s and report.time_to_reachable_s and report.time_to_undo_s
     assert report.time_to_power_on_s < report.time_to_reachable_s
@@ -102,7 +103,7 @@ async def test_the_timeline_reads_like_the_procedure(lab: Lab, acme: Client) -> 
     await reachable(handle)
     report = await undo(handle)
     rows = await timeline(handle)
-    assert all(row.completed for row in rows)
+    assert {row.step for row in rows if not row.completed} == {Step.WATCH_FAILOVER}, "undo ends the watch"
     assert {row.step for row in rows if row.queue == PROVIDER} == PROVIDER_STEPS
     assert {row.step for row in rows if row.queue == TENANT_SITE} == SITE_STEPS
     assert all(row.summary for row in rows)
