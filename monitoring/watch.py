@@ -19,6 +19,7 @@ from temporalio.common import MetricMeter
 from contracts.appliance import ApplianceStatus
 from contracts.errors import Fault
 from contracts.replica import ReplicaState
+from monitoring import logs
 from workflows.search import ORIGINAL_VM, REPLICA_STATE
 
 EVERY = 30.0
@@ -84,12 +85,13 @@ class Watch:
             await asyncio.sleep(1)
 
     async def _follow(self, tenant: Tenant) -> None:
+        logs.tenant.set(tenant.name)  # of this task alone
         while True:
             try:
                 async with asyncio.timeout(LOOK_WITHIN):
                     await self._look(tenant)
             except Exception as error:  # a look that fails must not end the worker
-                log.warning("%s could not be looked at: %s", tenant.name, type(error).__name__)
+                log.warning("the tenant could not be looked at: %s", type(error).__name__)
             await asyncio.sleep(EVERY if tenant.polled else UNTIL_POLLED)
 
     async def _look(self, tenant: Tenant) -> None:
