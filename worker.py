@@ -178,6 +178,7 @@ class Process:
     def _add(
         self, client: Client, queue: str, activities: Activities, at_once: int, workflows: Sequence[type] = ()
     ) -> None:
+        self.steps.clients[client.namespace] = client
         self.workers.append(
             Worker(
                 client,
