@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
@@ -26,6 +27,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 import connect
+from activities import test_records
 from activities.errors import FaultInterceptor
 from activities.fence import Fence
 from activities.guest import GuestActivities
@@ -43,6 +45,7 @@ from contracts.version import VERSION
 from monitoring import logs
 from monitoring.health import Health
 from monitoring.steps import StepMonitor
+from monitoring.tested import Tested
 from monitoring.watch import Tenant, Watch
 from operate.check import check, table
 from operate.provision import NotProvisioned, require_provisioned
@@ -153,7 +156,9 @@ class Process:
             extension = connect.appliance(tenant.appliance, settings.appliance_key)
             theirs = ProviderTenant(tenant, cloud, vcenters, extension, fence, turns)
             self._add(client, PROVIDER, provider_activities(theirs), self._threads, WORKFLOWS)
-            self.watched.append(Tenant(client, PROVIDER, extension.status if extension else None))
+            tunnel = extension.status if extension else None
+            tested = Tested(client, partial(test_records.of_all, theirs))
+            self.watched.append(Tenant(client, PROVIDER, tunnel, tested=tested))
 
     def tenant_site(self, settings: TenantSiteWorkerSettings) -> None:
         """Role `tenant-site`: each tenant has a backup server, a vCenter and maybe an appliance."""

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from contracts.errors import Misconfigured
+from monitoring.pollers import POLLS_WITHIN
 from monitoring.steps import StepMonitor
 from monitoring.watch import Watch
 
 TURNS_WITHIN = 30.0
 """Seconds without a turn of the event loop after which the process is taken for stuck."""
-POLLS_WITHIN = 180.0
-"""Seconds: a poll for work lasts up to 70, and the watch looks every 30."""
 
 Answer = tuple[bool, dict[str, object]]
 log = logging.getLogger(__name__)
@@ -54,7 +53,8 @@ class Health:
     def _work(self) -> Answer:
         now = time.monotonic()
         polled = {t.name: round(now - t.polled, 1) if t.polled else None for t in self._watch.tenants}
-        idle = sorted(name for name, ago in polled.items() if ago is None or ago > POLLS_WITHIN)
+        within = POLLS_WITHIN.total_seconds()
+        idle = sorted(name for name, ago in polled.items() if ago is None or ago > within)
         ended = self._steps.last_ended
         return self._live()[0] and not idle and not self.stopping, {
             "stopping": self.stopping,

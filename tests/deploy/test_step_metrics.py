@@ -1,26 +1,22 @@
 """What is counted of attempts that fail, on a real server: also those that could not say how they ended."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import httpx
 import pytest
 from temporalio import activity, workflow
-from temporalio.client import WorkflowFailureError
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-import connect
 from lab.lab import Lab
 from monitoring.steps import StepMonitor, is_retried
-from settings import TemporalSettings
-from tests.deploy.watched import free_port, value
+from tests.deploy.watched import lines_of, metered_client, value
 
 QUEUE = "steps"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,12 +47,9 @@ class Steps:
 
 
 @asynccontextmanager
-async def measured(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Any, str]]:
+async def measured(lab: Lab) -> AsyncIterator[tuple[Client, str]]:
     """A worker with the monitor; its client, and where its metrics are."""
-    monkeypatch.setenv("TEMPORAL_ADDRESS", lab.temporal.address)
-    monkeypatch.setenv("TEMPORAL_NAMESPACE", "initech")
-    port = free_port()
-    client = await connect.temporal(TemporalSettings(), f"127.0.0.1:{port}")
+    client, metrics = await metered_client(lab, "initech")
     monitor = StepMonitor()
     monitor.clients["initech"] = client
     async with Worker(
@@ -67,22 +60,15 @@ async def measured(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[t
         interceptors=[monitor],
         workflow_runner=UnsandboxedWorkflowRunner(),
     ):
-        yield client, f"http://127.0.0.1:{port}/metrics"
+        yield client, metrics
 
 
-async def lines(metrics: str) -> Sequence[str]:
-    async with httpx.AsyncClient(trust_env=False) as http:
-        return (await http.get(metrics)).text.splitlines()
-
-
-async def test_an_attempt_that_timed_out_and_the_last_one_are_counted_as_such(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with measured(lab, monkeypatch) as (client, metrics):
+async def test_an_attempt_that_timed_out_and_the_last_one_are_counted_as_such(lab: Lab) -> None:
+    async with measured(lab) as (client, metrics):
         await client.execute_workflow(Steps.run, "hangs_once", id="hangs", task_queue=QUEUE)
         with pytest.raises(WorkflowFailureError):
             await client.execute_workflow(Steps.run, "fails", id="fails", task_queue=QUEUE)
-        found = list(await lines(metrics))
+        found = await lines_of(metrics)
     failures = "failover_step_failures_total"
     lost = {"activity_type": "hangs_once", "error_type": "HeartbeatTimeout", "retried": "true"}
     assert value(found, failures, **lost) == 1

@@ -2,22 +2,41 @@
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any  # Any: what a log line holds
+from unittest.mock import patch
 
 import httpx
+from temporalio.client import Client
 
+import connect
 from lab.lab import Lab
 from lab.worker_process import WorkerProcess
+from settings import TemporalSettings
 from tests.deploy.commands import configured, written
 
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+async def lines_of(metrics: str) -> list[str]:
+    """What Prometheus would read there."""
+    async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
+        return (await http.get(metrics)).text.splitlines()
+
+
+async def metered_client(lab: Lab, namespace: str) -> tuple[Client, str]:
+    """A client in this process as a worker has it, and where its metrics are."""
+    address = f"127.0.0.1:{free_port()}"
+    environment = {"TEMPORAL_ADDRESS": lab.temporal.address, "TEMPORAL_NAMESPACE": namespace}
+    with patch.dict(os.environ, environment):
+        return await connect.temporal(TemporalSettings(), address), f"http://{address}/metrics"
 
 
 class Watched:
@@ -39,8 +58,7 @@ class Watched:
             return await http.get(f"http://127.0.0.1:{self.health}{page}")
 
     async def measured(self) -> list[str]:
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
-            return (await http.get(f"http://127.0.0.1:{self.metrics}/metrics")).text.splitlines()
+        return await lines_of(f"http://127.0.0.1:{self.metrics}/metrics")
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.process.log_file.read_text().splitlines()]
