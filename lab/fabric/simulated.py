@@ -30,7 +30,7 @@ from lab.fabric.fabric import Leg
 from lab.fabric.provision import Access
 from lab.faults import Faults, Kind
 from lab.hypervisor import Hypervisor, Vm
-from operate.cloud_init import NewAppliance
+from operate.cloud_init import ManagementNic, NewAppliance
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +195,8 @@ class SimulatedFabric:
         disk = self.folder / f"disk-{vm.instance_uuid}"
         public = provision.worker_key(key_file)
         loopback = IPv4Address("127.0.0.1")
-        new = NewAppliance(ApplianceRole(role), public, provision.PLACEHOLDER_KEY, [loopback])
+        management = ManagementNic(vm.nics[0].mac)
+        new = NewAppliance(ApplianceRole(role), public, provision.PLACEHOLDER_KEY, [loopback], management)
         host_key = provision.appliance_disk(disk, new)
         name = f"{hypervisor.name}/{vm.name}"
         machine = Machine(name, disk, Role(role), self._pairs.setdefault(pair, Pair()))

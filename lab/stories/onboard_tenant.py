@@ -91,11 +91,12 @@ async def _onboard(stage: Stage) -> None:
 
 
 def commands() -> list[str]:
-    """The commands of the chapter, one a line."""
+    """The commands of the chapter."""
     text = (REPOSITORY / "docs" / "operations.md").read_text()
     chapter = text.split(f"## {CHAPTER}\n")[1].split("\n## ")[0]
     blocks = re.findall(r"```sh\n(.*?)```", chapter, re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+    lines = re.sub(r"\\\n\s*", "", "\n".join(blocks)).splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 async def _run(stage: Stage, command: str) -> tuple[int, str]:

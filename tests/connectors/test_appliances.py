@@ -29,7 +29,7 @@ from contracts.errors import (
     Unavailable,
 )
 from lab.fabric import provision
-from operate.cloud_init import NewAppliance
+from operate.cloud_init import ManagementNic, NewAppliance
 
 LEASE = Lease(
     id="00000000-0000-0000-0000-000000000001", network="lan-a", address=IPv4Address("192.168.10.50")
@@ -42,7 +42,9 @@ Process = asyncssh.SSHServerProcess[bytes]
 async def server(folder: Path, serve: Callable[[Process], Awaitable[None]]) -> AsyncIterator[Appliance]:
     """An SSH server with a forced command of the test's own, and the connector to it."""
     worker = provision.worker_key(folder / "key")
-    new = NewAppliance(ApplianceRole.TENANT, worker, "", [IPv4Address("127.0.0.1")])
+    new = NewAppliance(
+        ApplianceRole.TENANT, worker, "", [IPv4Address("127.0.0.1")], ManagementNic("00:50:56:01:02:01")
+    )
     host_key = provision.appliance_disk(folder / "disk", new)
     async with await asyncssh.listen(
         "127.0.0.1",

@@ -2,10 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
-import sys
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +9,15 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from contracts.appliance import ApplianceRole
 from lab.lab import Lab
 from lab.tenants import TENANTS
-from operate import cloud_init, gateway
-from operate.cloud_init import NewAppliance
+from operate import gateway
 from settings import BadSettings, ProviderWorkerSettings, load
-from tests.deploy.commands import configured, written
+from tests.deploy.commands import configured, said, tool, written
 
 REPOSITORY = Path(__file__).parents[2]
 DEPLOY = REPOSITORY / "deploy"
 KUBERNETES = DEPLOY / "worker" / "kubernetes"
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def tool(name: str) -> str:
-    """A program, or a skip that says what is missing."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name, path=PATH)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def said(*argv: str | Path, folder: Path = REPOSITORY, stdin: str = "") -> str:
-    """What a command printed; it must end well."""
-    done = subprocess.run(
-        [*map(str, argv)], cwd=folder, capture_output=True, text=True, input=stdin, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def manifests() -> list[Path]:
@@ -165,35 +140,3 @@ def test_a_gateway_that_cannot_be_is_refused(lab: Lab, tmp_path: Path, spoil: An
     assert isinstance(settings, ProviderWorkerSettings)
     with pytest.raises(BadSettings):
         gateway.relays(settings)
-
-
-def new_appliance(role: ApplianceRole) -> NewAppliance:
-    return NewAppliance(
-        role,
-        "ssh-ed25519 AAAA worker",
-        "-----BEGIN OpenVPN Static key V1-----\n",
-        [IPv4Address("10.99.0.100")],
-        [IPv4Address("10.99.0.1")] if role is ApplianceRole.PROVIDER else (),
-    )
-
-
-@pytest.mark.parametrize("role", ApplianceRole)
-def test_an_appliance_is_as_cloud_init_wants_it(tmp_path: Path, role: ApplianceRole) -> None:
-    file = tmp_path / "user-data"
-    file.write_text(cloud_init.user_data(new_appliance(role)))
-    assert "Valid cloud-config" in said(tool("cloud-init"), "schema", "--config-file", file)
-    assert file.stat().st_size < 60_000, "platforms take user data of 64 kB"
-
-
-def test_an_appliance_gets_every_file_of_the_program_and_keeps_its_secrets() -> None:
-    files = {
-        Path(f["path"]): f
-        for f in yaml.safe_load(cloud_init.user_data(new_appliance(ApplianceRole.PROVIDER)))["write_files"]
-    }
-    program = {f.name for f in (REPOSITORY / "appliance").glob("*.py")}
-    assert program == {p.name for p in files if p.parent.name == "appliance"}
-    given = {f.name for f in (DEPLOY / "appliance").iterdir()} - {"README.md", "cloud-init.yaml"}
-    assert given == set(cloud_init.PLACES)
-    state = cloud_init.STATE
-    assert files[state / "tls-crypt.key"]["permissions"] == "0600"
-    assert files[state / "ssh" / "authorized_keys"]["content"].startswith('restrict,from="10.99.0.100" ssh-')
