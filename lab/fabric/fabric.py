@@ -105,7 +105,7 @@ class Fabric:
             "--mount-proc",
             sys.executable,
         ]
-        argv += ["-m", "lab.fabric.sandbox", str(theirs.fileno()), str(REPOSITORY)]
+        argv += ["-m", "lab.fabric.sandbox", str(theirs.fileno())]
         path = f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ.get('PATH', '')}"
         with (self.folder / "fabric.log").open("ab") as output:
             self._process = subprocess.Popen(

@@ -225,7 +225,8 @@ class SimulatedFabric:
             self._loop.call_soon_threadsafe(_cut, machine)
         else:
             machine.boots += 1
-            state = State(machine.disk, self.folder / "run" / f"{machine.disk.name}-{machine.boots}")
+            runtime = self.folder / "run" / f"{machine.disk.name}-{machine.boots}"
+            state = State(provision.state(machine.disk), runtime)
             machine.system = SimulatedSystem(state, self.world, _legs(vm, networks), machine.pair)
             machine.pair.systems[machine.role] = machine.system
 
@@ -242,8 +243,8 @@ class SimulatedFabric:
             "127.0.0.1",
             0,
             server_factory=lambda: _Server(machine),
-            server_host_keys=[str(machine.disk / "ssh/host_ed25519")],
-            authorized_client_keys=str(machine.disk / "ssh/authorized_keys"),
+            server_host_keys=[str(provision.state(machine.disk) / "ssh/host_ed25519")],
+            authorized_client_keys=str(provision.state(machine.disk) / "ssh/authorized_keys"),
             process_factory=lambda process: _serve(process, machine, self.faults),
             encoding=None,
             allow_pty=False,

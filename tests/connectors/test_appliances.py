@@ -46,11 +46,12 @@ async def server(folder: Path, serve: Callable[[Process], Awaitable[None]]) -> A
         ApplianceRole.TENANT, worker, "", [IPv4Address("127.0.0.1")], ManagementNic("00:50:56:01:02:01")
     )
     host_key = provision.appliance_disk(folder / "disk", new)
+    ssh = provision.state(folder / "disk") / "ssh"
     async with await asyncssh.listen(
         "127.0.0.1",
         0,
-        server_host_keys=[str(folder / "disk/ssh/host_ed25519")],
-        authorized_client_keys=str(folder / "disk/ssh/authorized_keys"),
+        server_host_keys=[str(ssh / "host_ed25519")],
+        authorized_client_keys=str(ssh / "authorized_keys"),
         process_factory=serve,
         encoding=None,
     ) as listening:

@@ -71,6 +71,12 @@ def test_an_appliance_gets_every_file_of_the_program_and_keeps_its_secrets() -> 
     assert json.loads(files[state / "config.json"]["content"]) == {"role": "provider", "management": MAC}
 
 
+def test_the_first_boot_enables_every_unit() -> None:
+    commands = yaml.safe_load((DEPLOY / "cloud-init.yaml").read_text())["runcmd"]
+    enabled = {word for argv in commands if argv[:3] == ["systemctl", "enable", "--now"] for word in argv[3:]}
+    assert enabled == {unit.name for unit in DEPLOY.glob("*.service")}
+
+
 def test_a_seed_is_read_from_a_disc_and_from_guestinfo(tmp_path: Path) -> None:
     tool("cloud-init")
     seed(tmp_path, new_appliance(ApplianceRole.TENANT))

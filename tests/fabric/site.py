@@ -110,6 +110,8 @@ def _furnish(fabric: Fabric, folder: Path) -> Site:
     fabric.add_host("production-b", leg("acme/lan-b", f"{PRODUCTION_B}/24", "192.168.20.1"))
     fabric.add_worker("provider-worker", leg("provider/management", "10.99.0.100/24"))
     fabric.add_worker("tenant-worker", leg("wan", "203.0.113.100/24"))
+    fabric.add_host("provider-stranger", leg("provider/management", "10.99.0.66/24"))
+    fabric.add_host("tenant-stranger", leg("wan", "203.0.113.66/24"))
     fabric.add_gateway(
         "gateway",
         leg("wan", f"{GATEWAY}/24"),

@@ -154,12 +154,18 @@ async def test_management_is_closed_to_all_but_worker_and_gateway(pair: Site) ->
     expected = {
         ("provider-worker", "10.99.0.2", 22): True,
         ("gateway", "10.99.0.2", 22): False,
+        ("provider-stranger", "10.99.0.2", 22): False,
         ("gateway", "10.99.0.2", 6180): True,
         ("provider-worker", "10.99.0.2", 6180): False,
+        ("provider-stranger", "10.99.0.2", 6180): False,
+        ("tenant-worker", "203.0.113.10", 22): True,
         ("gateway", "203.0.113.10", 22): False,
+        ("tenant-stranger", "203.0.113.10", 22): False,
     }
     found = await asyncio.gather(*(asyncio.to_thread(opens, *words) for words in expected))
     assert dict(zip(expected, found, strict=True)) == expected
+    strangers = {"provider-stranger": "10.99.0.2", "tenant-stranger": "203.0.113.10"}
+    assert not any(pings(pair, host, address) for host, address in strangers.items())
 
 
 async def test_a_spoofed_source_is_dropped(pair: Site) -> None:
