@@ -275,6 +275,14 @@ async def test_without_a_tunnel_nothing_is_answered_and_it_heals(pair: Site) -> 
     assert await until(lambda: pings(pair, pair.name("replica"), PRODUCTION), 20)
 
 
+async def test_the_gateway_tells_who_dialled_in_and_is_not_root(pair: Site) -> None:
+    users = pair.fabric.exec("gateway", ["ps", "-C", "haproxy", "-o", "user=,args="])[1].splitlines()
+    assert len(users) == 2 and sum(line.startswith("haproxy ") for line in users) == 1, "one is the master"
+    log = pair.fabric.folder / "gateway.log"
+    ended_well = r"203\.0\.113\.10:\d+ \[.+\] tenant-acme tenant-acme/appliance \S+ \d+ -- \d+/\d+/\d+/\d+/0 "
+    assert await until(lambda: re.search(ended_well, log.read_text()) is not None)
+
+
 async def test_an_original_that_is_switched_on_hears_of_the_conflict(pair: Site) -> None:
     """The kernel answers no address probe for a proxied address; the program does."""
     assert pair.vms["tenant-appliance"].nics[1].mac in arping(pair, "neighbour", REPLICA, "-D")
