@@ -13,7 +13,7 @@ from temporalio.worker import (
 )
 
 from activities.attempt import began
-from contracts.errors import LONGEST_TEXT, Fault
+from contracts.errors import LONGEST_TEXT, Fault, Who
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,10 @@ class _Inbound(ActivityInboundInterceptor):
 
 
 def as_failure(fault: Fault) -> ApplicationError:
-    """The failure that enters the history: the leaf's own text, no stack of wrappers."""
+    """The failure that enters the history: the leaf's own text with who must act, no stack of wrappers."""
+    who = "" if fault.who is Who.NOBODY else f" Who must act: the {fault.who}."
     return ApplicationError(
-        str(fault),
+        f"{fault}{who}",
         {"who": fault.who.value},
         type=type(fault).__name__,
         non_retryable=not fault.retryable,

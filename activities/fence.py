@@ -18,6 +18,8 @@ from contracts.step import ReplicaStep
 
 PATIENCE = 8.0
 """Seconds for one question."""
+LONGEST_NAME = 200
+"""Characters of the name of whoever started a run."""
 T = TypeVar("T")
 
 
@@ -41,6 +43,10 @@ class Fence:
         """Run that holds the replica now, None when no failover does."""
         return self._ask(self._holder(replica_id))
 
+    def asked_by(self, run: Run) -> str:
+        """Who started the run, as Temporal wrote it down: with an authorizer the person, else a program."""
+        return self._ask(self._asked_by(run))
+
     def confirm_lock(self, replica_id: str, run: Run) -> None:
         """Raise `LostLock` unless the lock's holder is this very run (a reset makes a new one)."""
         self._ask(self._held(replica_id, run))
@@ -62,7 +68,7 @@ class Fence:
             raise LostLock(
                 f"This run of {run.workflow_id} no longer holds the replica",
                 left="Nothing was changed",
-                do='Look at the newest PartialFailover of this VM; if none runs, start one with "adopt": true',
+                do='Look at the newest PartialFailover of this VM; if none runs, start it with "adopt": true',
             )
 
     async def _beat(self, token: bytes, task: str | None) -> None:
@@ -84,6 +90,13 @@ class Fence:
                 raise
             raise Expired("Another attempt has taken this one's place", left="Nothing was sent") from None
         return False
+
+    async def _asked_by(self, run: Run) -> str:
+        handle = self._client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
+        async for event in handle.fetch_history_events(page_size=1):
+            started = event.workflow_execution_started_event_attributes
+            return "".join(c for c in started.identity if c.isprintable())[:LONGEST_NAME]
+        return ""
 
     async def _holder(self, replica_id: str) -> str | None:
         handle = self._client.get_workflow_handle(lock_id(replica_id))

@@ -63,6 +63,10 @@ class YesFence(Fence):
     def confirm_lock(self, replica_id: str, run: Run) -> None:
         """It is held."""
 
+    def asked_by(self, run: Run) -> str:
+        """There is no server to ask."""
+        return "a test"
+
 
 class Process(worker.Process):
     """Builds everything as the worker does, and keeps the lists of activities instead of serving them."""
@@ -100,7 +104,10 @@ class World:
         assert issubclass(model, BaseModel)
         data = model(**{field: values[field] for field in model.model_fields if field in values})
         environment = ActivityEnvironment()
-        environment.info = replace(environment.info, start_to_close_timeout=timedelta(minutes=1))
+        minute = timedelta(minutes=1)
+        environment.info = replace(
+            environment.info, start_to_close_timeout=minute, schedule_to_close_timeout=minute
+        )
         if inspect.iscoroutinefunction(step):
             return await environment.run(step, data)
         return await asyncio.to_thread(environment.run, step, data)
