@@ -26,7 +26,12 @@ BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 
 
 async def temporal(settings: TemporalSettings, metrics_address: str | None = None) -> Client:
     """Connect as Temporal's own environment configuration says. Raises `RuntimeError` when that fails."""
-    config = ClientConfig.load_client_connect_config(profile=settings.profile)
+    try:
+        config = ClientConfig.load_client_connect_config(profile=settings.profile)
+    except OSError as error:
+        raise RuntimeError(
+            f"Temporal's configuration: {error.filename} cannot be read ({error.strerror})"
+        ) from error
     if metrics_address is None:
         return await Client.connect(**config)
     prometheus = PrometheusConfig(

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationError,
+    model_validator,
+)
 
 from contracts.plan import Extension, Gateway
 from contracts.request import Duration
@@ -20,10 +28,19 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _handed_over(file: Path) -> Path:
+    """systemd hands credentials over in a folder of each unit, and names it in the environment."""
+    return Path(os.environ.get("CREDENTIALS_DIRECTORY", ""), file)
+
+
+File = Annotated[Path, AfterValidator(_handed_over)]
+"""A relative path is below `$CREDENTIALS_DIRECTORY`, where that is set."""
+
+
 class SecretFrom(Settings):
     """Where a secret is read from at start: `file` (its first line) or `env` (a variable's name)."""
 
-    file: Path | None = None
+    file: File | None = None
     env: str | None = None
 
     @model_validator(mode="after")
@@ -53,7 +70,7 @@ class CloudDirectorSettings(Settings):
     """The provider's Cloud Director, with an API token of the System organization."""
 
     url: Annotated[str, Field(pattern=r"^https://")]
-    ca_file: Path | None = None
+    ca_file: File | None = None
     api_version: str = "37.0"
     api_token: SecretFrom
 
@@ -64,7 +81,7 @@ class VCenterSettings(Settings):
     id: str = ""
     host: str
     port: int = 443
-    ca_file: Path
+    ca_file: File
     username: str
     password: SecretFrom
     api_version: str = "vim.version.v8_0_3_0"
@@ -160,7 +177,7 @@ class BackupServerSettings(Settings):
     """The tenant's Veeam Backup & Replication server."""
 
     url: Annotated[str, Field(pattern=r"^https://")]
-    ca_file: Path | None = None
+    ca_file: File | None = None
     api_version: Literal["1.3-rev0", "1.3-rev1", "1.3-rev2"] = "1.3-rev1"
     username: str
     password: SecretFrom
@@ -184,7 +201,7 @@ class ProviderWorkerSettings(Settings):
     temporal: TemporalSettings = TemporalSettings()
     cloud_director: CloudDirectorSettings
     vcenters: Annotated[tuple[VCenterSettings, ...], Field(min_length=1)]
-    appliance_key: Path | None = None
+    appliance_key: File | None = None
     tenants: Annotated[tuple[ProviderTenantSettings, ...], Field(min_length=1)]
     threads: Annotated[int, Field(ge=2, le=512)] = 32
     """Steps that may run at the same time in this process, over all tenants."""
@@ -208,7 +225,7 @@ class TenantSiteWorkerSettings(Settings):
 
     role: Literal["tenant-site"]
     temporal: TemporalSettings = TemporalSettings()
-    appliance_key: Path | None = None
+    appliance_key: File | None = None
     tenants: Annotated[tuple[TenantSiteSettings, ...], Field(min_length=1)]
     threads: Annotated[int, Field(ge=2, le=512)] = 8
     metrics_address: ListenOn | None = None

@@ -130,6 +130,10 @@ async def _machine(stage: Stage, command: str) -> None:
         await asyncio.to_thread(stage.centre.fabric.reload_gateway, "cloud-gateway", config)
     elif command == "kubectl apply -k overlay":
         await lab.restart_worker("provider")
+    elif command == "systemctl start partial-failover-check":
+        code, said = await _run(stage, "python worker.py tenant-site.yaml --check")
+        if code:
+            raise DidNotHold(f"{command} found: {said}")
     elif command == "systemctl enable --now partial-failover-tenant-site":
         await lab.restart_worker(UMBRELLA.name)
     else:

@@ -1,6 +1,5 @@
-"""What an operator gives to Temporal's own chart, and to whoever connects to Temporal."""
+"""What an operator gives to Temporal's own chart."""
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,8 +53,3 @@ def test_only_tokens_for_temporal_are_let_in_and_databases_are_verified() -> Non
     assert config["authorization"]["audience"]
     for store in config["persistence"]["datastores"].values():
         assert store["sql"]["tls"]["enableHostVerification"] and "password" not in store["sql"]
-
-
-def test_the_connection_file_can_be_read() -> None:
-    profile = tomllib.loads((DEPLOY / "worker" / "temporal.toml").read_text())["profile"]["default"]
-    assert set(profile) == {"address", "api_key", "tls"}
