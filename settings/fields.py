@@ -30,10 +30,19 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _handed_over(file: Path) -> Path:
+    """systemd hands credentials over in a folder of each unit, and names it in the environment."""
+    return Path(os.environ.get("CREDENTIALS_DIRECTORY", ""), file)
+
+
+File = Annotated[Path, AfterValidator(_handed_over)]
+"""A relative path is below `$CREDENTIALS_DIRECTORY`, where that is set."""
+
+
 class SecretFrom(Settings):
     """Where a secret is read from at start: `file` (its only line) or `env` (a variable's name)."""
 
-    file: Path | None = None
+    file: File | None = None
     env: str | None = None
 
     @model_validator(mode="after")
@@ -160,9 +169,9 @@ HttpsUrl = Annotated[str, AfterValidator(_https)]
 """Of a server, without a path; given back without a slash at its end."""
 ListenOn = Annotated[str, AfterValidator(_listen_on)]
 """Address and port to listen on, such as "127.0.0.1:9464"."""
-CaFile = Annotated[Path, AfterValidator(_ca_file)]
+CaFile = Annotated[File, AfterValidator(_ca_file)]
 """PEM, with the certificate of whoever signed a server's."""
-KeyFile = Annotated[Path, AfterValidator(_key_file)]
+KeyFile = Annotated[File, AfterValidator(_key_file)]
 """A private SSH key without passphrase."""
 HostKey = Annotated[str, Field(pattern=r"^ssh-ed25519 [A-Za-z0-9+/=]+$"), AfterValidator(_host_key)]
 VimVersion = Annotated[str, AfterValidator(_vim_version)]

@@ -136,6 +136,8 @@ def _add_hosts(fabric: Fabric) -> None:
     fabric.add_host("production-b", _leg("acme/lan-b", f"{PRODUCTION_B}/24", "192.168.20.1"))
     fabric.add_worker("provider-worker", _leg("provider/management", "10.99.0.100/24"))
     fabric.add_worker("tenant-worker", _leg("wan", "203.0.113.100/24"))
+    fabric.add_host("provider-stranger", _leg("provider/management", "10.99.0.66/24"))
+    fabric.add_host("tenant-stranger", _leg("wan", "203.0.113.66/24"))
     fabric.add_gateway(
         "gateway",
         _leg("wan", f"{GATEWAY}/24"),
