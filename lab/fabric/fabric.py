@@ -72,7 +72,8 @@ class Fabric:
         self._power = ThreadPoolExecutor(1, "fabric-power")
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._disks: dict[str, Path] = {}
+        self.disks: dict[str, Path] = {}
+        """By appliance."""
         self._errors: list[FabricError] = []
         self._worker_addresses: dict[str, IPv4Address] = {}
 
@@ -184,7 +185,7 @@ class Fabric:
             list(gateways),
         )
         host_key = provision.appliance_disk(disk, new)
-        self._disks[name] = disk
+        self.disks[name] = disk
         management = next(g for g in vm.guest if g.index == 0)
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
             port: int = listener.getsockname()[1]
@@ -229,7 +230,7 @@ class Fabric:
         self._power.submit(self._guard, "rewire", name=name, wires=_vm_wires(vm, networks))
 
     def _change_power(self, name: str, on: bool, wires: list[Wire]) -> None:
-        disk = self._disks.get(name)
+        disk = self.disks.get(name)
         if not on:
             self._guard("halt", name=name)
         elif disk is not None:

@@ -1,5 +1,6 @@
 """What is on an appliance's disk before its first boot, and how the worker reaches it."""
 
+import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,3 +54,26 @@ def appliance_disk(disk: Path, new: NewAppliance) -> str:
             file.touch(mode=int(entry["permissions"], 8))
             file.write_text(entry["content"])
     return " ".join(host.export_public_key().decode().split()[:2])
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an appliance goes by at its next boot: its lease files, and whether it is to run its tunnel."""
+
+    leases: tuple[str, ...]
+    tunnel: bool
+
+
+def memory(disk: Path) -> Memory:
+    """Read from its disk, whether it is on or off."""
+    texts = (_text(file) for file in sorted((disk / "leases").glob("*.json")))
+    vpn = _text(disk / "vpn.json")
+    return Memory(tuple(text for text in texts if text), bool(vpn) and bool(json.loads(vpn)["wanted"]))
+
+
+def _text(file: Path) -> str:
+    """Empty when it is not there, or not any more."""
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        return ""
