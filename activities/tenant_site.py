@@ -12,7 +12,7 @@ from connectors.vsphere import VSphere
 from contracts.errors import Fault, Misconfigured, NotFound, Who
 from contracts.plan import Extension, Problem, TenantSite, TenantSiteInput
 from contracts.replica import Power, VSphereVm
-from contracts.replication import HoldTarget
+from contracts.replication import Hold, HoldTarget
 from contracts.step import Step
 from settings import TenantApplianceSettings, TenantSiteSettings
 
@@ -69,10 +69,10 @@ class TenantSiteActivities:
         problems: list[Problem] = []
         warnings: list[str] = []
         target: HoldTarget | None = None
-        excluded = False
+        hold: Hold | None = None
         try:
             target = await self.site.backup.find_target(data.vm)
-            excluded = await self.site.backup.hold_of(target) is not None
+            hold = await self.site.backup.hold_of(target)
         except Fault as fault:
             problems.append(_problem(fault, "so replication cannot be held"))
         has_appliance = self.site.settings.appliance is not None and data.extension is Extension.APPLIANCE
@@ -90,7 +90,8 @@ class TenantSiteActivities:
                 problems.append(_original_runs(data.vm))
         return TenantSite(
             target=target,
-            excluded=excluded,
+            excluded=hold is not None,
+            held=hold is not None and hold.ours,
             appliance=has_appliance,
             appliance_was_on=was_on,
             problems=tuple(problems),

@@ -77,6 +77,8 @@ class Plan(Contract):
     adoption: Adoption | None = None
     read_at: datetime
     """vCenter's clock when the replica was read. A revert begun before it is not this run's."""
+    asked_by: str = ""
+    """Who started the workflow, as Temporal wrote it down."""
     warnings: tuple[str, ...] = ()
 
 
@@ -103,6 +105,8 @@ class TenantSite(Contract):
     target: HoldTarget | None = None
     excluded: bool = False
     """The original VM was excluded from all jobs before this failover began."""
+    held: bool = False
+    """That exclusion is of a failover of this product."""
     appliance: bool = False
     appliance_was_on: bool = False
     problems: tuple[Problem, ...] = ()

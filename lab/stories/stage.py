@@ -35,12 +35,15 @@ class Figures:
     power_on: float | None
     reachable: float | None
     undo: float | None
+    mended: float | None = None
+    """Only of a story in which something is mended."""
 
     def line(self) -> str:
         """The last line of a story."""
         times = (("power-on", self.power_on), ("reachable", self.reachable), ("undo", self.undo))
         shown = (f"time to {n} {'not measured' if t is None else f'{t:.1f} s'}" for n, t in times)
-        return ", ".join([f"state {self.state}", *shown])
+        mended = [] if self.mended is None else [f"time to mend {self.mended:.1f} s"]
+        return ", ".join([f"state {self.state}", *shown, *mended])
 
 
 @dataclass

@@ -92,6 +92,7 @@ async def test_failover_and_undo_with_real_packets(lab: Lab, acme: Client) -> No
     assert await wire.who_has(lab, app, DB) == set()
     assert vm.disk.read("orders") == "4000" and not vm.torn
     assert report.state is ReplicaState.NORMAL and report.reason == "disk corrupt"
+    assert report.asked_by == acme.identity
     assert report.restore_point.id == newest.moref and report.warnings == () and report.left_over == ()
     assert report.time_to_power_on_s and report.time_to_reachable_s and report.time_to_undo_s
     assert report.time_to_power_on_s < report.time_to_reachable_s

@@ -11,7 +11,10 @@ from lab.fabric.fabric import Fabric
 from lab.stories import STORIES
 from tests.stories.conftest import Command, Runner
 
-LAST = r"{}: state {}, then Normal, time to power-on [\d.]+ s, time to reachable {}, time to undo [\d.]+ s"
+LAST = (
+    r"{}: state {}, then Normal, time to power-on [\d.]+ s, time to reachable {}, time to undo [\d.]+ s"
+    r"(, time to mend [\d.]+ s)?"
+)
 LACKING = ", ".join(Fabric.missing())
 real = pytest.mark.skipif(bool(LACKING), reason=f"lacking for real networks: {LACKING}")
 
@@ -60,8 +63,8 @@ def networks() -> str:
     return "".join(subprocess.check_output(["ip", "-o", *words], text=True) for words in asked)
 
 
-PAIRS = [("one-vm", "two-vms"), ("failover-test", "onboard-tenant")]
-"""Played side by side: one waits while the other computes, and two cores bear no more."""
+PAIRS = [("one-vm", "two-vms"), ("cut-tunnel", "failover-test"), ("onboard-tenant",)]
+"""Played side by side, two at most: one waits while the other computes, and two cores bear no more."""
 
 
 @pytest.fixture(scope="module")
