@@ -197,6 +197,7 @@ class DataCentre:
         return {
             "power": {f"{h.name}/{v.name}": v.power for h in sides for v in h.vms.values()},
             "status": {v.name: (v.status, v.deployed) for v in cloud.vms},
+            "wired": {f"{h.name}/{v.name}": v.nics for h in sides for v in h.vms.values()},
             "nics": {v.name: [(n.network, n.mac, n.address) for n in v.nics] for v in cloud.vms},
             "metadata": {v.name: dict(v.metadata) for v in cloud.vms},
             "vapps": {

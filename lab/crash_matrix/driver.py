@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any  # Any: the result of a workflow, fields of a request
 
@@ -62,6 +63,8 @@ class Driver:
         self.site.hypervisor.power_off(self.site.vm(VM))  # corrupted, so that it does not own its address
         await asyncio.to_thread(centre.fabric.settle)
         self.rules = Rules(centre)
+        for point in self.rules.points:  # from before the replica was plugged in, so that a revert unplugs it
+            point.nics = tuple(replace(nic, network=None, connected=False) for nic in point.nics)
 
     async def _close(self) -> None:
         self.rules.close()

@@ -30,6 +30,7 @@ class Rules:
         """Restore points, oldest first."""
         self._holds = {point.moref: point.disk.read("orders") for point in self.points}
         """What the guest reads on each."""
+        self._wired = self.replica.nics
         self.normal = self._state()
         self._lock = threading.RLock()
         self.begin()
@@ -94,6 +95,8 @@ class Rules:
         self._require(self.held(), "replication held")
         maintenance = [a.name for a in self.centre.cloud.world.vapps if a.maintenance]
         self._require(not maintenance, f"no vApp in maintenance mode; it was {maintenance}")
+        wired = self.replica.nics
+        self._require(wired == self._wired, f"plugged in as before; it was {wired}")
         if self.site.access is not None:
             self._must_be_reached()
 
