@@ -58,7 +58,8 @@ class Fabric:
         self._power = ThreadPoolExecutor(1, "fabric-power")
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._disks: dict[str, Path] = {}
+        self.disks: dict[str, Path] = {}
+        """By appliance."""
         self._errors: list[FabricError] = []
         self._worker_addresses: dict[str, IPv4Address] = {}
 
@@ -161,7 +162,7 @@ class Fabric:
             list(gateways),
         )
         host_key = provision.appliance_disk(disk, new)
-        self._disks[name] = disk
+        self.disks[name] = disk
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
             port: int = listener.getsockname()[1]
             address = str(management.address.ip)
@@ -205,7 +206,7 @@ class Fabric:
         self._power.submit(self._guard, "rewire", name=name, wires=self._vm_wires(vm, name, networks))
 
     def _change_power(self, name: str, on: bool, wires: list[Wire]) -> None:
-        disk = self._disks.get(name)
+        disk = self.disks.get(name)
         if not on:
             self._guard("halt", name=name)
         elif disk is not None:
@@ -223,7 +224,7 @@ class Fabric:
 
     def _vm_wires(self, vm: Vm, name: str, networks: Mapping[str, str]) -> list[Wire]:
         # A stock image's kernel names NICs by their slots; an appliance must not depend on any name.
-        first, step, kind = (192, 32, "ens") if name in self._disks else (0, 1, "eth")
+        first, step, kind = (192, 32, "ens") if name in self.disks else (0, 1, "eth")
         guest = {g.index: g for g in vm.guest}
         wires = []
         for nic in vm.nics:
