@@ -9,7 +9,7 @@ from activities import isolation, marker, test_records
 from activities.leases import leases_of
 from activities.provider import ProviderTenant
 from activities.provider_appliance import MOST_NETWORKS
-from activities.restore_points import choose
+from activities.restore_points import choose, latest
 from contracts.appliance import Lease
 from contracts.errors import Fault, NotFound, Who
 from contracts.network import AllocationMode, Network
@@ -17,6 +17,7 @@ from contracts.plan import Adoption, Extension, Plan, PlanInput, PlanResult, Pro
 from contracts.replica import CloudVm, Marker, Power, ReplicaState, RestorePoint
 from contracts.report import ReplicaList, ReplicaSummary
 from contracts.request import ListReplicasRequest
+from contracts.run import Run
 from contracts.step import Step
 from settings import ProviderApplianceSettings
 
@@ -36,8 +37,12 @@ class PreflightActivities:
         except NotFound:
             return PlanResult(plan=None, problems=(_unknown(request.vm),))
         found = marker.read(self.tenant, vm)
-        in_use = self.tenant.fence.holder(vm.id) not in (None, data.run.run_id)
+        holder = self.tenant.fence.holder(vm.id)
+        in_use = holder is not None and holder.run_id != data.run.run_id
         adoption, problems = self._whose(vm, found, in_use, request.adopt)
+        if holder is not None and in_use:  # nothing else matters, and nothing else is waited for
+            taken = _taken(vm, found) if found else _held(vm, holder)
+            return PlanResult(plan=None, problems=(taken,), marker=found, in_use=True)
         if adoption is not None:  # it may have been left in a test, or in the middle of a revert
             vm = vm.model_copy(update={"nics": isolation.remembered(self.tenant, vm) or vm.nics})
         vcenter, hardware = self.tenant.hardware(vm)
@@ -53,12 +58,13 @@ class PreflightActivities:
         side, side_problems = self._side(networks, leases)
         problems += side_problems
         if problems or point is None:
-            return PlanResult(plan=None, problems=tuple(problems), marker=found, in_use=in_use)
+            return PlanResult(plan=None, problems=tuple(problems), marker=found)
         plan = Plan(
             vm=self.tenant.original_of(vm),
             replica_id=vm.id,
             replica_name=vm.name,
             restore_point=point,
+            newest=latest(hardware.restore_points),
             leases=leases,
             nics=vm.nics,
             networks=networks,
@@ -67,7 +73,7 @@ class PreflightActivities:
             read_at=vcenter.now(),
             asked_by=self.tenant.fence.asked_by(data.run),
         )
-        return PlanResult(plan=plan, in_use=in_use)
+        return PlanResult(plan=plan)
 
     def _whose(
         self, vm: CloudVm, found: Marker | None, in_use: bool, adopt: bool
@@ -215,6 +221,15 @@ def _taken(vm: CloudVm, found: Marker) -> Problem:
         what=f"{vm.name} is in state {found.state}, by workflow {found.workflow_id}",
         who=Who.TENANT,
         do="Finish that failover first: send it undo, or cancel it",
+    )
+
+
+def _held(vm: CloudVm, holder: Run) -> Problem:
+    """It has not marked the replica yet, or not any more."""
+    return Problem(
+        what=f"{vm.name} is in use, by workflow {holder.workflow_id}",
+        who=Who.TENANT,
+        do="Finish it first: send undo to a failover, cancel a test",
     )
 
 
