@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from contracts.appliance import HostKey
 from contracts.plan import Extension, Gateway
 from contracts.request import Duration
 from contracts.schedule import ScheduleName, TestSchedule
@@ -97,11 +98,13 @@ ListenOn = Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-\[\]:]+:\d{1,5}$")]
 
 
 class SshSettings(Settings):
-    """How an appliance is reached. `host_key`: its pinned public key, "ssh-ed25519 AAAA…"."""
+    """How an appliance is reached. `host_key`: its pinned public key, "ssh-ed25519 AAAA…". `new_host_key`:
+    accepted too, while it follows the other."""
 
     host: str
     port: int = 22
-    host_key: Annotated[str, Field(pattern=r"^ssh-ed25519 [A-Za-z0-9+/=]+$")]
+    host_key: HostKey
+    new_host_key: HostKey | None = None
 
 
 class ProviderApplianceSettings(SshSettings):
