@@ -1,4 +1,7 @@
-"""For a service provider's operators: `python -m operate <command> config.yaml`."""
+"""For a service provider's operators: `python -m operate <command> config.yaml`.
+
+No command needs a secret of the file, but the SSH key where appliances are asked.
+"""
 
 import argparse
 import asyncio
@@ -27,9 +30,9 @@ from settings import (
 
 def main() -> int:
     """Exit code 1: it was begun and failed; 2: the configuration is not in order."""
-    arguments = _parser().parse_args()
+    arguments = parser().parse_args()
     try:
-        _run(arguments, load(arguments.config))
+        _run(arguments, load(arguments.config, without_files=True))
     except (BadSettings, Misconfigured) as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -39,11 +42,10 @@ def main() -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m operate", description="For a service provider's operators"
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
+    made = argparse.ArgumentParser(prog="python -m operate", description="For a service provider's operators")
+    commands = made.add_subparsers(dest="command", required=True)
     command = commands.add_parser("provision", help="create and update the tenants' namespaces and schedules")
     command.add_argument("--dry-run", action="store_true", help="say what would be changed, change nothing")
     commands.add_parser("gateway", help="print the cloud gateway's HAProxy configuration")
@@ -57,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--tenant", required=True, help="its namespace")
     for command in commands.choices.values():
         command.add_argument("config", type=Path, help="the provider worker's YAML file")
-    return parser
+    return made
 
 
 def _appliance_options(command: argparse.ArgumentParser) -> None:
@@ -97,7 +99,7 @@ def _run(arguments: argparse.Namespace, settings: WorkerSettings) -> None:
     if arguments.command == "gateway":
         sys.stdout.write(gateway.render(gateway.relays(settings)))
     elif arguments.command == "rotate-vpn-keys":
-        asyncio.run(_rotate(settings, load(arguments.site), arguments.tenant))
+        asyncio.run(_rotate(settings, load(arguments.site, without_files=True), arguments.tenant))
     else:
         asyncio.run(_provision(settings, arguments.dry_run))
 
