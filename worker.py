@@ -190,7 +190,7 @@ class Process:
                 task_queue=queue,
                 workflows=workflows,
                 activities=activities,
-                activity_executor=self._executor,
+                activity_executor=self._executor if at_once <= self._threads else None,  # all of it async
                 workflow_task_executor=self._workflow_executor,
                 max_concurrent_activities=at_once,
                 max_heartbeat_throttle_interval=timedelta(seconds=5),

@@ -14,8 +14,9 @@ import yaml
 from lab.child import dies_with_parent
 from lab.faults import Kind, Rule
 from lab.lab import Lab
+from tests.deploy.commands import said, tool
 from tests.deploy.monitoring_files import FOLDER, alerts, dashboard, panels
-from tests.deploy.test_files import KUBERNETES, said, tool
+from tests.deploy.test_files import KUBERNETES
 from tests.deploy.watched import Watched, free_port, until
 
 POD = {
