@@ -17,24 +17,32 @@ FAILURES = "failover_step_failures"
 
 
 class StepMonitor(Interceptor):
-    """`running`: steps at work now. `last_ended`: when one ended last, on `time.monotonic`; 0: none yet."""
+    """`last_ended`: when a step ended last, on `time.monotonic`; 0: none yet."""
 
     def __init__(self) -> None:
-        self.running = 0
+        self._at_work: dict[bytes, str] = {}
         self.last_ended = 0.0
+
+    @property
+    def at_work(self) -> list[str]:
+        """The steps that run now, in words."""
+        return list(self._at_work.values())
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """To be the outermost, so that it sees failures as the history gets them."""
         return _Inbound(super().intercept_activity(next), self)
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Runs on the event loop only, so the counting needs no lock."""
-        self.running += 1
+    def working(self, step: activity.Info, subject: str | None) -> Iterator[None]:
+        """Runs on the event loop only, so the list needs no lock."""
+        about = f" of {subject}" if subject else ""
+        self._at_work[step.task_token] = (
+            f"{step.activity_type}{about} ({step.namespace}, {step.workflow_id}, attempt {step.attempt})"
+        )
         try:
             yield
         finally:
-            self.running -= 1
+            del self._at_work[step.task_token]
             self.last_ended = time.monotonic()
 
 
@@ -44,9 +52,10 @@ class _Inbound(ActivityInboundInterceptor):
         self._monitor = monitor
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        logs.replica.set(subject(input.args[0]) if input.args else None)
+        about = subject(input.args[0]) if input.args else None
+        logs.replica.set(about)
         started, outcome = time.monotonic(), "failed"
-        with self._monitor.at_work():
+        with self._monitor.working(activity.info(), about):
             try:
                 result = await super().execute_activity(input)
                 outcome = "nothing to do" if getattr(result, "changed", None) is False else "done"

@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import serving
 from contracts.appliance import ApplianceRole
 from lab.lab import Lab
 from lab.tenants import TENANTS
@@ -100,6 +101,14 @@ def test_the_tenant_site_unit_is_hardened() -> None:
     unit = DEPLOY / "worker" / "systemd" / "partial-failover-tenant-site.service"
     shown = said(tool("systemd-analyze"), "security", "--offline=true", "--threshold=20", unit)
     assert "OK" in shown.splitlines()[-1]
+
+
+def test_a_worker_that_is_told_to_stop_is_not_killed_before_it_has_ended() -> None:
+    unit = (DEPLOY / "worker" / "systemd" / "partial-failover-tenant-site.service").read_text()
+    deployment = yaml.safe_load((KUBERNETES / "deployment.yaml").read_text())
+    granted = {int(s) for s in re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)}
+    assert granted == {deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]}
+    assert min(granted) > serving.ENDS_WITHIN
 
 
 def test_the_containerfile_passes_its_linter() -> None:
