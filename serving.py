@@ -15,6 +15,7 @@ from typing import Any  # Any: what a coroutine yields
 
 from temporalio.worker import Worker
 
+from monitoring import logs
 from monitoring.steps import StepMonitor
 
 log = logging.getLogger("worker")
@@ -35,7 +36,11 @@ class Crew:
 
     def __init__(self, workers: Sequence[Worker], steps: StepMonitor) -> None:
         self._workers, self._steps = workers, steps
-        self._runs = [asyncio.create_task(worker.run()) for worker in workers]
+        self._runs = []
+        for worker in workers:
+            logs.tenant.set(worker.client.namespace)  # for the tasks that it starts
+            self._runs.append(asyncio.create_task(worker.run()))
+        logs.tenant.set(None)
 
     async def work(self, stop: asyncio.Event) -> int:
         """Until `stop`, or until one of them fails for good. The exit code: 1 for that, else 0."""

@@ -1,4 +1,4 @@
-"""The worker: `python worker.py config.yaml`. One process serves one role for many tenants.
+"""The worker: `python -m worker config.yaml`. One process serves one role for many tenants.
 
 With `--check` it looks at everything that it would need, changes nothing, and says what it found.
 
@@ -16,16 +16,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
 
 from temporalio.client import Client
 from temporalio.runtime import Runtime
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 import connect
 import serving
+from activities import test_records
 from activities.errors import FaultInterceptor
 from activities.fence import Fence
 from activities.guest import GuestActivities
@@ -38,10 +41,12 @@ from activities.tenant_appliance import TenantApplianceActivities
 from activities.tenant_site import Site, TenantSiteActivities
 from activities.test_records import TestRecordActivities
 from activities.watching import WatchActivities
+from contracts.errors import Fault, Misconfigured
 from contracts.version import VERSION
 from monitoring import logs
 from monitoring.health import Health
 from monitoring.steps import StepMonitor
+from monitoring.tested import Tested
 from monitoring.watch import Tenant, Watch
 from operate.check import check, table
 from operate.provision import NotProvisioned, require_provisioned
@@ -149,7 +154,9 @@ class Process:
             extension = connect.appliance(tenant.appliance, settings.appliance_key)
             theirs = ProviderTenant(tenant, cloud, vcenters, extension, fence, turns)
             self._add(client, PROVIDER, provider_activities(theirs), self._threads, WORKFLOWS)
-            self.watched.append(Tenant(client, PROVIDER, extension.status if extension else None))
+            tunnel = extension.status if extension else None
+            tested = Tested(client, partial(test_records.of_all, theirs))
+            self.watched.append(Tenant(client, PROVIDER, tunnel, tested=tested))
 
     def tenant_site(self, settings: TenantSiteWorkerSettings) -> None:
         """Role `tenant-site`: each tenant has a backup server, a vCenter and maybe an appliance."""
@@ -174,6 +181,7 @@ class Process:
     def _add(
         self, client: Client, queue: str, activities: Activities, at_once: int, workflows: Sequence[type] = ()
     ) -> None:
+        self.steps.clients[client.namespace] = client
         self.workers.append(
             Worker(
                 client,
@@ -239,8 +247,9 @@ async def _watched(process: Process, settings: WorkerSettings) -> AsyncIterator[
 
 
 def main() -> int:
-    """Exit code 2: the settings or the namespaces are not in order, and nothing was started. With
-    `--check`, 1: something was found that would stand in the way."""
+    """Exit code 2: the settings or the namespaces are not in order; 1: something that it needs does not
+    answer, and nothing was started, or a worker failed for good. With `--check`, 1: something was found that
+    would stand in the way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="YAML file; config.example.yaml explains every setting")
     parser.add_argument("--check", action="store_true", help="look at everything it needs, and end")
@@ -253,9 +262,25 @@ def main() -> int:
             sys.stdout.write(table(findings))
             return int(any(not f.good for f in findings))
         return serving.run(serve(settings))
-    except (BadSettings, NotProvisioned) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    except (BadSettings, NotProvisioned, Misconfigured) as error:
+        return _refused(str(error), 2, arguments.check)
+    except (Fault, OSError) as error:
+        return _refused(str(error), 1, arguments.check)
+    except RPCError as error:
+        said = f"Temporal answered {error.status.name}: {error.message[:300]}. Check the worker's token"
+        return _refused(said, 1, arguments.check)
+    except Exception:
+        log.exception("ended by an error of its own")
+        return 1
+
+
+def _refused(said: str, code: int, to_a_person: bool) -> int:
+    """A service's every line is JSON; a person reads the words."""
+    if to_a_person or sys.stderr.isatty():
+        sys.stderr.write(f"{said}\n")
+    else:
+        log.error("%s", said)
+    return code
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """This attempt of this activity, as the connectors need it."""
 
+from contextvars import ContextVar
 from datetime import timedelta
 from time import monotonic
 
@@ -9,25 +10,36 @@ from temporalio.exceptions import CancelledError
 from activities.fence import Fence
 from connectors.attempt import Attempt
 from contracts.errors import Unavailable
+from contracts.step import ReplicaStep
 
 MARGIN = timedelta(seconds=10)
 """A mutation sent at the last moment must have reached its system before the attempt is timed out and
 another one may run: longer than a connector takes to connect and send."""
+began: ContextVar[float] = ContextVar("began")
+"""Monotonic time at which the worker took this attempt up; it may wait for a free thread after that."""
 
 
-def current_attempt(fence: Fence) -> Attempt:
-    """Deadline: start-to-close less `MARGIN`, on the monotonic clock from now, the attempt's start."""
+def current_attempt(fence: Fence, step: ReplicaStep | None = None) -> Attempt:
+    """May act until its time is over less `MARGIN`, on the monotonic clock, and only as long as it is the
+    current attempt and its run still holds the replica that `step` is about."""
     info = activity.info()
-    lasts = info.start_to_close_timeout or timedelta(minutes=1)
     details = list(info.heartbeat_details)
     return Attempt(
-        deadline=monotonic() + (lasts - MARGIN).total_seconds(),
+        deadline=began.get(monotonic()) + (_lasts(info) - MARGIN).total_seconds(),
         heartbeat=_heartbeat,
         earlier_task=details[0] if details and isinstance(details[0], str) else None,
-        confirm=lambda task: fence.confirm_attempt(info.task_token, task),
+        confirm=lambda task: fence.confirm(info.task_token, task, step),
         leave=lambda task: fence.leave_task(info.task_token, task),
         listen=_listen,
     )
+
+
+def _lasts(info: activity.Info) -> timedelta:
+    """Until this attempt, or the whole step, is timed out. Both times are of the server's clock."""
+    attempt = info.start_to_close_timeout or timedelta(minutes=1)
+    if info.schedule_to_close_timeout is None:
+        return attempt
+    return min(attempt, info.schedule_to_close_timeout - (info.started_time - info.scheduled_time))
 
 
 def _heartbeat(task: str | None) -> None:

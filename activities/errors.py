@@ -1,6 +1,7 @@
 """Faults become Temporal failures here, in one place, for every activity."""
 
 import logging
+from time import monotonic
 from typing import Any
 
 from temporalio import activity
@@ -11,7 +12,8 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from contracts.errors import LONGEST_TEXT, Fault
+from activities.attempt import began
+from contracts.errors import LONGEST_TEXT, Fault, Who
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ class FaultInterceptor(Interceptor):
 
 class _Inbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # Any: as the SDK declares it
+        began.set(monotonic())
         info = activity.info()
         where = f"{info.namespace} {info.workflow_id} {info.activity_type} attempt {info.attempt}"
         try:
@@ -43,9 +46,10 @@ class _Inbound(ActivityInboundInterceptor):
 
 
 def as_failure(fault: Fault) -> ApplicationError:
-    """The failure that enters the history: the leaf's own text, no stack of wrappers."""
+    """The failure that enters the history: the leaf's own text with who must act, no stack of wrappers."""
+    who = "" if fault.who is Who.NOBODY else f" Who must act: the {fault.who}."
     return ApplicationError(
-        str(fault),
+        f"{fault}{who}",
         {"who": fault.who.value},
         type=type(fault).__name__,
         non_retryable=not fault.retryable,

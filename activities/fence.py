@@ -14,9 +14,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.errors import Expired, LostLock, Unavailable
 from contracts.run import Run, lock_id
+from contracts.step import ReplicaStep
 
 PATIENCE = 8.0
 """Seconds for one question."""
+LONGEST_NAME = 200
+"""Characters of the name of whoever started a run."""
 T = TypeVar("T")
 
 
@@ -26,9 +29,10 @@ class Fence:
     def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
         self._client, self._loop = client, loop
 
-    def confirm_attempt(self, token: bytes, task: str | None) -> None:
-        """Leave `task` with the server. Raises `Expired` when another attempt has taken over."""
-        self._ask(self._beat(token, task))
+    def confirm(self, token: bytes, task: str | None, step: ReplicaStep | None) -> None:
+        """The word of the server right before a mutation; `task` is left with it. Raises `Expired` when
+        another attempt has taken over, `LostLock` when the step's run no longer holds the replica."""
+        self._ask(self._confirmed(token, task, step))
 
     def leave_task(self, token: bytes, task: str) -> None:
         """Leave the reference of a task that was started. A cancellation is heard later, before the next
@@ -39,14 +43,13 @@ class Fence:
         """Run that holds the replica now, None when no failover does."""
         return self._ask(self._holder(replica_id))
 
+    def asked_by(self, run: Run) -> str:
+        """Who started the run, as Temporal wrote it down: with an authorizer the person, else a program."""
+        return self._ask(self._asked_by(run))
+
     def confirm_lock(self, replica_id: str, run: Run) -> None:
         """Raise `LostLock` unless the lock's holder is this very run (a reset makes a new one)."""
-        if self.holder(replica_id) != run.run_id:
-            raise LostLock(
-                f"This run of {run.workflow_id} no longer holds the replica",
-                left="Nothing was changed",
-                do="Look at the newest PartialFailover of this VM, or start a new one",
-            )
+        self._ask(self._held(replica_id, run))
 
     def _ask(self, question: Coroutine[None, None, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(question, self._loop)
@@ -55,6 +58,18 @@ class Fence:
         except (RPCError, WaitTimeout):
             future.cancel()
             raise Unavailable("The Temporal server does not answer", left="Nothing was sent") from None
+
+    async def _confirmed(self, token: bytes, task: str | None, step: ReplicaStep | None) -> None:
+        held = self._held(step.replica_id, step.run) if step else asyncio.sleep(0)
+        await asyncio.gather(self._beat(token, task), held)
+
+    async def _held(self, replica_id: str, run: Run) -> None:
+        if await self._holder(replica_id) != run.run_id:
+            raise LostLock(
+                f"This run of {run.workflow_id} no longer holds the replica",
+                left="Nothing was changed",
+                do='Look at the newest PartialFailover of this VM; if none runs, start it with "adopt": true',
+            )
 
     async def _beat(self, token: bytes, task: str | None) -> None:
         if not await self._leave(token, task):
@@ -75,6 +90,13 @@ class Fence:
                 raise
             raise Expired("Another attempt has taken this one's place", left="Nothing was sent") from None
         return False
+
+    async def _asked_by(self, run: Run) -> str:
+        handle = self._client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
+        async for event in handle.fetch_history_events(page_size=1):
+            started = event.workflow_execution_started_event_attributes
+            return "".join(c for c in started.identity if c.isprintable())[:LONGEST_NAME]
+        return ""
 
     async def _holder(self, replica_id: str) -> str | None:
         handle = self._client.get_workflow_handle(lock_id(replica_id))

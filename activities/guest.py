@@ -56,7 +56,7 @@ class GuestActivities:
     @activity.defn(name=Step.CHECK_GUEST)
     async def check_guest(self, data: CheckInput) -> CheckResult:
         """Look until the check holds or its time is over. Only of a replica that this run's test has."""
-        check, attempt = data.check, current_attempt(self.tenant.fence)
+        check, attempt = data.check, current_attempt(self.tenant.fence, data)
         vm, nics = await asyncio.to_thread(self._replica, data)
         began = time.monotonic()
         try:

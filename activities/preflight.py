@@ -38,7 +38,7 @@ class PreflightActivities:
         found = marker.read(self.tenant, vm)
         in_use = self.tenant.fence.holder(vm.id) not in (None, data.run.run_id)
         adoption, problems = self._whose(vm, found, in_use, request.adopt)
-        if adoption is not None and found is not None and found.test:
+        if adoption is not None:  # it may have been left in a test, or in the middle of a revert
             vm = vm.model_copy(update={"nics": isolation.remembered(self.tenant, vm) or vm.nics})
         vcenter, hardware = self.tenant.hardware(vm)
         point: RestorePoint | None = None
@@ -65,6 +65,7 @@ class PreflightActivities:
             side=side,
             adoption=adoption,
             read_at=vcenter.now(),
+            asked_by=self.tenant.fence.asked_by(data.run),
         )
         return PlanResult(plan=plan, in_use=in_use)
 
@@ -143,8 +144,6 @@ class PreflightActivities:
         _, hardware = self.tenant.hardware(vm)
         mark = marker.read(self.tenant, vm)
         original, tests = self.tenant.original_of(vm), test_records.read(self.tenant, vm).tests
-        if tests:
-            test_records.measure(original, tests[0])
         return ReplicaSummary(
             vm=original,
             replica=vm.name,

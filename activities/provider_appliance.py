@@ -62,7 +62,7 @@ class ProviderApplianceActivities:
     @activity.defn(name=Step.CONNECT_NETWORKS, no_thread_cancel_exception=True)
     def connect_networks(self, data: ApplianceStep) -> StepResult:
         """Import every organization VDC network into the appliance's vApp and give each a NIC."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
         cloud, vdc = self.tenant.cloud, self.tenant.vdc
         networks = self.tenant.networks()
@@ -90,7 +90,7 @@ class ProviderApplianceActivities:
     @activity.defn(name=Step.POWER_ON_PROVIDER_APPLIANCE, no_thread_cancel_exception=True)
     def power_on(self, data: ApplianceStep) -> ApplianceReady:
         """Power the appliance on, wait until it answers, and tell it its networks."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
         cloud, vdc = self.tenant.cloud, self.tenant.vdc
         vm = self.tenant.appliance_vm()
@@ -107,7 +107,7 @@ class ProviderApplianceActivities:
     @activity.defn(name=Step.START_VPN_SERVER, no_thread_cancel_exception=True)
     def start_vpn_server(self, data: VpnServerInput) -> StepResult:
         """Start the VPN server; it accepts the one certificate with that fingerprint."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         self.tenant.replica(data.replica_id)
         with unless_switched_off(self._power):
             asyncio.run(self._appliance.serve_vpn(data.peer_fingerprint, attempt))
@@ -116,7 +116,7 @@ class ProviderApplianceActivities:
     @activity.defn(name=Step.CONFIGURE_PROVIDER_PROXY_ARP, no_thread_cancel_exception=True)
     def configure_proxy_arp(self, data: ApplianceStep) -> StepResult:
         """Register the replica's addresses: the appliance answers its ARP requests for production VMs."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
         with unless_switched_off(self._power):
             changed = place_leases(self._appliance, data, attempt)
@@ -127,12 +127,12 @@ class ProviderApplianceActivities:
         """For a test: wait until the tunnel is connected. Nothing goes through it."""
         self._authorize(data)
         with unless_switched_off(self._power):
-            return wait_for_tunnel(self._appliance, current_attempt(self.tenant.fence))
+            return wait_for_tunnel(self._appliance, current_attempt(self.tenant.fence, data))
 
     @activity.defn(name=Step.REMOVE_PROVIDER_PROXY_ARP, no_thread_cancel_exception=True)
     def remove_proxy_arp(self, data: ApplianceStep) -> StepResult:
         """Take the replica's addresses out; with the last one the VPN server stops."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
         vm = self.tenant.appliance_vm()
         if vm.power is not Power.ON and not data.placed:
@@ -147,7 +147,7 @@ class ProviderApplianceActivities:
     @activity.defn(name=Step.POWER_OFF_PROVIDER_APPLIANCE, no_thread_cancel_exception=True)
     def power_off(self, data: ApplianceStep) -> StepResult:
         """Power the appliance off, if it has decided that nobody uses it any more."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
         vm = self.tenant.appliance_vm()
         if vm.power is not Power.ON:
@@ -160,7 +160,7 @@ class ProviderApplianceActivities:
     @activity.defn(name=Step.DISCONNECT_NETWORKS, no_thread_cancel_exception=True)
     def disconnect_networks(self, data: ApplianceStep) -> StepResult:
         """Wire the appliance as it was before the first failover, once it is off."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
         cloud, vdc = self.tenant.cloud, self.tenant.vdc
         vm = self.tenant.appliance_vm()

@@ -12,8 +12,9 @@ from activities.restore_points import latest
 from connectors.attempt import Attempt
 from contracts.errors import WrongState
 from contracts.network import Nic
-from contracts.replica import CloudVm, Power, ReplicaState, RestorePoint, VSphereVm
+from contracts.replica import CloudVm, Power, ReplicaState, RestorePoint
 from contracts.step import (
+    CleanInput,
     IsolateInput,
     MarkInput,
     NormalProof,
@@ -40,8 +41,21 @@ class ReplicaActivities:
 
     @activity.defn(name=Step.MARK_FAILOVER, no_thread_cancel_exception=True)
     def mark_failover(self, data: MarkInput) -> StepResult:
-        """Processing becomes Failover: from here on the replica's writes are kept until undo."""
-        return self._mark(data, ReplicaState.FAILOVER)
+        """Processing becomes Failover: from here on the replica's writes are kept until undo. Refused unless
+        the replica is on."""
+        attempt = current_attempt(self.tenant.fence, data)
+        vm = self.tenant.settled_replica(data.replica_id, attempt)
+        found = marker.read(self.tenant, vm)
+        if found is None or found.state is not ReplicaState.FAILOVER:
+            marker.require_processing(self.tenant, vm, data.run)
+        if vm.power is not Power.ON:
+            raise WrongState(
+                f"{vm.name} is {vm.power}, not on, so it is not in Failover",
+                left="What it wrote is as it was",
+                do="Find out who switched it off, then start again",
+            )
+        changed = marker.write(self.tenant, vm, ReplicaState.FAILOVER, data, attempt)
+        return StepResult(changed=changed, note=f"{vm.name} is {ReplicaState.FAILOVER}")
 
     @activity.defn(name=Step.MARK_FAILED_FAILOVER, no_thread_cancel_exception=True)
     def mark_failed_failover(self, data: MarkInput) -> StepResult:
@@ -49,15 +63,17 @@ class ReplicaActivities:
         return self._mark(data, ReplicaState.FAILED_FAILOVER)
 
     def _mark(self, data: MarkInput, state: ReplicaState) -> StepResult:
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.settled_replica(data.replica_id, attempt)
+        if data.nics:
+            isolation.remember(self.tenant, vm, data.nics, attempt)
         changed = marker.write(self.tenant, vm, state, data, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is {state}")
 
     @activity.defn(name=Step.REVERT_SNAPSHOT, no_thread_cancel_exception=True)
     def revert_snapshot(self, data: RevertInput) -> StepResult:
         """Roll the replica back to the chosen restore point."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         self._revert_gate(vm, data)
         changed = self._revert(vm, data.point, data.not_before, data.nics, attempt)
@@ -66,7 +82,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.REVERT_TO_LATEST, no_thread_cancel_exception=True)
     def revert_to_latest(self, data: RevertToLatestInput) -> StepResult:
         """Undo: back to the latest restore point; what the replica wrote is discarded."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         self._revert_gate(vm, data)
         _, hardware = self.tenant.hardware(vm)
@@ -89,10 +105,12 @@ class ReplicaActivities:
     ) -> bool:
         """Revert in vCenter under maintenance mode, then make Cloud Director see it.
 
-        A revert rolls the hardware back too, so the NICs are put back as Cloud Director had them.
+        A revert rolls the hardware back too, so the NICs are put back as Cloud Director had them; until then
+        they are remembered there, for whoever takes over.
         """
         cloud, vdc = self.tenant.cloud, self.tenant.vdc
         vcenter, hardware = self.tenant.hardware(vm)
+        isolation.remember(self.tenant, vm, nics, attempt)
         cloud.hold_maintenance(vdc, vm.vapp_id, vm.id, attempt)
         with self.tenant.turn(vm, attempt):
             changed = vcenter.revert(hardware.moref, hardware.instance_uuid, point, not_before, attempt)
@@ -105,7 +123,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.POWER_ON_REPLICA, no_thread_cancel_exception=True)
     def power_on_replica(self, data: ReplicaStep) -> StepResult:
         """Power on through Cloud Director, which wires its networks."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_processing(self.tenant, vm, data.run)
         self.tenant.hardware(vm)
@@ -116,7 +134,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.ISOLATE_REPLICA, no_thread_cancel_exception=True)
     def isolate_replica(self, data: IsolateInput) -> StepResult:
         """For a test: take the replica off every network but the one for tests. How it was is kept."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_test(self.tenant, vm, data.run)
         if vm.power is not Power.OFF:
@@ -133,7 +151,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.POWER_ON_ISOLATED, no_thread_cancel_exception=True)
     def power_on_isolated(self, data: ReplicaStep) -> StepResult:
         """For a test: power on, unless a NIC is on a network that production can see."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_test(self.tenant, vm, data.run)
         if not isolation.apart(vm, isolation.network_of(self.tenant)):
@@ -148,7 +166,7 @@ class ReplicaActivities:
     @activity.defn(name=Step.POWER_OFF_REPLICA, no_thread_cancel_exception=True)
     def power_off_replica(self, data: ReplicaStep) -> PoweredOff:
         """Power off and undeploy, as the undo of the power-on."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_processing(self.tenant, vm, data.run)
         changed = self.tenant.cloud.undeploy(self.tenant.vdc, vm.id, attempt)
@@ -156,44 +174,50 @@ class ReplicaActivities:
         return PoweredOff(changed=changed, note=f"{vm.name} is powered off", at=vcenter.now())
 
     @activity.defn(name=Step.MARK_NORMAL, no_thread_cancel_exception=True)
-    def mark_normal(self, data: ReplicaStep) -> StepResult:
+    def mark_normal(self, data: CleanInput) -> StepResult:
         """Normal again: only when powered off and at its latest restore point. Another run's marker stays."""
-        attempt = current_attempt(self.tenant.fence)
+        attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.settled_replica(data.replica_id, attempt)
         found = marker.read(self.tenant, vm)
         if found is None:
             return StepResult(changed=False, note=f"{vm.name} is Normal")
         if found.run_id != data.run.run_id:
             return StepResult(changed=False, note=f"{vm.name} belongs to {found.workflow_id}")
-        _, hardware = self.tenant.hardware(vm)
-        _require_clean(vm, hardware)
+        self._require_clean(vm, data)
+        isolation.forget(self.tenant, vm, attempt)
         changed = marker.clear(self.tenant, vm, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is Normal")
 
     @activity.defn(name=Step.CONFIRM_NORMAL, no_thread_cancel_exception=True)
-    def confirm_normal(self, data: ReplicaStep) -> NormalProof:
+    def confirm_normal(self, data: CleanInput) -> NormalProof:
         """The gate of release: powered off, reverted, Normal, read in Cloud Director and vCenter."""
         vm = self.tenant.replica(data.replica_id)
         found = marker.read(self.tenant, vm)
         if found is not None:
             raise WrongState(f"{vm.name} is {found.state}, not Normal", left="Replication stays on hold")
-        _, hardware = self.tenant.hardware(vm)
-        point = _require_clean(vm, hardware)
+        self.tenant.fence.confirm_lock(data.replica_id, data.run)
+        point = self._require_clean(vm, data)
         return NormalProof(replica_id=vm.id, run=data.run, restore_point=point, read_at=datetime.now(UTC))
 
-
-def _require_clean(vm: CloudVm, hardware: VSphereVm) -> RestorePoint:
-    """Replicating onto a replica that is on or was written to tears its image silently."""
-    point = latest(hardware.restore_points)
-    off = vm.power is Power.OFF and hardware.power is Power.OFF
-    if not off or hardware.current != point.id:
-        raise WrongState(
-            f"{vm.name} is {hardware.power} and stands on {hardware.current}, "
-            f"not powered off on its latest restore point {point.id}",
-            left="Replication stays on hold",
-            do="Undo the failover again, or power it off and revert it to its latest restore point",
-        )
-    return point
+    def _require_clean(self, vm: CloudVm, data: CleanInput) -> RestorePoint:
+        """Replicating onto a replica that is on or was written to tears its image silently."""
+        vcenter, hardware = self.tenant.hardware(vm)
+        point = latest(hardware.restore_points)
+        off = vm.power is Power.OFF and hardware.power is Power.OFF
+        if not off or hardware.current != point.id:
+            raise WrongState(
+                f"{vm.name} is {hardware.power} and stands on {hardware.current}, "
+                f"not powered off on its latest restore point {point.id}",
+                left="Replication stays on hold",
+                do="Undo the failover again, or power it off and revert it to its latest restore point",
+            )
+        if data.not_before and vcenter.started_since_revert(hardware.moref, data.not_before):
+            raise WrongState(
+                f"Somebody powered {vm.name} on after it was reverted, so it may have been written to",
+                left="It was left as it is, and replication stays on hold",
+                do="Find out who; when nothing of what it wrote is needed, let it be taken back once more",
+            )
+        return point
 
 
 def _reverted_to(vm: CloudVm, point: RestorePoint) -> str:

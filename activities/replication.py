@@ -22,7 +22,7 @@ class ReplicationActivities:
     @activity.defn(name=Step.HOLD_REPLICATION)
     async def hold_replication(self, data: HoldInput) -> StepResult:
         """Exclude the original VM from all jobs, then wait until no run that has it is in flight."""
-        attempt = current_attempt(self.site.fence)
+        attempt = current_attempt(self.site.fence, data)
         await self.site.require_own(data.target)
         changed = await self.site.backup.hold(data.target, data.replica_id, attempt)
         patience = self.site.settings.drain_patience.total_seconds()
@@ -42,7 +42,7 @@ class ReplicationActivities:
             )
         await self.site.require_own(data.target)
         changed = await self.site.backup.release(
-            data.target, data.replica_id, current_attempt(self.site.fence), data.unsure
+            data.target, data.replica_id, current_attempt(self.site.fence, data), data.unsure
         )
         note = f"Replication of {data.target.name} goes on"
         return StepResult(changed=changed, note=note if changed else "No hold of this failover was left")

@@ -41,7 +41,7 @@ class TenantApplianceActivities:
 
     def _begin(self, data: ApplianceStep | VpnClientInput) -> Attempt:
         require_own_networks(self.site.appliance_settings.networks, data.leases)
-        return current_attempt(self.site.fence)
+        return current_attempt(self.site.fence, data)
 
     def _power(self) -> Power:
         return self.site.appliance_vm().power

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from contracts.base import Contract
+from contracts.base import Contract, Request
 from contracts.check import AddressCheck, Check, CheckResult, HeartbeatCheck, PowerCheck
 from contracts.replica import ReplicaState, RestorePoint
 from contracts.request import Duration, PointChoice, VmName
@@ -30,7 +30,7 @@ class TestNetwork(StrEnum):
     EXTENSION = "extension"
 
 
-class _Terms(Contract):
+class _Terms(Request):
     """What is the same for each VM of a test.
 
     `deadline`: so long after a VM's test began, it is undone whatever it has reached. `rpo`, `rto`: targets;

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from contracts.appliance import Lease
 from contracts.base import Contract
+from contracts.endpoint import HostName, Port
 from contracts.errors import Who
 from contracts.network import Network, Nic
 from contracts.replica import Marker, RestorePoint
@@ -33,8 +34,8 @@ class Problem(Contract):
 class Gateway(Contract):
     """The cloud gateway's address and port for this tenant, as the tenant's appliance dials it."""
 
-    host: str
-    port: int
+    host: HostName
+    port: Port
 
 
 class ProviderSide(Contract):
@@ -77,6 +78,8 @@ class Plan(Contract):
     adoption: Adoption | None = None
     read_at: datetime
     """vCenter's clock when the replica was read. A revert begun before it is not this run's."""
+    asked_by: str = ""
+    """Who started the workflow, as Temporal wrote it down."""
     warnings: tuple[str, ...] = ()
 
 
@@ -103,6 +106,8 @@ class TenantSite(Contract):
     target: HoldTarget | None = None
     excluded: bool = False
     """The original VM was excluded from all jobs before this failover began."""
+    held: bool = False
+    """That exclusion is of a failover of this product."""
     appliance: bool = False
     appliance_was_on: bool = False
     problems: tuple[Problem, ...] = ()

@@ -18,6 +18,8 @@ class FailoverReport(Contract):
     state: ReplicaState
     ended: str
     """How it ended, in a sentence."""
+    asked_by: str = ""
+    """Who started it, as Temporal wrote it down: with an authorizer the person, else a program."""
     reason: str
     restore_point: RestorePoint
     restore_point_age_s: float

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from contracts.base import Contract
+from contracts.base import Contract, Request
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -37,7 +37,7 @@ PointChoice = Annotated[str, BeforeValidator(_restore_point), Field(max_length=6
 Reason = Annotated[str, Field(max_length=500)]
 
 
-class PartialFailoverRequest(Contract):
+class PartialFailoverRequest(Request):
     """Fail over one VM to its replica.
 
     `vm`: the original VM's name. `restore_point`: "latest", a time (the newest point not after it; UTC
@@ -57,7 +57,7 @@ class PartialFailoverRequest(Contract):
     adopt: bool = False
 
 
-class UndoRequest(Contract):
+class UndoRequest(Request):
     """Power the replica off, discard what it wrote, and put it back to Normal."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"reason": "the original is repaired"}})
@@ -71,13 +71,13 @@ class Accepted(Contract):
     message: str
 
 
-class ListReplicasRequest(Contract):
+class ListReplicasRequest(Request):
     """No fields: `{}`."""
 
     model_config = ConfigDict(json_schema_extra={"example": {}})
 
 
-class CheckReadinessRequest(Contract):
+class CheckReadinessRequest(Request):
     """`vms`: only these originals; all when empty."""
 
     model_config = ConfigDict(json_schema_extra={"example": {}})

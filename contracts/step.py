@@ -63,12 +63,13 @@ class ReplicaStep(Contract):
 class MarkInput(ReplicaStep):
     """`restore_point`: the point's id, kept in the marker for whoever finds it. `takes_over`: run whose
     marker is replaced (adoption). `discard`: an undo, so what the replica wrote may be lost. `test`: a
-    failover test has the replica."""
+    failover test has the replica. `nics`: the replica's NICs, remembered until a revert has put them back."""
 
     restore_point: str | None = None
     takes_over: str | None = None
     discard: bool = False
     test: bool = False
+    nics: tuple[Nic, ...] = ()
 
 
 class RevertInput(ReplicaStep):
@@ -85,6 +86,12 @@ class RevertToLatestInput(ReplicaStep):
 
     not_before: datetime
     nics: tuple[Nic, ...]
+
+
+class CleanInput(ReplicaStep):
+    """`not_before`: vCenter time since which nobody may have powered the replica on after its last revert."""
+
+    not_before: datetime | None = None
 
 
 class IsolateInput(ReplicaStep):

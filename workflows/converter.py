@@ -1,6 +1,8 @@
 """Bad JSON from a person fails at once with the field's name and a right example.
 
-With the stock converter it fails the workflow task for ever while the Web UI says Running.
+With the stock converter it fails the workflow task for ever while the Web UI says Running. That is right for
+everything else, and only for that: an answer of a worker of another version must not end a failover, so the
+task is tried again until one of the two workers is replaced.
 """
 
 import json
@@ -17,15 +19,19 @@ from temporalio.converter import (
 )
 from temporalio.exceptions import ApplicationError
 
+from contracts.base import Request
+
 
 class StrictJson(PydanticJSONPlainPayloadConverter):
-    """A payload that does not fit its contract is an `ApplicationError`, which is never retried."""
+    """A `Request` that does not fit is an `ApplicationError`, which is never retried."""
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:  # Any: as declared
         try:
             return super().from_payload(payload, type_hint)
         except ValidationError as error:
-            raise bad_input(error, type_hint) from None
+            if _is_request(type_hint):
+                raise bad_input(error, type_hint) from None
+            raise
 
 
 def bad_input(error: ValidationError, type_hint: type | None) -> ApplicationError:
@@ -45,12 +51,21 @@ def bad_input(error: ValidationError, type_hint: type | None) -> ApplicationErro
     )
 
 
+def _is_request(type_hint: type | None) -> bool:
+    return any(issubclass(model, Request) for model in _models(type_hint))
+
+
+def _models(type_hint: type | None) -> list[type[BaseModel]]:
+    """The model, or those of `Model | None`."""
+    candidates = getattr(type_hint, "__args__", (type_hint,))
+    return [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+
+
 def _example(type_hint: type | None) -> str:
-    for candidate in getattr(type_hint, "__args__", (type_hint,)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            extra = candidate.model_config.get("json_schema_extra")
-            if isinstance(extra, dict) and "example" in extra:
-                return json.dumps(extra["example"])
+    for candidate in _models(type_hint):
+        extra = candidate.model_config.get("json_schema_extra")
+        if isinstance(extra, dict) and "example" in extra:
+            return json.dumps(extra["example"])
     return ""
 
 

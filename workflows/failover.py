@@ -28,6 +28,7 @@ from workflows.steps import (
 
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Contract
+    from contracts.errors import AlreadyInFailover, LostLock
     from contracts.plan import Plan, TenantSite
     from contracts.request import PartialFailoverRequest
     from contracts.step import (
@@ -78,6 +79,8 @@ class Failover:
     ) -> None:
         self.journal, self.request, self.plan, self.site = journal, request, plan, site
         self.begun: set[Step] = set()
+        self.lost = False
+        """Another run has the replica: whatever this one did is that one's now, and nothing is taken back."""
         self.hold_is_known = False
         """Whether the hold said how it ended."""
         if plan.adoption:
@@ -113,7 +116,8 @@ class Failover:
         adoption = self.plan.adoption
         if adoption is None or adoption.revert:
             await self._revert()
-        if adoption is None or adoption.power_on:
+        # One that was seen on may have been about to be switched off when its failover was ended.
+        if adoption is None or adoption.power_on or workflow.patched("adopt-powers-on"):
             await self._power_on()
 
     async def _revert(self) -> None:
@@ -145,7 +149,8 @@ class Failover:
 
     async def _mark_processing(self) -> None:
         title = f"Mark {self.plan.replica_name} Processing"
-        await self._do(Step.MARK_PROCESSING, PROVIDER, self._mark(), StepResult, title)
+        data = self._mark().model_copy(update={"nics": self.plan.nics})
+        await self._do(Step.MARK_PROCESSING, PROVIDER, data, StepResult, title)
 
     async def _provider_side(self) -> None:
         """Networks, power, VPN server, proxy ARP at the provider."""
@@ -270,4 +275,12 @@ class Failover:
         budget: Budget = FORWARD,
     ) -> Result:
         self.begun.add(step)  # before the call: an unknown outcome is taken back too
-        return await self.journal.run(step, queue, data, result, budget, title)
+        try:
+            return await self.journal.run(step, queue, data, result, budget, title)
+        except ActivityError as error:
+            self.see_whether_lost(error)
+            raise
+
+    def see_whether_lost(self, error: ActivityError) -> None:
+        """Remember it when a step was refused because another run has the replica."""
+        self.lost = self.lost or cause(error)[0] in (LostLock.__name__, AlreadyInFailover.__name__)

@@ -11,7 +11,7 @@ from workflows import lock, measures
 from workflows.failover import Failover
 from workflows.preflight import no_input, preflight
 from workflows.search import ORIGINAL_VM
-from workflows.steps import cause, refusal, uncancelled
+from workflows.steps import cause, refusal, to_the_end
 from workflows.taking_back import TakingBack
 from workflows.watch import Watch
 
@@ -56,9 +56,9 @@ class PartialFailover(TakingBack):
         except BaseException as error:
             if not (isinstance(error, FailureError) or is_cancelled_exception(error)):
                 raise  # not an end of the failover: the workflow's own bug, or its eviction from the cache
-            await uncancelled(partial(self._recover, failover, held, error))
+            await to_the_end(partial(self._recover, failover, held, error))
             raise self._failed(failover, error) from None
-        await uncancelled(partial(self._finish, failover, held))
+        await to_the_end(partial(self._finish, failover, held))
         measures.ended("undone", self._journal.state)
         return self._report(failover, ended)
 
@@ -78,7 +78,8 @@ class PartialFailover(TakingBack):
                 timeout=failover.request.undo_after,
                 timeout_summary="Undo by itself, as requested",
             )
-            return "undone by the tenant"
+            reason = self._undo.reason if self._undo else ""
+            return f"undone by the tenant: {reason}" if reason else "undone by the tenant"
         except TimeoutError:
             self._undo_accepted = workflow.now()
             return f"undone by itself after {failover.request.undo_after}"
@@ -87,8 +88,10 @@ class PartialFailover(TakingBack):
                 verify.cancel()
 
     async def _recover(self, failover: Failover, held: lock.Held, error: BaseException) -> None:
-        """Take back what was begun. An adoption that fails leaves the replica: its writes may not be lost."""
-        if failover.plan.adoption and self._journal.state is ReplicaState.PROCESSING:
+        """Take back what was begun. An adoption that fails leaves a replica that ran: what it wrote may not
+        be lost."""
+        adoption = failover.plan.adoption
+        if adoption and not adoption.revert and self._journal.state is ReplicaState.PROCESSING:
             name = failover.plan.replica_name
             self._left_over = (f'{name} was left as it is; start again with "adopt": true',)
             await held.release()
@@ -101,7 +104,8 @@ class PartialFailover(TakingBack):
             self._watch.cancel()
             await workflow.wait([self._watch])  # what it mends must not meet what is taken back
         await self._take_back(failover)
-        await held.release()
+        if not failover.lost:
+            await held.release()
 
     def _failed(self, failover: Failover, error: BaseException) -> BaseException:
         """How the workflow ends when the failover did not hold: the leaf cause, and where things stand."""
@@ -124,6 +128,7 @@ class PartialFailover(TakingBack):
             replica=plan.replica_name,
             state=journal.state,
             ended=ended,
+            asked_by=plan.asked_by,
             reason=failover.request.reason,
             restore_point=plan.restore_point,
             restore_point_age_s=round(age / timedelta(seconds=1), 1),

@@ -70,7 +70,20 @@ async def look(
     problems = [*found.problems, *site.problems]
     if plan is not None:
         problems += ends_fit(plan, site)
+        site = site.model_copy(update={"warnings": (*site.warnings, *_excluded(plan, site))})
     return plan, site, tuple(problems)
+
+
+def _excluded(plan: Plan, site: TenantSite) -> list[str]:
+    """A replica that no failover has, and whose original is not replicated all the same."""
+    if not site.excluded or plan.adoption is not None:
+        return []
+    if site.held:
+        return [
+            f"Replication of {plan.vm} is still on hold by a failover that was ended from outside before it "
+            "could release it; the undo of a new failover, or the end of a failover test, releases it"
+        ]
+    return [f"Somebody excluded {plan.vm} from all jobs: it is not replicated, and this stays as it is"]
 
 
 async def preflight(journal: Journal, request: PartialFailoverRequest) -> tuple[Plan, TenantSite]:

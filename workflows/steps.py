@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -56,8 +57,8 @@ READ = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=3), pickup=t
 """Preflight: an answer soon, or the reason why there is none."""
 BACKWARD = Budget(attempt=timedelta(minutes=5), whole=timedelta(hours=12))
 """Compensations are retried far longer than steps."""
-RELEASE = Budget(attempt=timedelta(minutes=2), whole=timedelta(minutes=10))
-"""As long as a proof that the replica is Normal is worth something; then a new proof is asked for."""
+RELEASE = Budget(attempt=timedelta(minutes=2), whole=timedelta(minutes=5), tries=1)
+"""Once for each proof that the replica is Normal."""
 WATCH = Budget(attempt=timedelta(hours=1), whole=timedelta(days=1), only_looks=True)
 """While a replica is in Failover. It is a long step that waits for news, so that a failover of weeks has a
 short history."""
@@ -124,6 +125,8 @@ async def call(
 
 async def together(*branches: Coroutine[Any, Any, None]) -> None:  # Any: what coroutines yield
     """Run branches side by side. The first that fails stops the others; all have ended when this returns."""
+    if not branches:
+        return
     tasks, cancelled = [asyncio.create_task(branch) for branch in branches], False
     try:
         await workflow.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -157,3 +160,9 @@ async def uncancelled(work: Callable[[], Awaitable[None]]) -> None:
     task.result()
     if cancelled:
         raise asyncio.CancelledError
+
+
+async def to_the_end(work: Callable[[], Awaitable[None]]) -> None:
+    """As `uncancelled`, where a cancellation asks for nothing but what is done already."""
+    with suppress(asyncio.CancelledError):
+        await uncancelled(work)

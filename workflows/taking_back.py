@@ -35,7 +35,7 @@ class TakingBack:
             await undo.take_back()
             self._left_over = tuple(undo.left_over)
             self._journal.enter(undo.state, self._page_end())
-            if not self._left_over:
+            if not self._left_over or failover.lost:
                 return
             self._mended = False
             await workflow.wait_condition(lambda: self._mended or self._accepted_as_is)

@@ -13,6 +13,7 @@
 Replication is released last, and only against the proof "powered off, reverted, Normal".
 """  # noqa: E501
 
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from temporalio import workflow
@@ -28,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.replication import HoldTarget
     from contracts.step import (
         ApplianceStep,
+        CleanInput,
         MarkInput,
         NormalProof,
         PoweredOff,
@@ -40,6 +42,13 @@ with workflow.unsafe.imports_passed_through():
 
 Result = TypeVar("Result", bound=Contract)
 
+REVERT_LASTS = timedelta(minutes=5)
+"""A vCenter tells for about ten minutes whether a VM was powered on. What was reverted longer ago, because
+something else could not be taken back, is reverted once more before it counts as Normal."""
+
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=2)
+"""Between two attempts to release."""
+
 
 class Undo:
     """Takes back what `failover` has begun. `left_over` says in plain words what could not be."""
@@ -48,15 +57,18 @@ class Undo:
         self.failover, self.plan, self.journal = failover, failover.plan, failover.journal
         self.left_over: list[str] = []
         self._off: PoweredOff | None = None
+        self._reverted: datetime | None = None
         self._out: set[Step] = set()
         """Steps at the networks that are done: not again when a person mended the rest."""
 
     async def take_back(self) -> None:
         """To Normal; or, where something cannot be taken back, the rest is, and the state says so."""
+        if self.failover.lost:
+            self.left_over = [f"{self.plan.replica_name} was left as it is"]
+            return
         again, self.left_over = bool(self.left_over), []
         if again or Step.MARK_FAILOVER in self.failover.begun:
-            mark = self._mark().model_copy(update={"discard": True})
-            await self._try(Step.MARK_PROCESSING, PROVIDER, mark, StepResult, "Begin to undo")
+            await self._begin()
         await self._replica_off()
         await together(self._networks_out(), self._replica_back())
         if not self.left_over:
@@ -65,6 +77,11 @@ class Undo:
             await self._try(
                 Step.MARK_FAILED_FAILOVER, PROVIDER, self._mark(), StepResult, "Mark it FailedFailover"
             )
+
+    async def _begin(self) -> None:
+        """From here on what the replica wrote may be lost."""
+        mark = self._mark().model_copy(update={"discard": True})
+        await self._try(Step.MARK_PROCESSING, PROVIDER, mark, StepResult, "Begin to undo")
 
     async def _replica_off(self) -> None:
         if self.failover.begun & {Step.POWER_ON_REPLICA, Step.REVERT_SNAPSHOT}:
@@ -104,20 +121,41 @@ class Undo:
         )
         title = f"Revert {self.plan.replica_name} to its latest restore point"
         await self._try(Step.REVERT_TO_LATEST, PROVIDER, data, StepResult, title)
+        self._reverted = workflow.now()
 
     async def _normal(self) -> None:
-        title = f"Mark {self.plan.replica_name} Normal"
-        await self._try(Step.MARK_NORMAL, PROVIDER, self._step(), StepResult, title)
+        """Mark it Normal, then release. Of what was done long ago nobody knows whether it is still so."""
+        await self._back_again_if_stale()
+        await self._mark_normal()
         target = self.failover.site.target
         if not self.left_over and target is not None and Step.HOLD_REPLICATION in self.failover.begun:
             await self._release(target)
 
+    async def _mark_normal(self) -> None:
+        if not self.left_over:
+            title = f"Mark {self.plan.replica_name} Normal"
+            await self._try(Step.MARK_NORMAL, PROVIDER, self._clean(), StepResult, title)
+
+    async def _back_again_if_stale(self) -> bool:
+        if self._reverted is None or workflow.now() - self._reverted < REVERT_LASTS:
+            return False
+        if not workflow.patched("revert-again"):
+            return False
+        await self._begin()
+        await self._replica_off()
+        await self._replica_back()
+        return True
+
     async def _release(self, target: HoldTarget) -> None:
-        """For as long as any compensation, each time with a new proof: an old one is worth little."""
-        title, begun = f"Release replication of {self.plan.vm}", workflow.now()
+        """For as long as any compensation, each time with a new proof: an old one is worth nothing."""
+        title, begun, pause = f"Release replication of {self.plan.vm}", workflow.now(), FIRST_PAUSE
         while True:
+            if await self._back_again_if_stale():
+                await self._mark_normal()
+            if self.left_over:
+                return
             confirm = "Confirm: powered off, reverted, Normal"
-            proof = await self._try(Step.CONFIRM_NORMAL, PROVIDER, self._step(), NormalProof, confirm)
+            proof = await self._try(Step.CONFIRM_NORMAL, PROVIDER, self._clean(), NormalProof, confirm)
             if proof is None:
                 return
             data = ReleaseInput(
@@ -134,8 +172,11 @@ class Undo:
                 return
             except ActivityError as error:
                 if refused(error) or workflow.now() - begun > BACKWARD.whole:
-                    self.left_over.append(f"{title}: {cause(error)[1]}")
+                    self._leave(title, error)
                     return
+                if workflow.patched("proof-for-each-release"):
+                    await workflow.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _once(self, step: Step, queue: str, data: ApplianceStep, title: str) -> None:
         if step not in self._out and await self._try(step, queue, data, StepResult, title) is not None:
@@ -145,17 +186,27 @@ class Undo:
         self, step: Step, queue: str, data: Contract, result: type[Result], title: str
     ) -> Result | None:
         """Run a compensation; one that cannot be done is written down, and the rest still runs."""
+        if self.failover.lost:
+            return None
         try:
             return await self.journal.run(step, queue, data, result, BACKWARD, title)
         except ActivityError as error:
-            self.left_over.append(f"{title}: {cause(error)[1]}")
+            self._leave(title, error)
             return None
+
+    def _leave(self, title: str, error: ActivityError) -> None:
+        self.failover.see_whether_lost(error)
+        self.left_over.append(f"{title}: {cause(error)[1]}")
 
     def _mark(self) -> MarkInput:
         return MarkInput(replica_id=self.plan.replica_id, run=this_run())
 
     def _step(self) -> ReplicaStep:
         return ReplicaStep(replica_id=self.plan.replica_id, run=this_run())
+
+    def _clean(self) -> CleanInput:
+        since = self._off.at if self._off else self.plan.read_at
+        return CleanInput(replica_id=self.plan.replica_id, run=this_run(), not_before=since)
 
     @property
     def state(self) -> ReplicaState:

@@ -218,7 +218,8 @@ class VmFailoverTest(TakingBack):
             self._undo = self._journal.seconds_since(began)
         if not cancelled:
             await self._record(request)
-        await held.release()
+        if not failover.lost:
+            await held.release()
 
     def _verdict(self) -> tuple[TestResult, str]:
         if not self._failures:

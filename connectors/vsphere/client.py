@@ -124,6 +124,19 @@ class VSphere:
         verify_reverted(self._session, vm, point)
         return True
 
+    def started_since_revert(self, moref: str, not_before: datetime) -> bool:
+        """Whether somebody powered the VM on since `not_before` and no revert came after it, as far as the
+        vCenter's tasks tell, which it remembers for about ten minutes."""
+        for task in self._tasks.recent(moref):
+            if task.queued < not_before:
+                return False
+            if task.description == REVERT and task.succeeded:
+                return False
+            # With DRS it is `Datacenter.ExecuteVmPowerOnLRO` and the like.
+            if "poweron" in task.description.lower() and not task.failed:
+                return True
+        return False
+
     def power_on(self, moref: str, attempt: Attempt) -> bool:
         """Power on; False when it was on already."""
         vm = self._vm(moref)

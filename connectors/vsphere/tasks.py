@@ -48,6 +48,11 @@ class Seen:
         return self.state in ("queued", "running")
 
     @property
+    def failed(self) -> bool:
+        """Ended in error, or was cancelled."""
+        return self.state == "error"
+
+    @property
     def succeeded(self) -> bool:
         """Ended well."""
         return self.state == "success"

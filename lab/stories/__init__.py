@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from lab.stories import failover_test, onboard_tenant, one_vm, two_vms
+from lab.stories import cut_tunnel, failover_test, onboard_tenant, one_vm, two_vms
 from lab.stories.stage import Figures, Stage
 
 
@@ -18,6 +18,9 @@ class Story:
 STORIES = {
     "one-vm": Story("One corrupted VM fails over; production talks to its replica; undo", one_vm.play),
     "two-vms": Story("Two VMs at once share the appliances; one is undone, then the other", two_vms.play),
+    "cut-tunnel": Story(
+        "In Failover the tunnel is cut and the hold is ended by people; both are mended", cut_tunnel.play
+    ),
     "failover-test": Story(
         "A replica is tested in isolation while production runs; then one that fails", failover_test.play
     ),

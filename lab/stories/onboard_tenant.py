@@ -91,11 +91,12 @@ async def _onboard(stage: Stage) -> None:
 
 
 def commands() -> list[str]:
-    """The commands of the chapter, one a line."""
+    """The commands of the chapter."""
     text = (REPOSITORY / "docs" / "operations.md").read_text()
     chapter = text.split(f"## {CHAPTER}\n")[1].split("\n## ")[0]
     blocks = re.findall(r"```sh\n(.*?)```", chapter, re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+    lines = re.sub(r"\\\n\s*", "", "\n".join(blocks)).splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 async def _run(stage: Stage, command: str) -> tuple[int, str]:
@@ -104,8 +105,8 @@ async def _run(stage: Stage, command: str) -> tuple[int, str]:
     folder.mkdir(exist_ok=True)
     words, _, output = command.partition(" > ")
     names = {"provider.yaml": configs["provider"], "tenant-site.yaml": configs[UMBRELLA.name]}
-    scripts = {"worker.py": REPOSITORY / "worker.py", "python": Path(sys.executable)}
-    argv = [str({**names, **scripts}.get(word, word)) for word in words.split()]
+    names["python"] = Path(sys.executable)
+    argv = [str(names.get(word, word)) for word in words.split()]
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     environment = {"TEMPORAL_ADDRESS": stage.lab.temporal.address, "PYTHONPATH": str(REPOSITORY)}
     process = await asyncio.create_subprocess_exec(
@@ -129,6 +130,10 @@ async def _machine(stage: Stage, command: str) -> None:
         await asyncio.to_thread(stage.centre.fabric.reload_gateway, "cloud-gateway", config)
     elif command == "kubectl apply -k overlay":
         await lab.restart_worker("provider")
+    elif command == "systemctl start partial-failover-check":
+        code, said = await _run(stage, "python worker.py tenant-site.yaml --check")
+        if code:
+            raise DidNotHold(f"{command} found: {said}")
     elif command == "systemctl enable --now partial-failover-tenant-site":
         await lab.restart_worker(UMBRELLA.name)
     else:

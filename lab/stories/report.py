@@ -15,7 +15,7 @@ def table(report: FailoverReport, real: bool) -> Table:
         "replica": report.replica,
         "state": report.state.value,
         "ended": report.ended,
-        "asked for": report.reason or "no reason given",
+        "asked for": f"{report.reason or 'no reason given'} (by {report.asked_by})",
         "restore point": f"{point.name} of {point.created:%Y-%m-%d %H:%M} UTC, {age / 60:.0f} min old",
         "time to power-on": _seconds(report.time_to_power_on_s),
         "time to reachable": _seconds(report.time_to_reachable_s) + ("" if real else ", simulated"),

@@ -35,12 +35,15 @@ class Figures:
     power_on: float | None
     reachable: float | None
     undo: float | None
+    mended: float | None = None
+    """Only of a story in which something is mended."""
 
     def line(self) -> str:
         """The last line of a story."""
         times = (("power-on", self.power_on), ("reachable", self.reachable), ("undo", self.undo))
         shown = (f"time to {n} {'not measured' if t is None else f'{t:.1f} s'}" for n, t in times)
-        return ", ".join([f"state {self.state}", *shown])
+        mended = [] if self.mended is None else [f"time to mend {self.mended:.1f} s"]
+        return ", ".join([f"state {self.state}", *shown, *mended])
 
 
 @dataclass
@@ -109,7 +112,10 @@ class Stage:
             return bool(track.answers.get(Step.VERIFY_CONNECTIVITY, {}).get("reachable"))
 
         found = await self.comes(running, reachable, REACHABLE_WITHIN)
-        self.check(f"the failover has verified that production reaches the replica of {running.vm}", found)
+        what = f"the failover has verified that production reaches the replica of {running.vm}"
+        if self.packets is None:  # its appliances answer, but nobody sends a packet
+            what = f"the failover was told, by simulated appliances, that the replica of {running.vm} answers"
+        self.check(what, found)
 
     async def undo(self, running: Running) -> FailoverReport:
         """Send the Update `undo`, and wait for the report."""

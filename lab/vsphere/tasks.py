@@ -14,6 +14,7 @@ from pyVmomi import vim, vmodl
 from lab.faults import Kind, Rule
 from lab.hypervisor import Hypervisor, Refused, Vm, utc_now
 
+SOMEBODY = "VSPHERE.LOCAL\\cloud-director"
 KEPT = 200
 """Completed tasks that a vCenter still shows (source: vSphere API, TaskManager)."""
 
@@ -67,6 +68,21 @@ class Tasks:
         self._tasks: deque[Task] = deque(maxlen=KEPT)
         self._busy: dict[str, Task] = {}
         self._closing = threading.Event()
+        hypervisor.listeners.append(self)
+
+    def powered(self, vm: Vm) -> None:
+        """Cloud Director, or a person at a console, switched a VM: a vCenter shows that as a task too."""
+        with self._changed:
+            if vm.moref in self._busy:
+                return  # it is this task that switched it
+            done = "VirtualMachine.powerOn" if vm.power == "poweredOn" else "VirtualMachine.powerOff"
+            now = utc_now()
+            task = Task(f"task-{self._hypervisor.number()}", vm, done, SOMEBODY, now, "success", now, now)
+            self._tasks.append(task)
+            self._tell()
+
+    def rewired(self, vm: Vm) -> None:
+        """Nobody asks for the tasks of that."""
 
     def start(
         self, vm: Vm, description: str, effect: Callable[[], Any], user: str, fate: Rule | None = None
@@ -125,6 +141,12 @@ class Tasks:
         """Until something is newer than `revision`, at most `seconds`."""
         with self._changed:
             self._changed.wait_for(lambda: self.revision != revision, seconds)
+
+    def wait_idle(self, seconds: float) -> None:
+        """Until no VM is held by a task. Raises TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._busy, seconds):
+                raise TimeoutError("tasks of a vCenter still run")
 
     def find(self, moref: str) -> Task | None:
         """A task that is still remembered."""

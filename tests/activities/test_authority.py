@@ -36,7 +36,7 @@ from contracts.replication import HoldTarget
 from contracts.report import ReplicaList
 from contracts.request import PartialFailoverRequest
 from contracts.run import Run
-from contracts.step import NormalProof, Standing, Step
+from contracts.step import NormalProof, ReplicaStep, Standing, Step
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
 from settings import TenantSiteWorkerSettings, load
@@ -50,8 +50,8 @@ Activity = Callable[..., Any]
 class YesFence(Fence):
     """Whoever asks is current and holds every lock."""
 
-    def confirm_attempt(self, token: bytes, task: str | None) -> None:
-        """It is current."""
+    def confirm(self, token: bytes, task: str | None, step: ReplicaStep | None) -> None:
+        """It is current, and holds the replica."""
 
     def leave_task(self, token: bytes, task: str) -> None:
         """It is current."""
@@ -62,6 +62,10 @@ class YesFence(Fence):
 
     def confirm_lock(self, replica_id: str, run: Run) -> None:
         """It is held."""
+
+    def asked_by(self, run: Run) -> str:
+        """There is no server to ask."""
+        return "a test"
 
 
 class Process(worker.Process):
@@ -100,7 +104,10 @@ class World:
         assert issubclass(model, BaseModel)
         data = model(**{field: values[field] for field in model.model_fields if field in values})
         environment = ActivityEnvironment()
-        environment.info = replace(environment.info, start_to_close_timeout=timedelta(minutes=1))
+        minute = timedelta(minutes=1)
+        environment.info = replace(
+            environment.info, start_to_close_timeout=minute, schedule_to_close_timeout=minute
+        )
         if inspect.iscoroutinefunction(step):
             return await environment.run(step, data)
         return await asyncio.to_thread(environment.run, step, data)

@@ -49,8 +49,10 @@ tenants:
 WRONG = (
     "threads",
     "surprise",
+    "appliance_key",
     "tenants.0.backup_server.url",
     "tenants.0.backup_server.password",
+    "tenants.0.vcenter.ca_file",
     "tenants.0.vcenter.password",
 )
 

@@ -3,6 +3,7 @@
 import pytest
 from temporalio.client import Client
 
+from contracts.plan import Adoption
 from contracts.replica import ReplicaState
 from contracts.step import Step
 from tests.workflows.conftest import start, workers
@@ -18,7 +19,7 @@ async def test_adopted_without_a_revert_and_undone_whole(client: Client, running
         handle = await start(client, {"vm": "erp-db-01", "adopt": True})
         await in_state(handle, ReplicaState.FAILOVER)
         assert Step.REVERT_SNAPSHOT not in world.log
-        assert (Step.POWER_ON_REPLICA in world.log) is not running
+        assert Step.POWER_ON_REPLICA in world.log, "one that is on may be about to be switched off"
         assert world.written == "orders"
         await handle.execute_update("undo", {})
         report = await report_of(handle)
@@ -36,3 +37,15 @@ async def test_an_adoption_that_fails_loses_nothing(client: Client, step: Step) 
     assert "was left as it is" in failure.message and '"adopt": true' in failure.message
     assert {"on", "held"} <= world.effects and world.written == "orders"
     assert not {Step.POWER_OFF_REPLICA, Step.REVERT_TO_LATEST, Step.RELEASE_REPLICATION} & set(world.log)
+
+
+async def test_an_adoption_that_fails_before_anything_was_written_ends_normal(client: Client) -> None:
+    world = World()
+    world.left_by_a_failover(running=False)
+    world.adoption = Adoption(workflow_id="gone", run_id="gone", revert=True, power_on=True)
+    world.marker, world.written = ReplicaState.PROCESSING, ""
+    world.refuse(Step.POWER_ON_REPLICA)
+    async with workers(client, world):
+        failure = await failure_of(await start(client, {"vm": "erp-db-01", "adopt": True}))
+    assert "Everything was taken back" in failure.message
+    assert world.left_over() == set()

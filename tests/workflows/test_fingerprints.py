@@ -120,7 +120,7 @@ OF_TIMERS = {
     "no wait for a child": Change("lock.py", "await self._handle\n", "pass\n"),
 }
 OF_CONDITIONS = {
-    "around a step": Change("failover.py", "if adoption is None or adoption.power_on:", "if True:"),
+    "around a step": Change("failover.py", "if adoption is None or adoption.revert:", "if True:"),
     "of a wait": Change("partial_failover.py", "lambda: self._undo is not None", "lambda: True"),
     "of a repetition": Change("watch.py", "history_length() < ", "history_length() > "),
     "of a visit": Change("check_readiness.py", "for vm in vms]", "for vm in vms if vm in known]"),

@@ -13,7 +13,7 @@ from temporalio.client import (
 )
 from temporalio.exceptions import ApplicationError, CancelledError
 
-from contracts.errors import Who
+from contracts.errors import LostLock, Who
 from contracts.plan import Extension
 from contracts.replica import ReplicaState
 from contracts.report import FailoverReport
@@ -145,9 +145,50 @@ async def test_cancelled_while_it_is_taken_back_it_still_ends_normal(client: Cli
         await asyncio.wait_for(world.reached[Step.POWER_OFF_REPLICA].wait(), 20)
         await handle.cancel()
         world.block.clear()
-        with pytest.raises(WorkflowFailureError):
-            await handle.result()
+        report = await report_of(handle)
+    assert report.state is ReplicaState.NORMAL and report.ended == "undone by the tenant"
     assert world.left_over() == set()
+
+
+async def test_cancelled_as_failed_failover_it_still_says_what_is_left(client: Client) -> None:
+    world = World()
+    world.refuse(Step.MARK_FAILOVER)
+    world.refuse(Step.POWER_OFF_REPLICA)
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        await in_state(handle, ReplicaState.FAILED_FAILOVER)
+        await handle.cancel()
+        await handle.execute_update("accept_as_is", {})
+        failure = await failure_of(handle)
+    assert "no MarkFailover" in failure.message and "no PowerOffReplica" in failure.message
+    assert FailoverReport.model_validate(failure.details[0]).left_over
+
+
+@pytest.mark.parametrize("step", [Step.HOLD_REPLICATION, Step.POWER_ON_REPLICA, Step.MARK_FAILOVER])
+async def test_a_run_that_lost_the_replica_leaves_it_alone(client: Client, step: Step) -> None:
+    """Another run has it: whatever this one did is that one's now."""
+    world = World()
+    world.refuse(step, LostLock.__name__)
+    world.refuse(Step.POWER_OFF_REPLICA, LostLock.__name__)
+    world.refuse(Step.REMOVE_TENANT_PROXY_ARP, LostLock.__name__)
+    async with workers(client, world):
+        failure = await failure_of(await start(client, {"vm": "erp-db-01"}))
+    assert failure.type == LostLock.__name__
+    taken_back = {Step.REVERT_TO_LATEST, Step.RELEASE_REPLICATION, Step.REMOVE_TENANT_PROXY_ARP}
+    assert not taken_back & set(world.log)
+
+
+async def test_what_was_reverted_long_ago_is_reverted_again_before_it_counts(skipping: Client) -> None:
+    """The backup server is away for more than ten minutes; a vCenter remembers no power-on for longer."""
+    world = World(watched=False)
+    world.fail[Step.RELEASE_REPLICATION] = [ApplicationError("away", type="Unavailable")] * 45
+    async with workers(skipping, world):
+        handle = await start(skipping, {"vm": "erp-db-01", "undo_after": "1m"})
+        report = await report_of(handle)
+    assert report.state is ReplicaState.NORMAL and world.left_over() == set()
+    assert world.log.count(Step.REVERT_TO_LATEST) >= 2
+    last = [s for s in world.log if s in (Step.REVERT_TO_LATEST, Step.MARK_NORMAL, Step.CONFIRM_NORMAL)][-3:]
+    assert last == [Step.REVERT_TO_LATEST, Step.MARK_NORMAL, Step.CONFIRM_NORMAL]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from contracts.run import lease_id
 from contracts.step import (
     ApplianceReady,
     ApplianceStep,
+    CleanInput,
     Connectivity,
     HoldInput,
     MarkInput,
@@ -260,7 +261,7 @@ class World:
         return await self._mark(Step.MARK_FAILED_FAILOVER, ReplicaState.FAILED_FAILOVER)
 
     @activity.defn(name=Step.MARK_NORMAL)
-    async def mark_normal(self, data: ReplicaStep) -> StepResult:
+    async def mark_normal(self, data: CleanInput) -> StepResult:
         """Normal: no marker."""
         return await self._mark(Step.MARK_NORMAL, None)
 
@@ -298,7 +299,7 @@ class World:
         return PoweredOff(changed=True, note="off", at=datetime.now(UTC))
 
     @activity.defn(name=Step.CONFIRM_NORMAL)
-    async def confirm(self, data: ReplicaStep) -> NormalProof:
+    async def confirm(self, data: CleanInput) -> NormalProof:
         """The proof."""
         await self._enter(Step.CONFIRM_NORMAL)
         return NormalProof(replica_id=REPLICA, run=data.run, restore_point=NEW, read_at=datetime.now(UTC))

@@ -1,0 +1,150 @@
+"""Runs that were ended from outside, or lost the replica: the next one takes over, and nothing is torn."""
+
+import asyncio
+from dataclasses import replace
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.client import Client
+
+from activities import isolation
+from contracts.replica import ReplicaState
+from contracts.report import ReadinessReport
+from contracts.step import Step
+from lab.faults import Kind, Rule
+from lab.lab import Lab
+from tests.e2e.driver import (
+    Handle,
+    failure_of,
+    in_failover,
+    in_state,
+    page,
+    record,
+    start,
+    undo,
+    until,
+)
+
+VM, REPLICA = "tps-01", "tps-01_replica"
+RELEASE = "DELETE /api/v1/globalExclusions/vm/{id}"
+ADOPT = {"vm": VM, "adopt": True}
+
+
+async def terminated_at(lab: Lab, handle: Handle, rule: Rule) -> None:
+    """Terminate the workflow when the fault has its moment."""
+    lab.centre.faults.add(rule)
+
+    async def happened() -> bool:
+        return rule.happened is not None
+
+    await until(happened)
+    await handle.terminate()
+
+
+def held(lab: Lab) -> int:
+    """Exclusions on the tenant's backup server."""
+    return len(lab.centre.sites["initech"].backup.exclusions)
+
+
+async def test_terminated_while_it_is_undone_the_adopted_replica_runs(lab: Lab, initech: Client) -> None:
+    """It was seen on, and went off a moment later."""
+    handle = await in_failover(initech, {"vm": VM})
+    lab.centre.replica(VM).write("orders", "4001")
+    hangs = Rule("cloud-director", "POST undeploy", Kind.TASK_HANG, seconds=5)
+    await handle.execute_update("undo", {})
+    await terminated_at(lab, handle, hangs)
+    adopted = await in_failover(initech, ADOPT)
+    replica = lab.centre.replica(VM)
+    assert replica.power == "poweredOn" and replica.disk.read("orders") == "4001"
+    await record("adopted", adopted)
+    assert (await undo(adopted)).state is ReplicaState.NORMAL
+
+
+async def test_terminated_in_a_revert_the_networks_come_back(lab: Lab, initech: Client) -> None:
+    """The restore point is of other hardware: between the revert and the NICs there are none."""
+    replica, cloud = lab.centre.replica(VM), lab.centre.cloud.vm(REPLICA)
+    wired = list(cloud.nics)
+    point = max(replica.snapshots, key=lambda s: s.created)
+    hardware = point.nics
+    point.nics = tuple(replace(nic, network=None, connected=False) for nic in hardware)
+    try:
+        handle = await start(initech, {"vm": VM})
+        rewiring = Rule("cloud-director", "PUT networkConnectionSection", Kind.DROP_BEFORE)
+        await terminated_at(lab, handle, rewiring)
+        await asyncio.to_thread(lab.centre.cloud.tasks.wait_idle, 30)
+        assert cloud.nics[0].network is None and ("SYSTEM", isolation.KEY) in cloud.metadata
+        adopted = await in_failover(initech, ADOPT)
+        assert cloud.nics == wired and replica.power == "poweredOn"
+        assert (await undo(adopted)).state is ReplicaState.NORMAL
+    finally:
+        point.nics = hardware
+    assert cloud.nics == wired
+
+
+async def test_a_hold_that_nobody_released_is_named_and_goes_with_the_next_undo(
+    lab: Lab, initech: Client
+) -> None:
+    handle = await in_failover(initech, {"vm": VM})
+    away = Rule("initech-veeam", RELEASE, Kind.REFUSE, times=100)
+    await handle.execute_update("undo", {})
+    await terminated_at(lab, handle, away)
+    lab.centre.faults.clear()
+    assert held(lab) == 1 and not lab.centre.cloud.vm(REPLICA).metadata
+    looked = ReadinessReport.model_validate(await (await start(initech, {}, "CheckReadiness")).result())
+    assert any("still on hold by a failover that was ended" in w for w in looked.replicas[0].warnings)
+    again = await in_failover(initech, {"vm": VM})
+    assert "still on hold" in await page(again)
+    await undo(again)
+    assert held(lab) == 0
+
+
+async def test_a_replica_that_was_switched_on_after_its_revert_is_not_released(
+    lab: Lab, initech: Client
+) -> None:
+    """Replication onto what it wrote would tear its image, and nobody would know."""
+    handle = await in_failover(initech, {"vm": VM})
+    replica, provider = lab.centre.replica(VM), lab.centre.provider
+    away = Rule("initech-veeam", RELEASE, Kind.REFUSE, times=100)
+    lab.centre.faults.add(away)
+    await handle.execute_update("undo", {})
+
+    async def happened() -> bool:
+        return away.happened is not None
+
+    await until(happened)
+    provider.power_on(replica)
+    replica.write("orders", "by hand")
+    provider.power_off(replica)
+    await in_state(handle, ReplicaState.FAILED_FAILOVER)
+    shown = (await page(handle)).replace("\\", "")
+    assert "powered tps-01_replica on after it was reverted" in shown
+    assert held(lab) == 1
+    lab.centre.faults.clear()
+    await handle.execute_update("retry_compensation", {})
+    report = await asyncio.wait_for(handle.result(), 60)
+    assert report["state"] == "Normal" and held(lab) == 0 and not replica.torn
+    assert replica.disk.read("orders") == "4000"
+
+
+async def test_a_run_that_was_reset_leaves_the_next_ones_failover_alone(lab: Lab, initech: Client) -> None:
+    first = await in_failover(initech, {"vm": VM})
+    await undo(first)
+    second = await in_failover(initech, {"vm": VM})
+    before = lab.centre.state()
+    steps = [e.activity_task_scheduled_event_attributes for e in (await first.fetch_history()).events]
+    mark = next(s for s in steps if s.activity_type.name == Step.MARK_PROCESSING)
+    described = await first.describe()
+    answer = await initech.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace="initech",
+            workflow_execution=WorkflowExecution(workflow_id=first.id, run_id=described.run_id),
+            reason="somebody tries it",
+            workflow_task_finish_event_id=mark.workflow_task_completed_event_id,
+            request_id="reset",
+        )
+    )
+    again = initech.get_workflow_handle(first.id, run_id=answer.run_id)
+    failure = await failure_of(again)
+    assert failure.type == "LostLock" and f"{REPLICA} was left as it is" in failure.message
+    assert lab.centre.state() == before and held(lab) == 1
+    assert (await undo(second)).state is ReplicaState.NORMAL

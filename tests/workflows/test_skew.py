@@ -1,0 +1,56 @@
+"""A worker of a newer version answers with what this one does not know: nothing is given up for that."""
+
+from typing import Any  # Any: steps and their inputs, as in `World`
+
+import pytest
+from temporalio import activity
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from contracts.replica import ReplicaState
+from contracts.step import ApplianceStep, Step, StepResult
+from tests.workflows.conftest import start, workers
+from tests.workflows.test_partial_failover import eventually, in_state
+from tests.workflows.world import World
+
+
+class NewerResult(StepResult):
+    """As a later version might answer."""
+
+    later: int = 1
+
+
+class NewerWorld(World):
+    """One of its steps is of a later version."""
+
+    def __init__(self, newer: Step) -> None:
+        super().__init__()
+        self.newer = newer
+
+    def tenant_site(self) -> Any:
+        steps = {activity._Definition.must_from_callable(s).name: s for s in super().tenant_site()}
+        return [*(s for name, s in steps.items() if name != self.newer), self._later()]
+
+    def _later(self) -> Any:
+        @activity.defn(name=self.newer)
+        async def run(data: ApplianceStep) -> NewerResult:
+            return NewerResult(changed=True, note="done")
+
+        return run
+
+
+@pytest.mark.parametrize("step", [Step.CONFIGURE_TENANT_PROXY_ARP, Step.REMOVE_TENANT_PROXY_ARP])
+async def test_it_waits_until_the_workers_are_of_one_version(client: Client, step: Step) -> None:
+    world = NewerWorld(step)
+    async with workers(client, world):
+        handle = await start(client, {"vm": "erp-db-01"})
+        if step is Step.REMOVE_TENANT_PROXY_ARP:
+            await in_state(handle, ReplicaState.FAILOVER)
+            await handle.execute_update("undo")
+
+        async def tried_again() -> bool:
+            return (await handle.describe()).raw_description.pending_workflow_task.attempt > 1
+
+        await eventually(tried_again)
+        assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+        assert "held" in world.effects
+        await handle.terminate()
