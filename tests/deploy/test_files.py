@@ -8,6 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import serving
 from lab.lab import Lab
 from lab.tenants import TENANTS
 from operate import gateway
@@ -51,6 +52,14 @@ def test_units_are_as_systemd_wants_them(tmp_path: Path) -> None:
         text = unit.read_text().replace("/opt/partial-failover/.venv/bin/python", "/usr/bin/python3")
         (tmp_path / unit.name).write_text(text)
     assert said(tool("systemd-analyze"), "verify", *(tmp_path / u.name for u in units)) == ""
+
+
+def test_a_worker_that_is_told_to_stop_is_not_killed_before_it_has_ended() -> None:
+    unit = (DEPLOY / "worker" / "systemd" / "partial-failover-tenant-site.service").read_text()
+    deployment = yaml.safe_load((KUBERNETES / "deployment.yaml").read_text())
+    granted = {int(s) for s in re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)}
+    assert granted == {deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]}
+    assert min(granted) > serving.ENDS_WITHIN
 
 
 def test_the_containerfile_passes_its_linter() -> None:
