@@ -34,7 +34,7 @@ def main() -> int:
     """Exit code 1: it was begun and failed; 2: the configuration is not in order."""
     arguments = parser().parse_args()
     try:
-        _run(arguments, load(arguments.config, without_secrets=True))
+        _run(arguments, load(arguments.config, without_files=True))
     except (BadSettings, Misconfigured) as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -115,7 +115,7 @@ def _run(arguments: argparse.Namespace, settings: WorkerSettings) -> None:
     elif arguments.command == "gateway":
         sys.stdout.write(gateway.render(gateway.relays(settings)))
     elif arguments.command == "rotate-vpn-keys":
-        site = load(arguments.site, without_secrets=True)
+        site = load(arguments.site, without_files=True)
         asyncio.run(_rotate(settings, site, arguments.tenant))
     else:
         asyncio.run(_provision(settings, arguments.dry_run))

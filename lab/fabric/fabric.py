@@ -3,9 +3,7 @@
 import itertools
 import json
 import logging
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from typing import Any, Literal  # Any: JSON values of the lab's own protocol
 
 from contracts.appliance import ApplianceRole
 from lab.fabric import provision
+from lab.fabric.needs import PATH, lacks
 from lab.fabric.provision import Access
 from lab.fabric.sandbox import LONGEST_MESSAGE
 from lab.fabric.topology import Wire
@@ -27,19 +26,6 @@ from lab.hypervisor import Hypervisor, Vm
 from operate.cloud_init import ManagementNic, NewAppliance
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-PROGRAMS = (
-    "unshare",
-    "nsenter",
-    "ip",
-    "nft",
-    "sysctl",
-    "openssl",
-    "openvpn",
-    "haproxy",
-    "sshd",
-    "ping",
-    "arping",
-)
 SSH_PORT = 22
 log = logging.getLogger(__name__)
 
@@ -72,24 +58,15 @@ class Fabric:
         self._power = ThreadPoolExecutor(1, "fabric-power")
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._disks: dict[str, Path] = {}
+        self.disks: dict[str, Path] = {}
+        """By appliance."""
         self._errors: list[FabricError] = []
         self._worker_addresses: dict[str, IPv4Address] = {}
 
     @staticmethod
     def missing() -> list[str]:
         """What stands in the way of a real data plane here; empty when nothing does."""
-        if sys.platform != "linux":
-            return ["Linux"]
-        path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-        lacking = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
-        if os.geteuid() != 0:
-            lacking.append("root")
-        if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-            lacking.append("/dev/net/tun")
-        if not Path("/usr/bin/python3").exists():
-            lacking.append("/usr/bin/python3")
-        return lacking
+        return [lack.what for lack in lacks()]
 
     def start(self) -> None:
         """Start the sandbox. It ends with this process, however that ends."""
@@ -106,13 +83,12 @@ class Fabric:
             sys.executable,
         ]
         argv += ["-m", "lab.fabric.sandbox", str(theirs.fileno())]
-        path = f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ.get('PATH', '')}"
         with (self.folder / "fabric.log").open("ab") as output:
             self._process = subprocess.Popen(
                 argv,
                 pass_fds=[theirs.fileno()],
                 cwd=REPOSITORY,
-                env={"PATH": path, "LC_ALL": "C", "PYTHONPATH": str(REPOSITORY)},
+                env={"PATH": PATH, "LC_ALL": "C", "PYTHONPATH": str(REPOSITORY)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -186,7 +162,7 @@ class Fabric:
             list(gateways),
         )
         host_key = provision.appliance_disk(disk, new)
-        self._disks[name] = disk
+        self.disks[name] = disk
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
             port: int = listener.getsockname()[1]
             address = str(management.address.ip)
@@ -230,7 +206,7 @@ class Fabric:
         self._power.submit(self._guard, "rewire", name=name, wires=self._vm_wires(vm, name, networks))
 
     def _change_power(self, name: str, on: bool, wires: list[Wire]) -> None:
-        disk = self._disks.get(name)
+        disk = self.disks.get(name)
         if not on:
             self._guard("halt", name=name)
         elif disk is not None:
@@ -248,7 +224,7 @@ class Fabric:
 
     def _vm_wires(self, vm: Vm, name: str, networks: Mapping[str, str]) -> list[Wire]:
         # A stock image's kernel names NICs by their slots; an appliance must not depend on any name.
-        first, step, kind = (192, 32, "ens") if name in self._disks else (0, 1, "eth")
+        first, step, kind = (192, 32, "ens") if name in self.disks else (0, 1, "eth")
         guest = {g.index: g for g in vm.guest}
         wires = []
         for nic in vm.nics:

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import json
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -88,3 +89,26 @@ def _at_hand(argv: list[str]) -> list[str]:
     key.write_public_key(str(file.with_suffix(".pub")))
     file.chmod(0o600)
     return ["true"]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an appliance goes by at its next boot: its lease files, and whether it is to run its tunnel."""
+
+    leases: tuple[str, ...]
+    tunnel: bool
+
+
+def memory(disk: Path) -> Memory:
+    """Read from its disk, whether it is on or off."""
+    texts = (_text(file) for file in sorted((state(disk) / "leases").glob("*.json")))
+    vpn = _text(state(disk) / "vpn.json")
+    return Memory(tuple(text for text in texts if text), bool(vpn) and bool(json.loads(vpn)["wanted"]))
+
+
+def _text(file: Path) -> str:
+    """Empty when it is not there, or not any more."""
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        return ""

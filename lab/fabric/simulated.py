@@ -149,6 +149,8 @@ class SimulatedFabric:
         self.folder = folder
         self.faults = faults
         self.world = World()
+        self.disks: dict[str, Path] = {}
+        """By appliance."""
         self._pairs: dict[str, Pair] = {}
         self._machines: dict[str, Machine] = {}
         self._servers: dict[str, asyncssh.SSHAcceptor] = {}
@@ -211,7 +213,7 @@ class SimulatedFabric:
         host_key = provision.appliance_disk(disk, new)
         name = f"{hypervisor.name}/{vm.name}"
         machine = Machine(name, disk, Role(role), self._pairs.setdefault(pair, Pair()))
-        self._machines[name] = machine
+        self._machines[name], self.disks[name] = machine, disk
         return Access("127.0.0.1", self._run(self._listen(machine)), host_key, key_file)
 
     def attach(self, hypervisor: Hypervisor, networks: Mapping[str, str]) -> None:

@@ -108,8 +108,8 @@ def commands() -> list[str]:
 async def _run(command: str, folder: Path, names: dict[str, Path], temporal: str) -> tuple[int, str]:
     """In a folder of its own, where the document's file names lead to the lab's files. No shell."""
     words, _, output = command.partition(" > ")
-    scripts = {"worker.py": REPOSITORY / "worker.py", "python": Path(sys.executable)}
-    given, argv = {}, [str({**names, **scripts}.get(word, word)) for word in words.split()]
+    names = {**names, "python": Path(sys.executable)}
+    given, argv = {}, [str(names.get(word, word)) for word in words.split()]
     while "=" in argv[0]:
         name, _, value = argv.pop(0).partition("=")
         given[name] = value

@@ -73,7 +73,7 @@ def test_the_secrets_that_it_makes_are_those_that_the_settings_name() -> None:
     given = set(re.findall(r"--from-file=(\S+)", command))
     text = (OVERLAY / "config.yaml").read_text()
     assert given - {"temporal.toml"} == set(re.findall(r"/etc/partial-failover/secrets/(\S+)", text))
-    assert isinstance(load(OVERLAY / "config.yaml", without_secrets=True), ProviderWorkerSettings)
+    assert isinstance(load(OVERLAY / "config.yaml", without_files=True), ProviderWorkerSettings)
 
 
 def test_the_secrets_that_it_makes_are_those_that_temporal_is_given() -> None:
