@@ -204,8 +204,7 @@ class Driver:
 
     async def _rests(self, handle: Handle) -> bool:
         """Whether it is in Failover by this workflow, and no step runs but the one that watches."""
-        marker = self.rules.marker()
-        if not marker or (marker["state"], marker["run_id"]) != ("Failover", handle.first_execution_run_id):
+        if not self.rules.in_failover(handle.first_execution_run_id):
             return False
         return await self._running(handle) == [Step.WATCH_FAILOVER]
 
