@@ -48,7 +48,7 @@ class InspectionActivities:
         with noting(problems, Who.PROVIDER):
             points = self._restore_points(vm, silent)
         with noting(problems, Who.PROVIDER):
-            tests = self._tests(vm)
+            tests = test_records.read(self.tenant, vm).tests
         return ReplicaSummary(
             vm=self.tenant.original_of(vm),
             replica=vm.name,
@@ -71,9 +71,3 @@ class InspectionActivities:
             if monotonic() - began >= looking.LOOK:
                 silent[vm.vcenter] = fault
             raise
-
-    def _tests(self, vm: CloudVm) -> tuple[TestRecord, ...]:
-        tests = test_records.read(self.tenant, vm).tests
-        if tests:
-            test_records.measure(self.tenant.original_of(vm), tests[0])
-        return tests

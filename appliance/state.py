@@ -35,8 +35,8 @@ class State:
         runtime.mkdir(parents=True, exist_ok=True)
         config = _read(folder / "config.json") or {}
         self.role = Role(config["role"])
-        self.management: str = config["management"]
-        """Name of the management NIC; every other NIC is a leg."""
+        self.management = model.mac(config["management"], "management")
+        """MAC of the management NIC, whatever its name; every other NIC is a leg."""
 
     @contextmanager
     def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:

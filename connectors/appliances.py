@@ -71,13 +71,7 @@ class Appliance:
         self.name = f"{host}:{port}"
         self._host, self._port, self._username, self._timeout = host, port, username, timeout
         self._key_file = key_file
-        try:
-            self._host_key = asyncssh.import_public_key(host_key)
-        except (asyncssh.KeyImportError, ValueError):
-            raise Misconfigured(
-                f"The host key configured for the appliance {self.name} is not an SSH public key",
-                do='Configure it as "ssh-ed25519 AAAA…"',
-            ) from None
+        self._host_key = host_key_of(host_key)
 
     async def status(self) -> ApplianceStatus:
         """What the appliance says of itself now."""
@@ -269,6 +263,17 @@ class Appliance:
                 f"The appliance {self.name} answers in another form than this worker knows ({fields})",
                 do="Install the same version of the program on the appliance and on the worker",
             ) from None
+
+
+def host_key_of(text: str) -> asyncssh.SSHKey:
+    """A pinned host key. Raises `Misconfigured`."""
+    try:
+        return asyncssh.import_public_key(text)
+    except (asyncssh.KeyImportError, ValueError):
+        raise Misconfigured(
+            "The host key configured for an appliance is not an SSH public key",
+            do='Configure it as "ssh-ed25519 AAAA…"',
+        ) from None
 
 
 def public_key(private: Path) -> str:

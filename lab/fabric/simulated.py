@@ -30,7 +30,7 @@ from lab.fabric.fabric import Leg
 from lab.fabric.provision import Access
 from lab.faults import Faults, Kind
 from lab.hypervisor import Hypervisor, Vm
-from operate.cloud_init import NewAppliance
+from operate.cloud_init import ManagementNic, NewAppliance
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +138,8 @@ class SimulatedFabric:
         self.folder = folder
         self.faults = faults
         self.world = World()
+        self.disks: dict[str, Path] = {}
+        """By appliance."""
         self._pairs: dict[str, Pair] = {}
         self._machines: dict[str, Machine] = {}
         self._servers: list[asyncssh.SSHAcceptor] = []
@@ -195,11 +197,12 @@ class SimulatedFabric:
         disk = self.folder / f"disk-{vm.instance_uuid}"
         public = provision.worker_key(key_file)
         loopback = IPv4Address("127.0.0.1")
-        new = NewAppliance(ApplianceRole(role), public, provision.PLACEHOLDER_KEY, [loopback])
+        management = ManagementNic(vm.nics[0].mac)
+        new = NewAppliance(ApplianceRole(role), public, provision.PLACEHOLDER_KEY, [loopback], management)
         host_key = provision.appliance_disk(disk, new)
         name = f"{hypervisor.name}/{vm.name}"
         machine = Machine(name, disk, Role(role), self._pairs.setdefault(pair, Pair()))
-        self._machines[name] = machine
+        self._machines[name], self.disks[name] = machine, disk
         return Access("127.0.0.1", self._run(self._listen(machine)), host_key, key_file)
 
     def attach(self, hypervisor: Hypervisor, networks: Mapping[str, str]) -> None:
@@ -224,7 +227,8 @@ class SimulatedFabric:
             self._loop.call_soon_threadsafe(_cut, machine)
         else:
             machine.boots += 1
-            state = State(machine.disk, self.folder / "run" / f"{machine.disk.name}-{machine.boots}")
+            runtime = self.folder / "run" / f"{machine.disk.name}-{machine.boots}"
+            state = State(provision.state(machine.disk), runtime)
             machine.system = SimulatedSystem(state, self.world, _legs(vm, networks), machine.pair)
             machine.pair.systems[machine.role] = machine.system
 
@@ -241,8 +245,8 @@ class SimulatedFabric:
             "127.0.0.1",
             0,
             server_factory=lambda: _Server(machine),
-            server_host_keys=[str(machine.disk / "ssh/host_ed25519")],
-            authorized_client_keys=str(machine.disk / "ssh/authorized_keys"),
+            server_host_keys=[str(provision.state(machine.disk) / "ssh/host_ed25519")],
+            authorized_client_keys=str(provision.state(machine.disk) / "ssh/authorized_keys"),
             process_factory=lambda process: _serve(process, machine, self.faults),
             encoding=None,
             allow_pty=False,

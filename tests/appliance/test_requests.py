@@ -26,7 +26,7 @@ class Bench:
     def __init__(self, folder: Path, role: Role) -> None:
         self.folder = folder
         folder.mkdir()
-        (folder / "config.json").write_text(json.dumps({"role": role, "management": "eth0"}))
+        (folder / "config.json").write_text(json.dumps({"role": role, "management": "00:50:56:01:02:01"}))
         self.world = World()
         self.boots = 0
         self.boot()

@@ -135,7 +135,7 @@ class Failovers(RuleBasedStateMachine):
             return
         rules.must_be_in_failover()
         time.sleep(0.2)
-        rules.must_have_kept_writes()
+        rules.give_up()
         wait(lambda: self._accepted(vm), "undo to be accepted")
 
     def _accepted(self, vm: str) -> bool:
