@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -23,6 +25,9 @@ RETENTION = timedelta(days=1)
 READY_WITHIN = 30.0
 STOPS_WITHIN = 10.0
 """Seconds."""
+PORTS = range(20_000, 32_000)
+"""Below those that kernels give to outgoing connections, of which labs beside this one make many: none of
+them can take a chosen port before the server has it, or while it is restarted."""
 
 # The default of 20 polls a second rounds every workflow task up to 50 ms.
 POLLS = tuple(
@@ -62,6 +67,7 @@ class TemporalServer:
         self.log_file = folder / "temporal.log"
         self._port = port
         self._ui_port = ui_port
+        self._chosen = port == 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,16 +95,18 @@ class TemporalServer:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         binary = _beside_python_or_in_path("temporal") or await _downloaded(self.folder / "download")
-        chosen = self._port == 0
+        choose, choose_ui = self._port == 0, self._ui_port == 0
         for again in (True, True, False):
-            if chosen:
-                self._port, self._ui_port = _free_port(), self._ui_port or _free_port()
+            if choose:
+                self._port = _free_port()
+            if choose_ui:
+                self._ui_port = _free_port()
             try:
                 await self._launch(binary)
                 return
             except PortTaken:
-                # The server also chooses ports of its own, and somebody can be faster.
-                if not (chosen and again):
+                # The server also chooses ports of its own, at every start, and somebody can be faster.
+                if not (self._chosen and again):
                     raise
 
     async def _launch(self, binary: Path) -> None:
@@ -217,6 +225,8 @@ def _refuse_if_taken(port: int) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = secrets.choice(PORTS)
+        with suppress(PortTaken):
+            _refuse_if_taken(port)
+            return port
