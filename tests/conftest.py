@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-TOGETHER = ("e2e", "crash", "workflows", "deploy")
+TOGETHER = ("e2e", "workflows", "deploy")
 """Folders whose tests share a lab or a server, which so is started once. Elsewhere each file is a group."""
+SECOND_LAB = ("test_failover_tests.py", "test_refusals.py", "test_secrets.py", "test_worker_process.py")
+"""Half of `e2e`, by time: with one lab for all, the other processes would wait for it in the end."""
 FIRST = ("e2e", "crash", "stories", "property", "fabric", "workflows", "deploy", "lab")
 """Folders whose groups take longest: what begins last should be short, so that no process is waited for."""
 
@@ -26,7 +28,9 @@ def _folder(item: pytest.Item) -> str:
 
 
 def _group(item: pytest.Item) -> str:
-    return _folder(item) if _folder(item) in TOGETHER else item.nodeid.partition("::")[0]
+    if _folder(item) in TOGETHER:
+        return _folder(item) + (" second" if item.path.name in SECOND_LAB else "")
+    return item.nodeid.partition("::")[0]
 
 
 def _turn(folder: str) -> int:
