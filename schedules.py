@@ -57,9 +57,11 @@ class BadSchedules(Exception):
 def load(file: Path) -> Schedules:
     """Read and check the file. Raises `BadSchedules` with all problems at once."""
     try:
-        return Schedules.model_validate(yaml.safe_load(file.read_text()))
+        return Schedules.model_validate(yaml.safe_load(file.read_text("utf-8")))
     except OSError as error:
         raise BadSchedules(f"{file}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise BadSchedules(f"{file}: is not text in UTF-8") from None
     except yaml.YAMLError as error:
         raise BadSchedules(f"{file}: is not YAML: {error}") from None
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The worker: `python worker.py config.yaml`. One process serves one role for many tenants.
+"""The worker: `python -m worker config.yaml`. One process serves one role for many tenants.
 
 With `--check` it looks at everything that it would need, changes nothing, and says what it found.
 
@@ -14,17 +14,21 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any
 
 from temporalio.client import Client
 from temporalio.runtime import Runtime
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 import connect
+import serving
+from activities import test_records
 from activities.errors import FaultInterceptor
 from activities.fence import Fence
 from activities.guest import GuestActivities
@@ -37,10 +41,12 @@ from activities.tenant_appliance import TenantApplianceActivities
 from activities.tenant_site import Site, TenantSiteActivities
 from activities.test_records import TestRecordActivities
 from activities.watching import WatchActivities
+from contracts.errors import Fault, Misconfigured
 from contracts.version import VERSION
 from monitoring import logs
 from monitoring.health import Health
 from monitoring.steps import StepMonitor
+from monitoring.tested import Tested
 from monitoring.watch import Tenant, Watch
 from operate.check import check, table
 from operate.provision import NotProvisioned, require_provisioned
@@ -66,9 +72,6 @@ log = logging.getLogger("worker")
 WORKFLOWS = [PartialFailover, FailoverTest, VmFailoverTest, ListReplicas, CheckReadiness, ReplicaLock]
 MOST_WATCHED = 1000
 """Failovers of one tenant that are watched at the same time. They wait, without a thread."""
-GRACE = timedelta(seconds=20)
-"""How long running steps may take to reach a place where they can stop, after SIGTERM. What they started
-at other systems goes on, and their next attempt adopts it."""
 
 Activities = Sequence[Callable[..., Any]]  # Any: each step has its own input and result
 
@@ -151,7 +154,9 @@ class Process:
             extension = connect.appliance(tenant.appliance, settings.appliance_key)
             theirs = ProviderTenant(tenant, cloud, vcenters, extension, fence, turns)
             self._add(client, PROVIDER, provider_activities(theirs), self._threads, WORKFLOWS)
-            self.watched.append(Tenant(client, PROVIDER, extension.status if extension else None))
+            tunnel = extension.status if extension else None
+            tested = Tested(client, partial(test_records.of_all, theirs))
+            self.watched.append(Tenant(client, PROVIDER, tunnel, tested=tested))
 
     def tenant_site(self, settings: TenantSiteWorkerSettings) -> None:
         """Role `tenant-site`: each tenant has a backup server, a vCenter and maybe an appliance."""
@@ -176,25 +181,29 @@ class Process:
     def _add(
         self, client: Client, queue: str, activities: Activities, at_once: int, workflows: Sequence[type] = ()
     ) -> None:
+        self.steps.clients[client.namespace] = client
         self.workers.append(
             Worker(
                 client,
                 task_queue=queue,
                 workflows=workflows,
                 activities=activities,
-                activity_executor=self._executor,
+                activity_executor=self._executor if at_once <= self._threads else None,  # all of it async
                 workflow_task_executor=self._workflow_executor,
                 max_concurrent_activities=at_once,
                 max_heartbeat_throttle_interval=timedelta(seconds=5),
-                graceful_shutdown_timeout=GRACE,
+                graceful_shutdown_timeout=serving.GRACE,
                 build_id=VERSION,
                 interceptors=[self.steps, FaultInterceptor()],
             )
         )
 
 
-async def serve(settings: WorkerSettings) -> None:
-    """Run until SIGTERM or SIGINT, then let running steps come to a place where they can stop."""
+async def serve(settings: WorkerSettings) -> int:
+    """Run until SIGTERM or SIGINT, then let running steps come to a place where they can stop.
+
+    Returns the exit code: 1 when a worker failed for good, else 0.
+    """
     base = await connect.temporal(settings.temporal, settings.metrics_address)
     for tenant in settings.tenants:
         await require_provisioned(base, tenant.namespace)
@@ -206,18 +215,17 @@ async def serve(settings: WorkerSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with AsyncExitStack() as stack:
-        health = await stack.enter_async_context(_watched(process, settings))
-        for worker in process.workers:
-            await stack.enter_async_context(worker)
+    async with _watched(process, settings) as health:
+        crew = serving.Crew(process.workers, process.steps)
         names = ", ".join(t.namespace for t in settings.tenants)
         log.info("role %s serves %s", settings.role, names)
-        await stop.wait()
-        log.info("stopping: no new steps are taken")
+        code = await crew.work(stop)
+        serving.end_after(serving.ENDS_WITHIN, code)
         if health is not None:
             health.stopping = True
-    for close in process.close:
-        await _closed(close)
+        await crew.stop()
+    await serving.close(process.close)
+    return code
 
 
 @asynccontextmanager
@@ -238,19 +246,10 @@ async def _watched(process: Process, settings: WorkerSettings) -> AsyncIterator[
             health.close()
 
 
-async def _closed(close: Callable[[], object]) -> None:
-    """Log out; a system that does not answer must not keep the process."""
-    try:
-        result = await asyncio.wait_for(asyncio.to_thread(close), 5)
-        if asyncio.iscoroutine(result):
-            await asyncio.wait_for(result, 5)
-    except Exception:
-        log.warning("a session could not be closed in good order", exc_info=True)
-
-
 def main() -> int:
-    """Exit code 2: the settings or the namespaces are not in order, and nothing was started. With
-    `--check`, 1: something was found that would stand in the way."""
+    """Exit code 2: the settings or the namespaces are not in order; 1: something that it needs does not
+    answer, and nothing was started, or a worker failed for good. With `--check`, 1: something was found that
+    would stand in the way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="YAML file; config.example.yaml explains every setting")
     parser.add_argument("--check", action="store_true", help="look at everything it needs, and end")
@@ -262,17 +261,33 @@ def main() -> int:
             findings = asyncio.run(check(settings))
             sys.stdout.write(table(findings))
             return int(any(not f.good for f in findings))
-        asyncio.run(serve(settings))
-    except (BadSettings, NotProvisioned) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    return 0
+        return serving.run(serve(settings))
+    except (BadSettings, NotProvisioned, Misconfigured) as error:
+        return _refused(str(error), 2, arguments.check)
+    except (Fault, OSError) as error:
+        return _refused(str(error), 1, arguments.check)
+    except RPCError as error:
+        said = f"Temporal answered {error.status.name}: {error.message[:300]}. Check the worker's token"
+        return _refused(said, 1, arguments.check)
+    except Exception:
+        log.exception("ended by an error of its own")
+        return 1
+
+
+def _refused(said: str, code: int, to_a_person: bool) -> int:
+    """A service's every line is JSON; a person reads the words."""
+    if to_a_person or sys.stderr.isatty():
+        sys.stderr.write(f"{said}\n")
+    else:
+        log.error("%s", said)
+    return code
 
 
 if __name__ == "__main__":
     code = main()
     logging.shutdown()
-    # The SDK's native threads can crash an interpreter that is being torn down; all work is done here.
+    # A thread that is held up in a call would keep the interpreter, and the SDK's native threads can crash
+    # one that is being torn down; all work is done here.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

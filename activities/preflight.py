@@ -144,8 +144,6 @@ class PreflightActivities:
         _, hardware = self.tenant.hardware(vm)
         mark = marker.read(self.tenant, vm)
         original, tests = self.tenant.original_of(vm), test_records.read(self.tenant, vm).tests
-        if tests:
-            test_records.measure(original, tests[0])
         return ReplicaSummary(
             vm=original,
             replica=vm.name,

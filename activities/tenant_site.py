@@ -6,6 +6,7 @@ from collections.abc import Callable
 from temporalio import activity
 
 from activities.fence import Fence
+from activities.looking import in_time, problem_of
 from connectors.appliances import Appliance
 from connectors.veeam import Veeam
 from connectors.vsphere import VSphere
@@ -50,6 +51,27 @@ class Site:
         """The appliance as the tenant's vCenter shows it."""
         return self.vcenter.vm_named(self.appliance_settings.vm)
 
+    def original(self, name: str, target: HoldTarget | None) -> VSphereVm:
+        """The original VM: the very one that is replicated, where the backup server has it from this vCenter;
+        otherwise the one of that name. Raises `NotFound`."""
+        known = self._of_reference(target) if target else None
+        if known is not None and known.name == name:
+            return known
+        try:
+            return self.vcenter.vm_named(name)
+        except NotFound:
+            if known is None:
+                raise
+            return known  # it was renamed since
+
+    def _of_reference(self, target: HoldTarget) -> VSphereVm | None:
+        if target.host.casefold() != self.settings.vcenter.host.casefold():
+            return None
+        try:
+            return self.vcenter.vm(target.object_id)
+        except NotFound:  # it was registered anew since
+            return None
+
     async def require_own(self, target: HoldTarget) -> None:
         """The target must be what this tenant's own backup server says of that name."""
         known = await self.backup.find_target(target.name)
@@ -81,13 +103,9 @@ class TenantSiteActivities:
             was_on, found = await asyncio.to_thread(self._check_appliance, data)
             problems += found
         if data.extension is not Extension.NONE:
-            running = await asyncio.to_thread(self._original_runs, data)
-            if running and data.original_may_run:
-                warnings.append(
-                    f"{data.vm} runs and owns its address: switch it off before its replica takes over"
-                )
-            elif running:
-                problems.append(_original_runs(data.vm))
+            found, said = await self._original(data, target)
+            problems += found
+            warnings += said
         return TenantSite(
             target=target,
             excluded=hold is not None,
@@ -119,13 +137,28 @@ class TenantSiteActivities:
             problems += _ask(lambda: asyncio.run(self.site.appliance.status()))
         return vm.power is Power.ON, problems
 
-    def _original_runs(self, data: TenantSiteInput) -> bool:
-        """Whether the original is on with a connected NIC. One that no longer exists does not run."""
+    async def _original(
+        self, data: TenantSiteInput, target: HoldTarget | None
+    ) -> tuple[list[Problem], list[str]]:
+        """Problems and warnings, unless it is certain that the original is off, disconnected or gone: two
+        owners of one address are worse than a failover that does not begin."""
         try:
-            vm = self.site.vcenter.vm_named(data.vm)
-        except Fault:
-            return False
-        return vm.power is Power.ON and any(nic.connected for nic in vm.nics)
+            async with in_time("The tenant's vCenter"):
+                runs = _runs(await asyncio.to_thread(self.site.original, data.vm, target))
+            problem = _original_runs(data.vm)
+            warning = f"{data.vm} runs and owns its address: switch it off before its replica takes over"
+        except NotFound:
+            return [], [f"There is no {data.vm} in the tenant's vCenter, so it is taken to be gone"]
+        except Fault as fault:
+            problem = _original_may_run(fault, data.vm)
+            runs, warning = True, problem.what
+        if not runs:
+            return [], []
+        return ([], [warning]) if data.original_may_run else ([problem], [])
+
+
+def _runs(vm: VSphereVm) -> bool:
+    return vm.power not in (Power.OFF, Power.SUSPENDED) and any(nic.connected for nic in vm.nics)
 
 
 def _ask(question: Callable[[], object]) -> list[Problem]:
@@ -151,6 +184,12 @@ def _provider_must(what: str) -> Problem:
 
 def _tenant_must(what: str, do: str) -> Problem:
     return Problem(what=what, who=Who.TENANT, do=do)
+
+
+def _original_may_run(fault: Fault, vm: str) -> Problem:
+    problem = problem_of(fault, Who.TENANT, f"so it is not known whether {vm} runs")
+    do = f'{problem.do}; if you know that {vm} is off, start with "original_may_run": true'
+    return problem.model_copy(update={"do": do})
 
 
 def _original_runs(vm: str) -> Problem:

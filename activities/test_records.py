@@ -1,13 +1,14 @@
 """The last failover tests of a replica, in its SYSTEM metadata: they outlive Temporal's retention."""
 
 import logging
+from dataclasses import dataclass
 
 from pydantic import ValidationError
 from temporalio import activity
 
 from activities.attempt import current_attempt
 from activities.provider import ProviderTenant
-from contracts.failover_test import RecordTestInput, TestRecord, TestRecords
+from contracts.failover_test import RecordTestInput, TestRecords
 from contracts.replica import CloudVm
 from contracts.step import Step, StepResult
 
@@ -27,12 +28,19 @@ def read(tenant: ProviderTenant, vm: CloudVm) -> TestRecords:
         return TestRecords()
 
 
-def measure(vm: str, last: TestRecord) -> None:
-    """Show when the VM was tested last. A moment, not an age: an age would stand still between two looks."""
-    gauge = activity.metric_meter().create_gauge_float(
-        "failover_test_last_run", "Unix time at which the last failover test ended", "s"
-    )
-    gauge.set(last.at.timestamp(), {"vm": vm})
+@dataclass(frozen=True)
+class KeptTests:
+    """What one replica keeps. `vm`: the original's name."""
+
+    vm: str
+    replica: str
+    records: TestRecords
+
+
+def of_all(tenant: ProviderTenant) -> list[KeptTests]:
+    """What all of a tenant's replicas keep: a question for each."""
+    replicas = [vm for vm in tenant.cloud.vms(tenant.vdc) if tenant.is_replica(vm)]
+    return [KeptTests(tenant.original_of(vm), vm.name, read(tenant, vm)) for vm in replicas]
 
 
 class TestRecordActivities:
@@ -54,5 +62,4 @@ class TestRecordActivities:
         meter = activity.metric_meter()
         counter = meter.create_counter("failover_tests", "Failover tests by VM and result")
         counter.add(1, {"vm": data.vm, "result": data.record.result.value})
-        measure(data.vm, data.record)
         return StepResult(changed=changed, note=f"{data.vm}: {data.record.result}")

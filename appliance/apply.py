@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar  # Any: JSON of iproute2
 
 from appliance.command import run
+from appliance.errors import Refusal
 from appliance.kernel import (
     FIREWALL,
     GENERAL,
@@ -35,10 +36,11 @@ class Applied:
 
 def apply(state: State) -> Applied:
     """Call it with the state's lock held. The firewall comes first, so nothing is ever open by accident."""
+    management = _management_nic(state.management)
     changed = _namespace()
     changed += _firewall(firewall(state.role, (), {}), state.runtime) if changed else 0
     changed += _settings(GENERAL)
-    changed += _adopt(state.management)
+    changed += _adopt(management)
     want = desired(state.role, state.networks(), state.leases().values(), devices())
     changed += _firewall(want.firewall, state.runtime)
     changed += _settings(want.settings)
@@ -79,13 +81,25 @@ def _namespace() -> int:
     return 1
 
 
+def _management_nic(mac: str) -> str:
+    """Its name. Without it nothing is touched: the NIC that would be taken for a leg may be the way in."""
+    found = [link["ifname"] for link in _nics() if link["address"] == mac]
+    if not found:
+        raise Refusal("internal", f"no NIC has the management NIC's MAC {mac}; no NIC was touched")
+    return str(found[0])
+
+
+def _nics() -> list[dict[str, Any]]:
+    links: list[dict[str, Any]] = json.loads(run(["ip", "-j", "link", "show"]))
+    return [link for link in links if link["link_type"] == "ether"]
+
+
 def _adopt(management: str) -> int:
     """Move every NIC but the management NIC into the data namespace, named after its MAC."""
-    links: list[dict[str, Any]] = json.loads(run(["ip", "-j", "link", "show"]))
     moved = 0
-    for link in links:
+    for link in _nics():
         name = link["ifname"]
-        if link["link_type"] != "ether" or name in (management, TUNNEL):
+        if name in (management, TUNNEL):
             continue
         leg = "leg" + link["address"].replace(":", "")
         run(["ip", "link", "set", "dev", name, "down"])

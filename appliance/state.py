@@ -35,8 +35,8 @@ class State:
         runtime.mkdir(parents=True, exist_ok=True)
         config = _read(folder / "config.json") or {}
         self.role = Role(config["role"])
-        self.management: str = config["management"]
-        """Name of the management NIC; every other NIC is a leg."""
+        self.management = model.mac(config["management"], "management")
+        """MAC of the management NIC, whatever its name; every other NIC is a leg."""
 
     @contextmanager
     def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
@@ -144,6 +144,12 @@ class State:
 
     def _lease_file(self, lease_id: str) -> Path:
         return self.folder / "leases" / f"{model.lease_id(lease_id)}.json"
+
+
+def refuse_when_closing(state: State) -> None:
+    """What is being powered off takes nothing on any more."""
+    if state.closing:
+        raise Refusal("closing", "the last lease was released and this appliance is being powered off")
 
 
 def _without_comments(lines: str) -> list[list[str]]:

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from contracts.base import Contract
+from contracts.endpoint import Port
 from contracts.request import Duration
 from contracts.step import ReplicaStep
 
 LONGEST_CHECK = timedelta(hours=1)
 Timeout = Annotated[Duration, Field(le=LONGEST_CHECK)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 ProgramName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")]
 HttpPath = Annotated[str, Field(max_length=500, pattern=r"^/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*$")]
 

@@ -26,7 +26,8 @@ class Fault(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, happened: str, *, left: str = "", do: str = "") -> None:
-        parts = [happened.rstrip("."), left.rstrip("."), do.rstrip(".")]
+        self.happened, self.do = happened.rstrip(".")[:LONGEST_TEXT], do.rstrip(".")
+        parts = [self.happened, left.rstrip("."), self.do]
         super().__init__((". ".join(p for p in parts if p) + ".")[:LONGEST_TEXT])
 
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from contracts.appliance import Lease
 from contracts.base import Contract
+from contracts.endpoint import HostName, Port
 from contracts.errors import Who
 from contracts.network import Network, Nic
 from contracts.replica import Marker, RestorePoint
@@ -33,8 +34,8 @@ class Problem(Contract):
 class Gateway(Contract):
     """The cloud gateway's address and port for this tenant, as the tenant's appliance dials it."""
 
-    host: str
-    port: int
+    host: HostName
+    port: Port
 
 
 class ProviderSide(Contract):

@@ -16,7 +16,7 @@ from contracts.plan import Extension
 from lab.cloud_director import CloudDirectorEndpoint, NicSpec
 from lab.cloud_director.model import VApp, Vdc
 from lab.fabric.fabric import Fabric, Leg
-from lab.fabric.provision import Access
+from lab.fabric.provision import Access, memory
 from lab.fabric.simulated import SimulatedFabric
 from lab.faults import Faults
 from lab.hypervisor import GuestAddress, Hypervisor, Vm, utc_now
@@ -184,6 +184,12 @@ class DataCentre:
         """What the fabric calls a replica."""
         return f"{self.provider.name}/{vm}{SUFFIX}"
 
+    def wait_idle(self, seconds: float = 60) -> None:
+        """Until no task runs, of Cloud Director or of a vCenter. Raises TimeoutError."""
+        self.cloud.tasks.wait_idle(seconds)
+        for vcenter in (self.vcenter, *(site.vcenter for site in self.sites.values())):
+            vcenter.tasks.wait_idle(seconds)
+
     def state(self) -> dict[str, Any]:
         """Everything that an ended failover must leave as it was; compare with an earlier one."""
         cloud = self.cloud.world
@@ -191,6 +197,7 @@ class DataCentre:
         return {
             "power": {f"{h.name}/{v.name}": v.power for h in sides for v in h.vms.values()},
             "status": {v.name: (v.status, v.deployed) for v in cloud.vms},
+            "wired": {f"{h.name}/{v.name}": v.nics for h in sides for v in h.vms.values()},
             "nics": {v.name: [(n.network, n.mac, n.address) for n in v.nics] for v in cloud.vms},
             "metadata": {v.name: dict(v.metadata) for v in cloud.vms},
             "vapps": {
@@ -202,5 +209,6 @@ class DataCentre:
             "stands on": {
                 v.name: (v.current and v.current.moref, v.disk.data) for v in self.provider.vms.values()
             },
+            "appliances": {name: memory(disk) for name, disk in self.fabric.disks.items()},
             "torn": [v.name for v in self.provider.vms.values() if v.torn],
         }

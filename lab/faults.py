@@ -35,8 +35,9 @@ class Rule:
     """The next `times` calls of `call` (a glob, matched with case) at `endpoint` meet `kind`.
 
     `target`: a glob too; it and `passes` choose among the calls of one name, where the endpoint tells its
-    targets. `passes`: so many that would fit are let go first. `act`: called at the moment when it happens,
-    for DROP_AFTER once the effect is there; the connection stays open meanwhile.
+    targets. `passes`: so many that would fit are let go first. `when`: asked with the target of a call that
+    would fit, whether it is meant; it may take its time. `act`: called at the moment when it happens, for
+    DROP_AFTER once the effect is there; the connection stays open meanwhile.
     """
 
     endpoint: str
@@ -46,6 +47,7 @@ class Rule:
     seconds: float = 0.0
     target: str = "*"
     passes: int = 0
+    when: Callable[[str], bool] = lambda target: True
     act: Callable[[], None] = lambda: None
     happened: float | None = field(default=None, init=False)
     """When it did, as `time.time()`."""
@@ -93,20 +95,28 @@ class Faults:
     def take(self, endpoint: str, call: str, kinds: Sequence[Kind], target: str = "") -> Rule | None:
         """Use up one matching fault of these kinds, if one is planned. One that drops the connection after
         the effect is left to the endpoint to `happen`."""
-        with self._lock:
-            rule = self._match(endpoint, call, kinds, target)
+        rule = self._match(endpoint, call, kinds, target)
         if rule is not None and rule.kind is not Kind.DROP_AFTER:
             rule.happen()
         return rule
 
     def _match(self, endpoint: str, call: str, kinds: Sequence[Kind], target: str) -> Rule | None:
-        for rule in self.rules:
+        with self._lock:
+            rules = list(self.rules)
+        for rule in rules:
             fits = rule.kind in kinds and rule.endpoint == endpoint and fnmatchcase(call, rule.call)
-            if not fits or rule.times <= 0 or not fnmatchcase(target, rule.target):
-                continue
+            meant = fits and fnmatchcase(target, rule.target) and rule.times > 0 and rule.when(target)
+            if meant and self._use(rule):
+                return rule
+        return None
+
+    def _use(self, rule: Rule) -> bool:
+        """Whether it is this call's turn."""
+        with self._lock:
+            if rule not in self.rules or rule.times <= 0:
+                return False
             if rule.passes > 0:
                 rule.passes -= 1
-                continue
+                return False
             rule.times -= 1
-            return rule
-        return None
+            return True

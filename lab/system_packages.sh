@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The programs that the lab's networks are made of. Installed only as root on Debian or Ubuntu, and only
-# when one is missing; elsewhere one line says what is left out. With the argument `checkers` also the
-# programs that check the files in deploy/; for continuous integration.
+# when one is missing. Elsewhere nothing is said here: whoever needs them says what is left out, the lab in one
+# line and each test in the reason of its skip. With the argument `checkers` also the programs that check the
+# files in deploy/; for continuous integration.
 set -euo pipefail
 
 PATH="$PATH:/usr/sbin:/sbin"
@@ -31,7 +32,6 @@ LIST
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-    echo "Left out (needs root on Debian or Ubuntu): ${missing[*]}; stories and tests with real networks are skipped."
     exit 0
 fi
 

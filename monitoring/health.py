@@ -1,34 +1,39 @@
 """Health over HTTP: `/live` says whether the process turns, `/work` whether it gets work for every tenant."""
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from contracts.errors import Misconfigured
+from monitoring.pollers import POLLS_WITHIN
 from monitoring.steps import StepMonitor
 from monitoring.watch import Watch
 
 TURNS_WITHIN = 30.0
 """Seconds without a turn of the event loop after which the process is taken for stuck."""
-POLLS_WITHIN = 180.0
-"""Seconds: a poll for work lasts up to 70, and the watch looks every 30."""
 
 Answer = tuple[bool, dict[str, object]]
+log = logging.getLogger(__name__)
 
 
 class Health:
     """Serves from a thread of its own, so that it answers also when the event loop is stuck."""
 
     def __init__(self, address: str, watch: Watch, steps: StepMonitor) -> None:
-        """`address`: host and port. Raises `OSError` when it cannot be listened on."""
+        """`address`: host and port. Raises `Misconfigured` when it cannot be listened on."""
         self._watch, self._steps = watch, steps
         self.stopping = False
         self._began = time.monotonic()
         host, _, port = address.rpartition(":")
         pages = {"/live": self._live, "/work": self._work}
-        self._server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(pages))
-        self._server.daemon_threads = True
+        try:
+            self._server = _Server((host.strip("[]"), int(port)), _handler(pages))
+        except (OSError, OverflowError) as error:
+            said = f"Health cannot be served at {address}: {error}"
+            raise Misconfigured(said, do="Free that address, or change health_address") from None
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
 
     @property
@@ -48,15 +53,24 @@ class Health:
     def _work(self) -> Answer:
         now = time.monotonic()
         polled = {t.name: round(now - t.polled, 1) if t.polled else None for t in self._watch.tenants}
-        idle = sorted(name for name, ago in polled.items() if ago is None or ago > POLLS_WITHIN)
+        within = POLLS_WITHIN.total_seconds()
+        idle = sorted(name for name, ago in polled.items() if ago is None or ago > within)
         ended = self._steps.last_ended
         return self._live()[0] and not idle and not self.stopping, {
             "stopping": self.stopping,
             "tenants_without_work": idle,
             "polled_s_ago": polled,
-            "steps_running": self._steps.running,
+            "steps_running": len(self._steps.at_work),
             "last_step_ended_s_ago": round(now - ended, 1) if ended else None,
         }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A probe that hangs up early. The library would print a traceback."""
+        log.debug("%s hung up", client_address, exc_info=True)
 
 
 def _handler(pages: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import threading
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any  # Any: what a log record and a workflow's input may hold
@@ -10,13 +11,19 @@ from typing import Any  # Any: what a log record and a workflow's input may hold
 from temporalio import activity, workflow
 from temporalio.exceptions import TemporalError
 
+from workflows.search import ORIGINAL_VM
+
+tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
+"""The namespace that a task works for, where no step and no workflow says so: set once at its start."""
 replica: ContextVar[str | None] = ContextVar("replica", default=None)
 """The original VM or replica that the step at hand is about; set by the step interceptor."""
+LONGEST_FIELD = 2000
+"""Characters of a value of the SDK's core: it writes whole failures, with their stacks."""
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time, level, logger, message, and `tenant`, `replica`, `workflow`, `run`, `step`,
-    `attempt` where there are any."""
+    """One object a line: time, level, logger, message; `tenant`, `replica`, `workflow`, `step`, null where
+    there is none; `run` and `attempt` where there are any."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -25,7 +32,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **_where(),
+            **_where(record),
+            **_of_core(record),
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
@@ -33,21 +41,32 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: int = logging.INFO) -> None:
-    """Log to standard error; the libraries' own chatter only from warnings on."""
+    """Log to standard error, and nothing but such lines; the libraries' own chatter only from warnings on."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    threading.excepthook = _thread_ended
     for chatty in ("asyncssh", "httpx"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+    # The line says it already.
+    workflow.logger.workflow_info_on_message = False
+    activity.logger.activity_info_on_message = False
 
 
-def _where() -> dict[str, Any]:
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    name = ended.thread.name if ended.thread else "?"
+    what = (ended.exc_type, ended.exc_value or ended.exc_type(), ended.exc_traceback)
+    logging.getLogger(__name__).error("the thread %s ended", name, exc_info=what)
+
+
+def _where(record: logging.LogRecord) -> dict[str, Any]:
+    where: dict[str, Any] = {"tenant": tenant.get(), "replica": replica.get(), "workflow": None, "step": None}
     with contextlib.suppress(TemporalError, RuntimeError):
         if activity.in_activity():
             step = activity.info()
-            return {
+            return where | {
                 "tenant": step.namespace,
-                "replica": replica.get(),
                 "workflow": step.workflow_id,
                 "run": step.workflow_run_id,
                 "step": step.activity_type,
@@ -55,5 +74,20 @@ def _where() -> dict[str, Any]:
             }
         if workflow.in_workflow():
             run = workflow.info()
-            return {"tenant": run.namespace, "workflow": run.workflow_id, "run": run.run_id}
-    return {}
+            return where | {
+                "tenant": run.namespace,
+                "replica": run.typed_search_attributes.get(ORIGINAL_VM),
+                "workflow": run.workflow_id,
+                "run": run.run_id,
+                "step": getattr(record, "step", None),
+            }
+    return where
+
+
+def _of_core(record: logging.LogRecord) -> dict[str, Any]:
+    """What the SDK's core says beside its message."""
+    said = getattr(record, "temporal_log", None)
+    if said is None:
+        return {}
+    fields = {name: str(value)[:LONGEST_FIELD] for name, value in said.fields.items()}
+    return {"core": fields} | ({"run": fields["run_id"]} if "run_id" in fields else {})

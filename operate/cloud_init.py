@@ -1,11 +1,11 @@
-"""cloud-init user data for a network extension appliance."""
+"""What cloud-init makes an appliance of: user data, and the network of its management NIC."""
 
 import base64
 import gzip
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any  # Any: what YAML holds
 
@@ -27,6 +27,20 @@ PLACES = {
 """Where the files of `deploy/appliance` go."""
 
 
+MANAGEMENT = "management"
+"""What the management NIC is renamed to; the program knows it by its MAC."""
+
+
+@dataclass(frozen=True)
+class ManagementNic:
+    """`mac`: in lower case. Without `address` DHCP gives everything."""
+
+    mac: str
+    address: IPv4Interface | None = None
+    router: IPv4Address | None = None
+    dns: Sequence[IPv4Address] = ()
+
+
 @dataclass(frozen=True)
 class NewAppliance:
     """What one appliance must know before its first boot.
@@ -39,15 +53,51 @@ class NewAppliance:
     worker_key: str
     tls_crypt: str
     workers: Sequence[IPv4Address]
+    management: ManagementNic
     gateways: Sequence[IPv4Address] = ()
-    management: str = "eth0"
+    name: str = "network-extension"
+
+
+def seed(new: NewAppliance) -> dict[str, str]:
+    """The files of a cloud-init seed by name. They hold the tls-crypt key: to be kept as a secret."""
+    network = network_config(new.management)
+    meta = {
+        # Another MAC is another VM, and cloud-init begins anew.
+        "instance-id": f"{new.name}-{new.management.mac.replace(':', '')}",
+        "local-hostname": new.name,
+        # Read where the seed comes by guestinfo, which has no file for the network.
+        "network": network,
+    }
+    return {
+        "user-data": user_data(new),
+        "meta-data": _yaml(meta),
+        "network-config": _yaml(network),
+    }
+
+
+def network_config(nic: ManagementNic) -> dict[str, Any]:
+    """For the management NIC alone: the others belong to the program."""
+    found: dict[str, Any] = {"match": {"macaddress": nic.mac}, "set-name": MANAGEMENT}
+    if nic.address is None:
+        found["dhcp4"] = True
+    else:
+        found["addresses"] = [str(nic.address)]
+    if nic.router is not None:
+        found["routes"] = [{"to": "0.0.0.0/0", "via": str(nic.router)}]
+    if nic.dns:
+        found["nameservers"] = {"addresses": [str(server) for server in nic.dns]}
+    return {"version": 2, "ethernets": {MANAGEMENT: found}}
 
 
 def user_data(new: NewAppliance) -> str:
     """The whole file. It holds the tls-crypt key: to be kept as a secret."""
     config: dict[str, Any] = yaml.safe_load((DEPLOY / "cloud-init.yaml").read_text())
     config["write_files"] += [*_program(), *state(new)]
-    return "#cloud-config\n" + yaml.dump(config, Dumper=_Dumper, sort_keys=False, width=110)
+    return "#cloud-config\n" + _yaml(config)
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=110)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -66,8 +116,9 @@ def state(new: NewAppliance) -> list[dict[str, str]]:
     """What goes below `/var/lib/network-extension`: its settings, keys and peers."""
     sources = ",".join(map(str, new.workers))
     authorized = f'restrict,from="{sources}" {new.worker_key}\n'
+    config = {"role": new.role.value, "management": new.management.mac}
     return [
-        _file(STATE / "config.json", json.dumps({"role": new.role.value, "management": new.management})),
+        _file(STATE / "config.json", json.dumps(config)),
         _file(STATE / "tls-crypt.key", new.tls_crypt, "0600"),
         _file(STATE / "ssh" / "authorized_keys", authorized, "0600"),
         _file(STATE / "management-peers.nft", _peers(new)),

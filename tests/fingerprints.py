@@ -1,5 +1,5 @@
-"""The commands that workflow code gives, in their order, read from the source: `python -m tests.fingerprints`
-writes them to `workflows/fingerprints.json`.
+"""The commands that workflow code gives, in their order and with what decides about them, read from the
+source: `python -m tests.fingerprints` writes them to `workflows/fingerprints.json`.
 
 Temporal replays a running workflow's history against the code that is deployed now. Code that gives other
 commands, or in another order, stops every failover that is under way.
@@ -7,80 +7,94 @@ commands, or in another order, stops every failover that is under way.
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from tests.outline import Function, Known, outline
 
 FOLDER = Path(__file__).resolve().parent.parent / "workflows"
 FILE = FOLDER / "fingerprints.json"
 
-OF_THE_SDK = {
-    "continue_as_new",
-    "deprecate_patch",
-    "execute_activity",
-    "execute_child_workflow",
-    "patched",
-    "signal",
-    "sleep",
-    "start_activity",
-    "start_child_workflow",
-    "upsert_search_attributes",
-    "wait_condition",
-}
-Commands = dict[str, list[str]]
+Fingerprints = dict[str, dict[str, list[str]]]
 
 
-def fingerprints() -> dict[str, Commands]:
-    """By file and function: the commands that it gives, by itself or through coroutines of `workflows`."""
-    trees = {file.name: ast.parse(file.read_text()) for file in sorted(FOLDER.glob("*.py"))}
-    own = {n.name for tree in trees.values() for n in ast.walk(tree) if isinstance(n, ast.AsyncFunctionDef)}
-    found = {name: dict(_functions(tree, own | OF_THE_SDK)) for name, tree in trees.items()}
-    return {name: functions for name, functions in found.items() if functions}
+@dataclass(frozen=True)
+class _Found:
+    module: str
+    name: str
+    """With its class, or the function around it."""
+    node: Function
+    within: ast.AST
+    inner: frozenset[str]
+    """Functions of its own and functions that it is handed: either may give commands."""
+
+    @property
+    def functions(self) -> set[str]:
+        """How it is called as a function. Who makes an object calls `__init__` by the name of the class."""
+        if isinstance(self.within, ast.Module):
+            return {self.name, f"{self.module}.{self.name}"}
+        if isinstance(self.within, ast.ClassDef) and self.node.name == "__init__":
+            return {self.within.name, f"{self.module}.{self.within.name}"}
+        return set()
+
+    @property
+    def methods(self) -> set[str]:
+        return {self.node.name} if isinstance(self.within, ast.ClassDef) else set()
 
 
-def _functions(tree: ast.AST, watched: set[str], within: str = "") -> Iterator[tuple[str, list[str]]]:
-    for node in ast.iter_child_nodes(tree):
-        name = f"{within}.{node.name}".lstrip(".") if isinstance(node, _NAMED) else within
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
-            commands := list(_commands(node, watched))
-        ):
-            yield name, commands
-        yield from _functions(node, watched, name)
+def sources() -> dict[str, str]:
+    """The text of each file of `workflows`, by its name."""
+    return {file.name: file.read_text() for file in sorted(FOLDER.glob("*.py"))}
 
 
-_NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+def fingerprints(texts: Mapping[str, str]) -> Fingerprints:
+    """By file and function: the outline of each that gives commands, by itself or through others."""
+    functions = [f for file, text in texts.items() for f in _functions(ast.parse(text), Path(file).stem)]
+    giving: list[_Found] = []
+    while True:
+        known = frozenset(name for f in giving for name in f.functions)
+        methods = frozenset(name for f in giving for name in f.methods)
+        outlines = [(f, outline(f.node, Known(known | f.inner, methods))) for f in functions]
+        if giving == (giving := [f for f, lines in outlines if lines]):
+            break
+    found: Fingerprints = {}
+    for function, lines in outlines:
+        if lines:
+            found.setdefault(f"{function.module}.py", {})[function.name] = lines
+    return found
 
 
-def _commands(node: ast.AST, watched: set[str]) -> Iterator[str]:
-    """In the order of the source; those of nested functions are their own."""
+def _functions(
+    node: ast.AST, module: str, name: str = "", inner: frozenset[str] = frozenset()
+) -> Iterator[_Found]:
+    for child in _definitions(node):
+        inner_name = f"{name}.{child.name}".lstrip(".")
+        seen = inner
+        if not isinstance(child, ast.ClassDef):
+            seen = inner | _handed(child) | {c.name for c in _definitions(child)}
+            yield _Found(module, inner_name, child, node, seen)
+        yield from _functions(child, module, inner_name, seen)
+
+
+def _definitions(node: ast.AST) -> Iterator[Function | ast.ClassDef]:
+    """Right in it, not in one another."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, _NAMED):
-            continue
-        if isinstance(child, ast.Call):
-            yield from _command(child, watched)
-        yield from _commands(child, watched)
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield child
+        else:
+            yield from _definitions(child)
 
 
-def _command(call: ast.Call, watched: set[str]) -> Iterator[str]:
-    function = call.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if name not in watched:
-        return
-    first = call.args[0] if call.args else None
-    literal = isinstance(first, ast.Constant) or (isinstance(first, ast.Attribute) and _is_step(first))
-    what = ast.unparse(first) if literal and first is not None else ""
-    timer = any(k.arg == "timeout" for k in call.keywords)
-    if name == "wait_condition" and not timer:
-        return  # waits without a command
-    yield f"{name}({what})"
-
-
-def _is_step(attribute: ast.Attribute) -> bool:
-    return isinstance(attribute.value, ast.Name) and attribute.value.id == "Step"
+def _handed(function: Function) -> set[str]:
+    arguments = function.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    return {a.arg for a in every if a.annotation and "Callable[" in ast.unparse(a.annotation)}
 
 
 def write() -> None:
     """Keep what the source says now."""
-    FILE.write_text(json.dumps(fingerprints(), indent=1) + "\n")
+    FILE.write_text(json.dumps(fingerprints(sources()), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -76,5 +76,8 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, says: str) -
 
 
 def test_no_file(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"namespace: caf\xe9")
+    with pytest.raises(BadSchedules, match="UTF-8"):
+        load(tmp_path / "latin.yaml")
     with pytest.raises(BadSchedules, match="cannot be read"):
         load(tmp_path / "none.yaml")

@@ -62,13 +62,15 @@ class Journal:
         self._end(place, *(ended[0] if ended else ("done", "")))
 
     def _end(self, place: int, outcome: str, note: str) -> None:
-        self.records[place] = self.records[place].finished(workflow.now(), outcome, note)
+        ended = self.records[place] = self.records[place].finished(workflow.now(), outcome, note)
+        _log(f"{ended.title}: {outcome}", ended.step)
         self.show()
 
     def enter(self, state: ReplicaState, next_: str) -> None:
         """The replica's state, and what the tenant can do now."""
         if state is not self.state or not self.records:
             workflow.upsert_search_attributes([REPLICA_STATE.value_set(state.value)])
+            _log(f"the replica is {state}")
         self.state, self.next = state, next_
         self.show()
 
@@ -76,6 +78,7 @@ class Journal:
         """Something the tenant should know, said once; the failover goes on."""
         if text not in self.warnings:
             self.warnings.append(text)
+            workflow.logger.warning("%s", text)
         self.show()
 
     def show(self) -> None:
@@ -100,6 +103,11 @@ class Journal:
     def seconds_since(self, start: datetime) -> float:
         """Seconds from `start` until now, to the millisecond."""
         return round((workflow.now() - start) / timedelta(seconds=1), 3)
+
+
+def _log(text: str, step: Step | None = None) -> None:
+    """For the operators, once: a replay writes nothing."""
+    workflow.logger.info("%s", text, extra={"step": step})
 
 
 def plain(text: str) -> str:

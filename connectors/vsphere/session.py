@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
-from pyVmomi import vim, vmodl
+from pyVmomi import VmomiSupport, vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from connectors.vsphere.faults import (
@@ -234,6 +234,11 @@ class Session:
             except (vmodl.MethodFault, *NO_ANSWER, *UNREADABLE) as error:
                 log.debug("logging out at %s: %s", self.server, type(error).__name__)
             self._stub.DropConnections()
+
+
+def speaks(version: str) -> bool:
+    """Whether the library knows this version of the vSphere API."""
+    return version.startswith("vim.version.") and version in VmomiSupport.nsMap
 
 
 def _stub(host: str, port: int, ca_file: Path, version: str, timeout: float, pool: int) -> SoapStubAdapter:

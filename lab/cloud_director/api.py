@@ -1,4 +1,4 @@
-"""The routes: which request means what, and who may ask."""
+"""Which request means what, and who may ask."""
 
 import math
 import re
@@ -6,11 +6,8 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
-
-from lxml import etree
 
 from lab.cloud_director import queries, render
 from lab.cloud_director.actions import Actions
@@ -26,44 +23,16 @@ from lab.cloud_director.model import (
     bad,
     forbidden,
 )
-from lab.cloud_director.render import Renderer, put, root
+from lab.cloud_director.render import MEDIA, Renderer, put, root
+from lab.cloud_director.route import Answer, Asked, Route, route
 from lab.cloud_director.tasks import Tasks
 from lab.cloud_director.world import World, sees
 
-
-@dataclass(frozen=True)
-class Asked:
-    """One request. `who` is None where no login is needed; `found` are the groups of its path."""
-
-    who: Principal
-    token: str
-    found: dict[str, str]
-    query: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class Answer:
-    """One answer: XML, JSON, or neither."""
-
-    status: int = 200
-    xml: etree._Element | None = None
-    json: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Route:
-    """`name` is what the call goes by in faults and in the audit."""
-
-    name: str
-    method: str
-    path: re.Pattern[str]
-    do: Callable[[Asked], Answer]
-    public: bool = False
-
-
-NOBODY = Principal("", "", frozenset())
+VM = r"/api/vApp/(?P<ref>vm-[0-9a-f-]{36})"
+VAPP = r"/api/vApp/(?P<ref>vapp-[0-9a-f-]{36})"
+BOTH = r"/api/vApp/(?P<ref>(vm|vapp)-[0-9a-f-]{36})"
+TASK = r"/api/task/(?P<id>[0-9a-f-]{36})"
+FORM = "application/x-www-form-urlencoded"
 
 
 class Api:
@@ -76,51 +45,62 @@ class Api:
         self.token_seconds = 3600.0
         self.vcenter_url = "https://vcenter.invalid"
         self.sessions: dict[str, tuple[Principal, float]] = {}
-        self.routes = self._routes()
+        self.routes = [*self._public(), *self._reading(), *self._power(), *self._sections()]
 
-    def _routes(self) -> list[Route]:
-        vm = r"/api/vApp/(?P<ref>vm-[0-9a-f-]{36})"
-        vapp = r"/api/vApp/(?P<ref>vapp-[0-9a-f-]{36})"
-        both = r"/api/vApp/(?P<ref>(vm|vapp)-[0-9a-f-]{36})"
-        table: list[tuple[str, str, Callable[[Asked], Answer]]] = [
-            ("GET session", "/api/session", self.session),
-            ("GET current session", "/cloudapi/1.0.0/sessions/current", self.current_session),
-            ("DELETE session", "/cloudapi/1.0.0/sessions/current", self.logout),
-            ("GET role rights", r"/cloudapi/1.0.0/roles/(?P<role>[^/]+)/rights", self.role_rights),
-            ("GET query", "/api/query", self.query),
-            ("GET vm", vm, self.vm),
-            ("GET vApp", vapp, self.vapp),
-            ("POST powerOn", f"{vm}/power/action/powerOn", self._vm_task(self.actions.power_on)),
-            ("POST powerOff", f"{vm}/power/action/powerOff", self._vm_task(self.actions.power_off)),
-            ("POST undeploy", f"{vm}/action/undeploy", self.undeploy),
-            ("POST reloadFromVc", f"{vm}/action/reloadFromVc", self._vm_task(self.actions.reload)),
-            (
-                "POST createSnapshot",
-                f"{vm}/action/createSnapshot",
-                self._vm_task(self.actions.create_snapshot),
-            ),
-            ("GET question", f"{vm}/question", self.question),
-            ("POST answer", f"{vm}/question/action/answer", self.answer),
-            ("POST enterMaintenanceMode", f"{vapp}/action/(?P<what>enter)MaintenanceMode", self.maintenance),
-            ("POST exitMaintenanceMode", f"{vapp}/action/(?P<what>exit)MaintenanceMode", self.maintenance),
-            ("GET networkConfigSection", f"{vapp}/networkConfigSection/", self.configs),
-            ("PUT networkConfigSection", f"{vapp}/networkConfigSection/", self.set_configs),
-            ("GET networkConnectionSection", f"{vm}/networkConnectionSection/", self.connections),
-            ("PUT networkConnectionSection", f"{vm}/networkConnectionSection/", self.set_connections),
-            ("GET metadata", f"{both}/metadata", self.metadata),
-            ("POST metadata", f"{both}/metadata", self.set_metadata),
-            ("DELETE metadata", f"{both}/metadata/((?P<domain>SYSTEM|GENERAL)/)?(?P<key>[^/]+)", self.delete),
-            ("GET task", r"/api/task/(?P<id>[0-9a-f-]{36})", self.task),
-            ("POST cancel", r"/api/task/(?P<id>[0-9a-f-]{36})/action/cancel", self.cancel),
-            ("GET orgVdcNetworks", "/cloudapi/1.0.0/orgVdcNetworks", self.networks),
-            ("GET vimServer", r"/api/admin/extension/vimServer/(?P<id>[0-9a-f-]{36})", self.vcenter),
-        ]
-        routes = [Route(name, name.split()[0], re.compile(path), do) for name, path, do in table]
-        exchange = re.compile(r"/oauth/(provider|tenant/(?P<org>[^/]+))/token")
+    def _public(self) -> list[Route]:
+        exchange = r"/oauth/(provider|tenant/(?P<org>[^/]+))/token"
         return [
-            Route("GET versions", "GET", re.compile("/api/versions"), self.versions, public=True),
-            Route("POST token", "POST", exchange, self.exchange, public=True),
-            *routes,
+            route("GET versions", "/api/versions", self.versions, public=True),
+            route("POST token", exchange, self.exchange, FORM, public=True),
+        ]
+
+    def _reading(self) -> list[Route]:
+        return [
+            route("GET session", "/api/session", self.session),
+            route("GET current session", "/cloudapi/1.0.0/sessions/current", self.current_session),
+            route("DELETE session", "/cloudapi/1.0.0/sessions/current", self.logout),
+            route("GET role rights", r"/cloudapi/1.0.0/roles/(?P<role>[^/]+)/rights", self.role_rights),
+            route("GET query", "/api/query", self.query),
+            route("GET vm", VM, self.vm),
+            route("GET vApp", VAPP, self.vapp),
+            route("GET task", TASK, self.task),
+            route("POST cancel", f"{TASK}/action/cancel", self.cancel),
+            route("GET orgVdcNetworks", "/cloudapi/1.0.0/orgVdcNetworks", self.networks),
+            route("GET vimServer", r"/api/admin/extension/vimServer/(?P<id>[0-9a-f-]{36})", self.vcenter),
+        ]
+
+    def _power(self) -> list[Route]:
+        act, task = self.actions, self._vm_task
+        undeploy, answer = f"{MEDIA}undeployVAppParams+xml", f"{MEDIA}vmPendingAnswer+xml"
+        snapshot = f"{MEDIA}createSnapshotParams+xml"
+        return [
+            route("POST powerOn", f"{VM}/power/action/powerOn", task(act.power_on)),
+            route("POST powerOff", f"{VM}/power/action/powerOff", task(act.power_off)),
+            route("POST undeploy", f"{VM}/action/undeploy", self.undeploy, undeploy),
+            route("POST reloadFromVc", f"{VM}/action/reloadFromVc", task(act.reload)),
+            route("POST createSnapshot", f"{VM}/action/createSnapshot", task(act.create_snapshot), snapshot),
+            route("GET question", f"{VM}/question", self.question),
+            route("POST answer", f"{VM}/question/action/answer", self.answer, answer),
+            route(
+                "POST enterMaintenanceMode", f"{VAPP}/action/(?P<what>enter)MaintenanceMode", self.maintenance
+            ),
+            route(
+                "POST exitMaintenanceMode", f"{VAPP}/action/(?P<what>exit)MaintenanceMode", self.maintenance
+            ),
+        ]
+
+    def _sections(self) -> list[Route]:
+        configs, connections = f"{VAPP}/networkConfigSection/", f"{VM}/networkConnectionSection/"
+        config, connection = f"{MEDIA}networkConfigSection+xml", f"{MEDIA}networkConnectionSection+xml"
+        entry = f"{BOTH}/metadata/((?P<domain>SYSTEM|GENERAL)/)?(?P<key>[^/]+)"
+        return [
+            route("GET networkConfigSection", configs, self.configs),
+            route("PUT networkConfigSection", configs, self.set_configs, config),
+            route("GET networkConnectionSection", connections, self.connections),
+            route("PUT networkConnectionSection", connections, self.set_connections, connection),
+            route("GET metadata", f"{BOTH}/metadata", self.metadata),
+            route("POST metadata", f"{BOTH}/metadata", self.set_metadata, f"{MEDIA}metadata+xml"),
+            route("DELETE metadata", entry, self.delete),
         ]
 
     # Who is there

@@ -23,8 +23,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from lxml import etree
 
 from lab.cloud_director import render
-from lab.cloud_director.api import NOBODY, Answer, Api, Asked, Route
+from lab.cloud_director.api import Api
 from lab.cloud_director.model import ApiError, bad
+from lab.cloud_director.route import NOBODY, Answer, Asked, Route, refuse_media
 from lab.faults import Faults, Kind
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,8 @@ class Handler(BaseHTTPRequestHandler):
                     "BUSY_ENTITY",
                     f"The entity {asked.found.get('ref')} is busy completing an operation VAPP_UPDATE_VM.",
                 )
+            if asked.body:
+                refuse_media(route, self.headers.get("Content-Type", ""))
             return route.do(asked)
         except ApiError as error:
             message = f"[ {uuid.uuid4()} ] {error}"
@@ -148,14 +151,17 @@ class Handler(BaseHTTPRequestHandler):
             return Answer(400, xml=render.error(400, "BAD_REQUEST", str(bad(str(error)))))
 
     def _check_version(self, api: Api) -> None:
-        version = re.search(r"version=([0-9.]+)", self.headers.get("Accept") or "")
-        if version is None or version[1] not in api.served:
+        if self._version() not in api.served:
             served = ", ".join(f"{v}[D]" if old else v for v, old in api.served.items())
             raise ApiError(
                 406,
                 "NOT_ACCEPTABLE",
                 f"The request has invalid accept header. Supported API versions are: [{served}]",
             )
+
+    def _version(self) -> str:
+        found = re.search(r"version=([0-9.]+)", self.headers.get("Accept") or "")
+        return found[1] if found else ""
 
     def _drop(self) -> None:
         self.close_connection = True
@@ -167,12 +173,14 @@ class Handler(BaseHTTPRequestHandler):
         self._write(503, "text/html", page, {})
 
     def _send(self, answer: Answer) -> None:
+        version = f";version={self._version()}" if self._version() else ""
         if answer.xml is not None:
             kind = "error" if answer.status >= 400 else etree.QName(answer.xml).localname
-            media = f"{render.MEDIA}{kind[0].lower()}{kind[1:]}+xml;version=37.0"
+            media = f"{render.MEDIA}{kind[0].lower()}{kind[1:]}+xml{version}"
             self._write(answer.status, media, etree.tostring(answer.xml), answer.headers)
         elif answer.json is not None:
-            self._write(answer.status, "application/json", json.dumps(answer.json).encode(), answer.headers)
+            media = f"application/json{version}"
+            self._write(answer.status, media, json.dumps(answer.json).encode(), answer.headers)
         else:
             self._write(answer.status, "text/plain", b"", answer.headers)
 

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from zlib import crc32
 
@@ -16,9 +17,11 @@ from lab.child import dies_with_parent
 from lab.crash_matrix.bench import Bench, Outcome
 from lab.crash_matrix.cases import Case, Harm, Phase, cases
 
+LOG, CALLS = 40_000, 1000
+"""Characters of each worker's log, and calls, that are kept of a case that failed."""
 TRIES = 3
-"""A case whose fault never had its moment, because calls of side-by-side steps came in another order, is
-played again so often."""
+"""A case whose fault had its moment never, or in another step, because calls of side-by-side steps came in
+another order, is played again so often."""
 
 
 async def all_cases() -> list[Case]:
@@ -35,7 +38,7 @@ async def part() -> None:
     while wanted:
         with tempfile.TemporaryDirectory() as folder:
             async with Bench(Path(folder)) as bench:
-                await bench.play(())
+                await bench.log_in()
                 if not await _play_all(bench, wanted):
                     _save_logs(bench)  # and go on in a new lab: this one is not Normal any more
 
@@ -57,20 +60,26 @@ async def _play_all(bench: Bench, wanted: list[Case]) -> bool:
 
 
 def _next(wanted: list[Case]) -> list[Case]:
-    """One case; with one before the undo goes one of the undo, in the same failover."""
+    """One case; with one before the undo goes one of the undo, in the same failover, and the other way."""
     first = wanted.pop(0)
-    if first.point.phase is not Phase.FAILOVER:
-        return [first]
-    back = next((c for c in wanted if c.point.phase in (Phase.UNDO, Phase.FAILED)), None)
-    if back is None:
-        return [first]
-    wanted.remove(back)
-    return [first, back]
+    forward, back = (Phase.FAILOVER,), (Phase.UNDO, Phase.FAILED)
+    others = back if first.point.phase in forward else forward if first.point.phase in back else ()
+    for case in wanted:
+        both = sorted((first, case), key=lambda c: c.point.phase in back)
+        same_point = first.points_back == case.points_back
+        if case.point.phase in others and same_point and not both[0].ends_the_failover:
+            wanted.remove(case)
+            return both
+    return [first]
 
 
 def _save_logs(bench: Bench) -> None:
+    """The newest of what the workers said, and of what reached the endpoints."""
     for worker in bench.lab.workers.values():
-        sys.stderr.write(f"--- {worker.log_file.name}\n{worker.log_file.read_text()[-6000:]}\n")
+        sys.stderr.write(f"--- {worker.log_file.name}\n{worker.log_file.read_text()[-LOG:]}\n")
+    for call in bench.lab.centre.faults.calls[-CALLS:]:
+        at = datetime.fromtimestamp(call.at, UTC).isoformat(timespec="milliseconds")
+        sys.stderr.write(f"{at} {call.endpoint} {call.call} {call.target}\n")
 
 
 class Failed(Exception):
@@ -89,7 +98,7 @@ async def _in_a_lab(wanted: Sequence[Case], outcomes: list[Outcome], log: Path, 
         process.stdin.write(json.dumps([c.to_json() for c in wanted]).encode() + b"\n")
         await process.stdin.drain()
         async for line in process.stdout:
-            outcome = Outcome(**json.loads(line))
+            outcome = Outcome.from_json(line)
             outcomes.append(outcome)
             if outcome.broken:
                 print(
@@ -116,9 +125,11 @@ def report(wanted: Sequence[Case], outcomes: Sequence[Outcome], seconds: float) 
         passed = sum(not o.broken for o in some)
         print(f"{harm:52} {len(some):6} {passed:7} {max(o.seconds for o in some):19.1f} s")
     missed = [o for o in outcomes if not o.reached and not o.broken]
-    taken_back = [o for o in outcomes if o.case.startswith("failover") and o.state == "Normal"]
+    forward = [o for o in outcomes if o.case.startswith(f"{Phase.FAILOVER} |")]
+    taken_back = [o for o in forward if o.state == "Normal"]
     for outcome in missed:
-        print(f"its moment never came: {outcome.case}")
+        where = f"it came in {', '.join(outcome.elsewhere)}" if outcome.elsewhere else "it never came"
+        print(f"without its moment in that step ({where}): {outcome.case}")
     for outcome in taken_back:
         if not outcome.case.endswith(Harm.CANCELLED):
             print(f"taken back: {outcome.case}")
@@ -130,7 +141,7 @@ def report(wanted: Sequence[Case], outcomes: Sequence[Outcome], seconds: float) 
         f"{len(outcomes) - len(failed)} passed, {len(failed)} failed; {len(missed)} without their moment; "
         f"{len(taken_back)} failovers taken back; worst time to settle {worst:.1f} s"
     )
-    return 1 if failed or len(outcomes) < len(wanted) else 0
+    return 1 if failed or missed or len(outcomes) < len(wanted) else 0
 
 
 async def main(labs: int, only: str, go_on: bool, folder: Path) -> int:

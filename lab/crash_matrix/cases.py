@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any  # Any: JSON
+from zlib import crc32
 
 from contracts.step import Step
 from lab.faults import Kind
@@ -18,6 +19,10 @@ class Phase(StrEnum):
     """The workflow is cancelled as it is about to be in Failover, so all is taken back."""
     FAILED = "failed undo"
     """Replication cannot be released, until a person mends that: FailedFailover in between."""
+    REFUSED = "compensation of a failure"
+    """The original is switched on before its address is announced, so the failover fails and all is taken
+    back. A workflow that compensates because it was cancelled cannot be cancelled again; this one can."""
+    TEST = "failover test"
 
 
 class Harm(StrEnum):
@@ -27,21 +32,19 @@ class Harm(StrEnum):
     KILLED_AFTER = "worker killed after the effect, before the answer"
     KILLED_WAITING = "worker killed while it waits for the task"
     CANCELLED = "workflow cancelled"
+    TERMINATED = "workflow terminated, then adopted"
 
 
 @dataclass(frozen=True)
 class Point:
-    """One remote call of one step. `entity`: name of what it is about, empty where that is not known.
-
-    `passes`: how many calls of the same name about the same thing come before it in its phase.
-    """
+    """The first remote call of that name that a step makes, about that thing. `entity`: the thing's name,
+    empty where that is not known."""
 
     phase: Phase
     step: str
     endpoint: str
     call: str
     entity: str
-    passes: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,18 @@ class Case:
     def __str__(self) -> str:
         p = self.point
         about = f" of {p.entity}" if p.entity else ""
-        return f"{p.phase} | {p.step} | {p.endpoint} {p.call}{about} #{p.passes + 1} | {self.harm}"
+        return f"{p.phase} | {p.step} | {p.endpoint} {p.call}{about} | {self.harm}"
+
+    @property
+    def points_back(self) -> int:
+        """Half of the cases fail over to the newest restore point, 0; the others to one of 1 to 3 before."""
+        number = crc32(str(self).encode())
+        return number % 2 * (1 + number // 2 % 3)
+
+    @property
+    def ends_the_failover(self) -> bool:
+        """It does not come to Failover by itself."""
+        return self.harm in (Harm.CANCELLED, Harm.TERMINATED)
 
     def to_json(self) -> dict[str, Any]:
         """For another process."""
@@ -76,19 +90,61 @@ LOGINS = ("POST token", "POST /api/oauth2/token", "Login", "RetrieveServiceConte
 """Not points of their own: they come when a session is new, which the expired sessions see to."""
 
 
+OF_TESTS = (
+    Step.ISOLATE_REPLICA,
+    Step.POWER_ON_ISOLATED,
+    Step.VERIFY_TUNNEL,
+    Step.CHECK_GUEST,
+    Step.RECORD_TEST,
+)
+
+
 def cases(points: Sequence[Point]) -> Iterator[Case]:
     """All cases for these points."""
-    points = [p for p in points if p.phase is not Phase.FAILED or p.step == Step.MARK_FAILED_FAILOVER]
     for point in points:
-        if is_change(point):
-            yield from _changes(point)
-        else:
-            yield from (Case(point, kind) for kind in _known(point, READ_KINDS))
+        if _is_hit(point):
+            yield from _changes(point) if is_change(point) else _reads(point)
+    undone = {point.step for point in points if point.phase is Phase.UNDO}
     for first in _first_of_each_step(points):
-        if not any(is_change(p) for p in points if (p.phase, p.step) == (first.phase, first.step)):
+        others = [p for p in points if (p.phase, p.step) == (first.phase, first.step)]
+        changes = [p for p in others if is_change(p)]
+        if _is_hit(first) and not changes:
             yield Case(first, Harm.KILLED_BEFORE)
-        if first.phase is Phase.FAILOVER:
-            yield Case(first, Harm.CANCELLED)
+        if first.phase is not Phase.REFUSED or first.step in undone:  # else one that still goes forward
+            yield from (Case(first, harm) for harm in _ends(first))
+        if Harm.TERMINATED in _ends(first) and len(changes) > 1:
+            # What it leaves between two changes, whoever takes over must mend.
+            yield from (Case(p, Harm.TERMINATED) for p in changes if p is not first)
+
+
+def _is_hit(point: Point) -> bool:
+    """Whether everything that can happen to a call happens to it there; of some phases only what no other
+    phase has."""
+    match point.phase:
+        case Phase.FAILED:
+            return point.step == Step.MARK_FAILED_FAILOVER
+        case Phase.TEST:
+            return point.step in OF_TESTS
+        case Phase.REFUSED:
+            return False
+    return True
+
+
+def _ends(first: Point) -> Sequence[Harm]:
+    """What becomes of the workflow at the first call of a step."""
+    match first.phase:
+        case Phase.FAILOVER | Phase.UNDO:
+            return (Harm.CANCELLED, Harm.TERMINATED)
+        case Phase.REFUSED:
+            return (Harm.CANCELLED,)
+        case Phase.TEST if first.step in OF_TESTS:
+            return (Harm.CANCELLED,)
+    return ()
+
+
+def _reads(point: Point) -> Iterator[Case]:
+    kinds = (Kind.DROP_BEFORE,) if point.phase is Phase.TEST else READ_KINDS
+    yield from (Case(point, kind) for kind in _known(point, kinds))
 
 
 def _changes(point: Point) -> Iterator[Case]:

@@ -1,6 +1,6 @@
 """Which remote calls a step makes: the audit of a clean run laid beside the workflow's history."""
 
-from collections import Counter
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -30,10 +30,22 @@ AT_TENANT = {
     Step.START_VPN_CLIENT,
     Step.CONFIGURE_TENANT_PROXY_ARP,
     Step.VERIFY_CONNECTIVITY,
+    Step.VERIFY_TUNNEL,
     Step.WATCH_FAILOVER,
     Step.REMOVE_TENANT_PROXY_ARP,
     Step.POWER_OFF_TENANT_APPLIANCE,
 }
+ONLY: dict[str, set[str]] = {
+    Step.WATCH_FAILOVER: {"status"},
+    Step.VERIFY_TUNNEL: {"status"},
+    Step.VERIFY_CONNECTIVITY: {"verify"},
+}
+"""All that these ask of an appliance; the first looks at the backup server too."""
+LOOKS_FOR = {
+    "GET orgVdcNetworks": {Step.ISOLATE_REPLICA},
+    "GET query": {Step.RECORD_TEST},
+}
+"""Calls of the steps on the provider's appliance that these steps make too."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class Window:
 
 
 def windows(history: WorkflowHistory) -> list[Window]:
-    """All steps that came to an end."""
+    """All steps. One that never came to an end, because its workflow did before, has none."""
     begun: dict[int, tuple[str, float]] = {}
     found = []
     for event in history.events:
@@ -56,33 +68,40 @@ def windows(history: WorkflowHistory) -> list[Window]:
         for kind in ("completed", "failed", "timed_out", "canceled"):
             name = f"activity_task_{kind}_event_attributes"
             if event.HasField(name):  # type: ignore[arg-type]
-                step, start = begun[getattr(event, name).scheduled_event_id]
+                step, start = begun.pop(getattr(event, name).scheduled_event_id)
                 found.append(Window(step, start, at))
-    return found
+    return found + [Window(step, start, math.inf) for step, start in begun.values()]
+
+
+def steps_at(moment: float, steps: Iterable[Window]) -> set[str]:
+    """Steps that ran then."""
+    return {w.step for w in steps if w.begin <= moment <= w.end}
 
 
 def points(
     phase: Phase, calls: Sequence[Call], steps: Sequence[Window], entity_of: Callable[[Call], str]
 ) -> list[Point]:
     """Each step's calls, every name once for each thing that it is about, in their order."""
-    seen: Counter[tuple[str, str, str]] = Counter()
     found: dict[tuple[str, str, str, str], Point] = {}
     for call in calls:
         if call.call in LOGINS:
             continue
         key = (call.endpoint, call.call, entity_of(call))
         for step in _steps_of(call, key[2], steps):
-            found.setdefault((step, *key), Point(phase, step, *key, passes=seen[key]))
-        seen[key] += 1
+            if step == Step.WATCH_FAILOVER and phase is not Phase.FAILOVER:
+                continue  # by chance: it is on its way out
+            found.setdefault((step, *key), Point(phase, step, *key))
     return list(found.values())
 
 
 def _steps_of(call: Call, entity: str, steps: Iterable[Window]) -> list[str]:
-    return sorted({w.step for w in steps if w.begin <= call.at <= w.end and may_call(w.step, call, entity)})
+    return sorted(step for step in steps_at(call.at, steps) if may_call(step, call, entity))
 
 
 def may_call(step: str, call: Call, entity: str) -> bool:
     """Steps run side by side; what a call is about tells them apart, but for looks at the replica."""
+    if step in ONLY:
+        return call.call in ONLY[step] or (step, call.endpoint) == (Step.WATCH_FAILOVER, "acme-veeam")
     if call.endpoint.startswith("acme-veeam"):
         return step in ON_BACKUP
     if call.endpoint.startswith("acme-vcenter"):
@@ -92,6 +111,6 @@ def may_call(step: str, call: Call, entity: str) -> bool:
     if step == Step.PLAN_FAILOVER:
         return True
     on_appliance = is_appliance(call.endpoint) or "network-extension" in entity
-    if on_appliance or (call.call in ("GET orgVdcNetworks", "GET query")):
-        return step in ON_PROVIDER_APPLIANCE
+    if on_appliance or call.call in LOOKS_FOR:
+        return step in ON_PROVIDER_APPLIANCE | LOOKS_FOR.get(call.call, set())
     return step not in ON_PROVIDER_APPLIANCE or call.call in ("GET vm", "GET vApp")

@@ -1,4 +1,4 @@
-"""What must hold after each case. Looks at the lab, never at the product."""
+"""What must hold after each case, and all the time. Looks at the lab, never at the product."""
 
 import json
 import threading
@@ -6,25 +6,34 @@ import time
 from typing import Any  # Any: values of many kinds, only compared
 
 from activities.marker import KEY as MARKER
+from activities.test_records import KEY as RECORDS
 from lab.data_centre import SUFFIX, DataCentre
-from lab.hypervisor import Vm
+from lab.hypervisor import Snapshot, Vm
 
 TENANT, VM = "acme", "erp-db-01"
 LOOKS_PER_SECOND = 100
 
 
 class Rules:
-    """For one replica of one lab, from `begin` until Normal again. `broken`: every rule that was broken."""
+    """For one replica of one lab, from `begin` until Normal again. `broken`: every rule that was broken.
+
+    A thread is the replica's guest and the witness at once: it writes as soon as the replica is in Failover,
+    and looks again and again whether that is still there. `given_up`: somebody has asked for the undo.
+    """
 
     def __init__(self, centre: DataCentre, tenant: str = TENANT, vm: str = VM) -> None:
         self.centre, self._vm = centre, vm
         self.replica: Vm = centre.replica(vm)
         self.site = centre.sites[tenant]
         self.original = self.site.vm(vm)
-        self.normal = centre.state()
-        self.broken: list[str] = []
-        self._audited = 0
-        self._written = ""
+        self.points = sorted(self.replica.snapshots, key=lambda s: s.created)
+        """Restore points, oldest first."""
+        self._holds = {point.moref: point.disk.read("orders") for point in self.points}
+        """What the guest reads on each."""
+        self._wired = self.replica.nics
+        self.normal = self._state()
+        self._lock = threading.RLock()
+        self.begin()
         self._closing = threading.Event()
         self._watch = threading.Thread(target=self._look_on, daemon=True)
         self._watch.start()
@@ -34,10 +43,32 @@ class Rules:
         self._closing.set()
         self._watch.join()
 
-    def begin(self) -> None:
-        """A new case begins; the replica is Normal."""
-        self.broken, self._written = [], ""
-        self._audited = len(self.replica.reverts)
+    def begin(self, point: Snapshot | None = None, test: bool = False) -> None:
+        """A new case begins; the replica is Normal. `point`: the one that is chosen, else the newest.
+        `test`: the replica must stay unplugged."""
+        with self._lock:
+            self.broken: list[str] = []
+            self._point, self._test = point or self.points[-1], test
+            self._written, self.given_up, self._taken_over = "", False, False
+            self._audited = len(self.replica.reverts)
+
+    def give_up(self) -> None:
+        """Somebody is about to ask for the undo: until now everything had to be there."""
+        with self._lock:
+            self._look()
+            self.given_up = True
+
+    def take_over(self) -> None:
+        """The workflow was terminated and another is about to take over what it left: what the replica has
+        written by now stays, unless an undo was asked for and has written down that it may be lost."""
+        with self._lock:
+            self._look()
+            marker = self.marker()
+            if self.given_up and not (marker and marker["written"]):
+                self._written = ""
+            if marker and marker["state"] == "FailedFailover" and "restore_point" not in marker:
+                self._point = self.points[-1]  # it was Normal already, but for the release
+            self.given_up, self._taken_over = False, True
 
     def held(self) -> bool:
         """Whether every job of the backup server leaves the original alone."""
@@ -45,37 +76,61 @@ class Rules:
 
     def marker(self) -> dict[str, Any] | None:
         """The state marker in the replica's metadata."""
-        metadata = self.centre.cloud.vm(self._vm + SUFFIX).metadata
-        value = next((v.value for (_, key), v in metadata.items() if key == MARKER), None)
+        metadata = list(self.centre.cloud.vm(self._vm + SUFFIX).metadata.items())
+        value = next((v.value for (_, key), v in metadata if key == MARKER), None)
         return json.loads(value) if value else None
 
-    def in_failover(self) -> bool:
-        """Whether the marker says Failover."""
+    def in_failover(self, run: str | None = None) -> bool:
+        """Whether the marker says Failover, of this run if one is named."""
         found = self.marker()
-        return found is not None and found["state"] == "Failover"
+        return found is not None and found["state"] == "Failover" and run in (None, found["run_id"])
 
     def must_be_in_failover(self) -> None:
-        """Powered on, at the point it was reverted to, once, held; and it writes."""
-        audit = self._since_power_off()
-        newest = max(self.replica.snapshots, key=lambda s: s.created)
-        self._require(audit == [newest.moref, "on"], f"reverted once, then powered on; it was {audit}")
+        """Powered on, on the chosen point, reverted to it once, held, reached; and it has written."""
+        with self._lock:
+            self._look()
+            self._require(bool(self._written), "the replica writes in Failover")
+        self._must_stand_on_the_chosen_point()
         self._require(self.replica.power == "poweredOn", "replica powered on")
         cloud = self.centre.cloud.vm(self._vm + SUFFIX)
         self._require((cloud.status, cloud.deployed) == (4, True), "Cloud Director shows it powered on")
         self._require(self.held(), "replication held")
         maintenance = [a.name for a in self.centre.cloud.world.vapps if a.maintenance]
         self._require(not maintenance, f"no vApp in maintenance mode; it was {maintenance}")
-        if self.replica.power == "poweredOn":
-            self._written = f"order of {time.time()}"
-            self.replica.write("order", self._written)
+        wired = self.replica.nics
+        self._require(wired == self._wired, f"plugged in as before; it was {wired}")
+        if self.site.access is not None:
+            self._must_be_reached()
 
-    def must_have_kept_writes(self) -> None:
-        """What the replica wrote in Failover is there, until an undo is asked for."""
-        self._require(self.replica.disk.read("order") == self._written, "the replica's write is still there")
+    def must_have_been_refused(self, said: str) -> None:
+        """Nothing was marked when the workflow was terminated, so there is nothing to adopt: so it must say,
+        and what to do instead."""
+        self._require(self.marker() is None, f"what is marked is adopted; it is {self.marker()}: {said}")
+        self._require('Start without "adopt"' in said, f"the refusal says what to do: {said}")
+
+    def _must_stand_on_the_chosen_point(self) -> None:
+        audit, chosen = self._since_power_off(), self._point.moref
+        # Whoever takes over cannot know of the last revert of a workflow that was terminated in it.
+        reverted = audit[-2:] if self._taken_over and audit.count("on") == 1 else audit
+        self._require(reverted == [chosen, "on"], f"reverted to {chosen}, then powered on; it was {audit}")
+        stands = self.replica.current and self.replica.current.moref
+        self._require(stands == chosen, f"it stands on {chosen}; it stands on {stands}")
+        reads = self.replica.disk.read("orders")
+        self._require(reads == self._holds[chosen], f"it reads what {chosen} holds; it reads {reads}")
+
+    def _must_be_reached(self) -> None:
+        """Both appliances have its lease and are to run the tunnel."""
+        address = f'"{self.replica.guest[0].address.ip}"'
+        provider = f"{self.centre.provider.name}/{self.site.tenant.name}-network-extension"
+        memories = self.centre.state()["appliances"]
+        for name in (provider, self.site.host("network-extension")):
+            found = memories[name]
+            there = found.tunnel and any(address in lease for lease in found.leases)
+            self._require(there, f"{name} has its lease and a tunnel; it has {found}")
 
     def must_be_normal(self) -> None:
         """Everything as it was, nothing left over; exactly one revert after the last power-off."""
-        now = self.centre.state()
+        now = self._state()
         for key, value in self.normal.items():
             self._require(now[key] == value, f"{key} as before; differs: {_difference(value, now[key])}")
         self.must_have_been_taken_back()
@@ -84,35 +139,63 @@ class Rules:
         """The replica's own part of that, while others may be in a failover."""
         self._require(self.marker() is None, "no marker")
         self._require(not self.held(), "replication released")
-        audit = self._since_power_off()
+        audit, newest = self._since_power_off(), self.points[-1].moref
         if "off" in self.replica.reverts[self._audited :]:
-            self._require(len(audit) == 1, f"exactly one revert after the last power-off; it was {audit}")
+            self._require(audit == [newest], f"one revert, to {newest}, after the power-off; it was {audit}")
+        elif audit:
+            self._require(audit[-1] == newest, f"reverted to {newest} at last; it was {audit}")
 
     def _since_power_off(self) -> list[str]:
         """Reverts and power-ons of this case, after its last power-off."""
         audit = self.replica.reverts[self._audited :]
         return audit[len(audit) - audit[::-1].index("off") :] if "off" in audit else audit
 
+    def _state(self) -> dict[str, Any]:
+        """Of the lab, without the records of failover tests, which are to stay."""
+        state = self.centre.state()
+        for entries in state["metadata"].values():
+            for key in [key for key in entries if RECORDS in key]:
+                del entries[key]
+        return state
+
     def _require(self, holds: bool, what: str) -> None:
-        if not holds:
+        if not holds and what not in self.broken:
             self.broken.append(what)
 
     def _look_on(self) -> None:
-        """Replication is held for as long as the replica is on, written to, or not at its latest point."""
-        while not self._closing.wait(1 / LOOKS_PER_SECOND):
-            with self.centre.provider.lock:
-                vm = self.replica
-                latest = max(vm.snapshots, key=lambda s: s.created)
-                needed = vm.power != "poweredOff" or vm.current is not latest or bool(vm.disk.data)
-                torn = vm.torn
-            if needed and not self.held():
-                self._say_once("replication held while the replica is on or written to")
-            if torn:
-                self._say_once("the replica's image whole")
+        try:
+            while not self._closing.wait(1 / LOOKS_PER_SECOND):
+                with self._lock:
+                    self._look()
+        except Exception as error:
+            self.broken.append(f"the replica is looked at all the time; that ended with {error!r}")
+            raise
 
-    def _say_once(self, what: str) -> None:
-        if what not in self.broken:
-            self.broken.append(what)
+    def _look(self) -> None:
+        """Replication is held for as long as the replica is on, written to, or not at its latest point. And
+        what it wrote in Failover is there until an undo is asked for, and even then while it is in Failover.
+        """
+        if not self._written and self.in_failover():
+            self._write()
+        with self.centre.provider.lock:
+            vm = self.replica
+            latest = max(vm.snapshots, key=lambda s: s.created)
+            on, torn = vm.power == "poweredOn", vm.torn
+            needed = vm.power != "poweredOff" or vm.current is not latest or bool(vm.disk.data)
+            lost = bool(self._written) and not (on and vm.disk.read("order") == self._written)
+            seen = on and any(n.network and n.connected for n in vm.nics)
+        self._require(not needed or self.held(), "replication held while the replica is on or written to")
+        self._require(not torn, "the replica's image whole")
+        self._require(not (seen and self._test), "the replica under test unplugged")
+        # The marker is read after the disk: a revert in good order comes after the marker's change.
+        if lost and (not self.given_up or self.in_failover()):
+            self._require(False, "the replica is on, and its write in Failover is still there")
+
+    def _write(self) -> None:
+        with self.centre.provider.lock:
+            if self.replica.power == "poweredOn":
+                self._written = f"order of {time.time()}"
+                self.replica.write("order", self._written)
 
 
 def _difference(before: Any, now: Any) -> str:

@@ -3,9 +3,7 @@
 import itertools
 import json
 import logging
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,26 +18,14 @@ from typing import Any, Literal  # Any: JSON values of the lab's own protocol
 
 from contracts.appliance import ApplianceRole
 from lab.fabric import provision
+from lab.fabric.needs import PATH, lacks
 from lab.fabric.provision import Access
 from lab.fabric.sandbox import LONGEST_MESSAGE
 from lab.fabric.topology import Wire
 from lab.hypervisor import Hypervisor, Vm
-from operate.cloud_init import NewAppliance
+from operate.cloud_init import ManagementNic, NewAppliance
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-PROGRAMS = (
-    "unshare",
-    "nsenter",
-    "ip",
-    "nft",
-    "sysctl",
-    "openssl",
-    "openvpn",
-    "haproxy",
-    "sshd",
-    "ping",
-    "arping",
-)
 SSH_PORT = 22
 log = logging.getLogger(__name__)
 
@@ -72,24 +58,15 @@ class Fabric:
         self._power = ThreadPoolExecutor(1, "fabric-power")
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._disks: dict[str, Path] = {}
+        self.disks: dict[str, Path] = {}
+        """By appliance."""
         self._errors: list[FabricError] = []
         self._worker_addresses: dict[str, IPv4Address] = {}
 
     @staticmethod
     def missing() -> list[str]:
         """What stands in the way of a real data plane here; empty when nothing does."""
-        if sys.platform != "linux":
-            return ["Linux"]
-        path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-        lacking = [program for program in PROGRAMS if shutil.which(program, path=path) is None]
-        if os.geteuid() != 0:
-            lacking.append("root")
-        if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-            lacking.append("/dev/net/tun")
-        if not Path("/usr/bin/python3").exists():
-            lacking.append("/usr/bin/python3")
-        return lacking
+        return [lack.what for lack in lacks()]
 
     def start(self) -> None:
         """Start the sandbox. It ends with this process, however that ends."""
@@ -105,14 +82,13 @@ class Fabric:
             "--mount-proc",
             sys.executable,
         ]
-        argv += ["-m", "lab.fabric.sandbox", str(theirs.fileno()), str(REPOSITORY)]
-        path = f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ.get('PATH', '')}"
+        argv += ["-m", "lab.fabric.sandbox", str(theirs.fileno())]
         with (self.folder / "fabric.log").open("ab") as output:
             self._process = subprocess.Popen(
                 argv,
                 pass_fds=[theirs.fileno()],
                 cwd=REPOSITORY,
-                env={"PATH": path, "LC_ALL": "C", "PYTHONPATH": str(REPOSITORY)},
+                env={"PATH": PATH, "LC_ALL": "C", "PYTHONPATH": str(REPOSITORY)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -176,16 +152,17 @@ class Fabric:
         tenant; `worker` is the host that may reach it, with `key_file` as its SSH key.
         """
         name, disk = f"{hypervisor.name}/{vm.name}", self.folder / f"disk-{vm.instance_uuid}"
+        management = next(g for g in vm.guest if g.index == 0)
         new = NewAppliance(
             ApplianceRole(role),
             provision.worker_key(key_file),
             provision.pair_key(self.folder / f"pair-{pair}.key").read_text(),
             [self._worker_addresses[worker]],
+            ManagementNic(vm.nics[0].mac, management.address, management.gateway),
             list(gateways),
         )
         host_key = provision.appliance_disk(disk, new)
-        self._disks[name] = disk
-        management = next(g for g in vm.guest if g.index == 0)
+        self.disks[name] = disk
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
             port: int = listener.getsockname()[1]
             address = str(management.address.ip)
@@ -222,14 +199,14 @@ class Fabric:
     def power(self, vm: Vm, name: str, networks: Mapping[str, str]) -> None:
         """Queue a power change as it is now; returns at once, as a hypervisor does."""
         on = vm.power == "poweredOn" and vm.boots
-        self._power.submit(self._change_power, name, on, _vm_wires(vm, networks))
+        self._power.submit(self._change_power, name, on, self._vm_wires(vm, name, networks))
 
     def rewire(self, vm: Vm, name: str, networks: Mapping[str, str]) -> None:
         """Queue a change of NICs."""
-        self._power.submit(self._guard, "rewire", name=name, wires=_vm_wires(vm, networks))
+        self._power.submit(self._guard, "rewire", name=name, wires=self._vm_wires(vm, name, networks))
 
     def _change_power(self, name: str, on: bool, wires: list[Wire]) -> None:
-        disk = self._disks.get(name)
+        disk = self.disks.get(name)
         if not on:
             self._guard("halt", name=name)
         elif disk is not None:
@@ -244,6 +221,25 @@ class Fabric:
         except FabricError as error:
             log.error("%s of %s: %s", op, request["name"], error)
             self._errors.append(error)
+
+    def _vm_wires(self, vm: Vm, name: str, networks: Mapping[str, str]) -> list[Wire]:
+        # A stock image's kernel names NICs by their slots; an appliance must not depend on any name.
+        first, step, kind = (192, 32, "ens") if name in self.disks else (0, 1, "eth")
+        guest = {g.index: g for g in vm.guest}
+        wires = []
+        for nic in vm.nics:
+            own = guest.get(nic.index)
+            plugged = nic.network is not None and nic.connected
+            wires.append(
+                Wire(
+                    name=f"{kind}{first + step * nic.index}",
+                    mac=nic.mac,
+                    network=networks.get(nic.network) if plugged and nic.network else None,
+                    address=str(own.address) if own else None,
+                    gateway=str(own.gateway) if own and own.gateway else None,
+                )
+            )
+        return wires
 
     def _wires(self, legs: Sequence[Leg]) -> list[Wire]:
         return [
@@ -307,21 +303,3 @@ class _Follower:
 
     def rewired(self, vm: Vm) -> None:
         self.fabric.rewire(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
-
-
-def _vm_wires(vm: Vm, networks: Mapping[str, str]) -> list[Wire]:
-    guest = {g.index: g for g in vm.guest}
-    wires = []
-    for nic in vm.nics:
-        own = guest.get(nic.index)
-        plugged = nic.network is not None and nic.connected
-        wires.append(
-            Wire(
-                name=f"eth{nic.index}",
-                mac=nic.mac,
-                network=networks.get(nic.network) if plugged and nic.network else None,
-                address=str(own.address) if own else None,
-                gateway=str(own.gateway) if own and own.gateway else None,
-            )
-        )
-    return wires

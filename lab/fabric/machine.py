@@ -1,7 +1,7 @@
 """The init of one network extension appliance of the lab: process 1 of its own PID and mount namespace.
 
-Starts what systemd starts on the real appliance, with the same files at the same paths:
-`/opt/network-extension` (the program and `deploy/appliance`) and `/var/lib/network-extension` (its disk).
+Its disk holds what the product's own user data puts on the real one, at the same paths; it starts what
+systemd starts there, as the units on the disk say.
 """
 
 import os
@@ -11,60 +11,63 @@ import sys
 import time
 from pathlib import Path
 
-from lab.fabric import mounts
+from lab.fabric import mounts, units
 
-PROGRAM = Path("/opt/network-extension")
-STATE = Path("/var/lib/network-extension")
-DEPLOY = PROGRAM / "deploy"
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "PYTHONPATH": str(PROGRAM)}
-PYTHON = ["/usr/bin/python3", "-m", "appliance"]
-SERVICES = (
-    ["/usr/sbin/sshd", "-D", "-e", "-f", str(DEPLOY / "sshd_config")],
-    [*PYTHON, "serve"],
+OWN = (Path("/opt/network-extension"), Path("/var/lib/network-extension"))
+UNITS = Path("etc/systemd/system")
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+SYSTEM = (
+    ["sysctl", "-q", "-e", "-p", "/etc/sysctl.d/60-network-extension.conf"],
+    ["/usr/sbin/nft", "-f", "/etc/nftables.conf"],
 )
+"""What Debian's own units do first. All of this machine's own settings (`sysctl --system`) are not meant."""
 RESTART_SECONDS = 0.2
 
 
-def boot(disk: Path, repository: Path) -> None:
+def boot(disk: Path) -> None:
     """Mount, set up the management side, run the services for ever."""
     os.chdir("/")
-    folders = [
-        os.open(p, os.O_PATH) for p in (disk, repository / "appliance", repository / "deploy/appliance")
-    ]
+    services = [units.read(file) for file in sorted((disk / UNITS).glob("*.service"))]
+    folders = [os.open(disk / path.relative_to("/"), os.O_PATH) for path in (*OWN, Path("/etc"))]
     # An empty /root: what a developer has in .bashrc would run before each request.
-    for hidden in (Path("/run"), Path("/root"), PROGRAM.parent, STATE.parent):
+    for hidden in (Path("/run"), Path("/root"), *(path.parent for path in OWN)):
         mounts.tmpfs(hidden)
-    for source, target in zip(folders, (STATE, PROGRAM / "appliance", DEPLOY), strict=True):
+    for source, target in zip(folders, OWN, strict=False):
         mounts.bind(source, target)
-        os.close(source)
-    for folder in (Path("/run/netns"), Path("/run/sshd")):
-        folder.mkdir(mode=0o755)
-    for command in (
-        ["sysctl", "-q", "-e", "-p", str(DEPLOY / "sysctl.conf")],
-        ["nft", "-f", str(DEPLOY / "management.nft")],
-        [*PYTHON, "keys"],
-    ):
-        subprocess.run(command, env=ENVIRONMENT, check=False, stdin=subprocess.DEVNULL)
-    _supervise([_start(service) for service in SERVICES])
+    mounts.over(folders[-1], Path("/etc"))
+    for folder in folders:
+        os.close(folder)
+    Path("/run/netns").mkdir(mode=0o755)
+    for command in SYSTEM:
+        subprocess.run(command, env=ENVIRONMENT, check=True, stdin=subprocess.DEVNULL)
+    _supervise({_start(service).pid: service for service in services})
 
 
-def _start(service: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(service, env=ENVIRONMENT, stdin=subprocess.DEVNULL, start_new_session=True)
+def _start(service: units.Service) -> subprocess.Popen[bytes]:
+    environment = {**ENVIRONMENT, **service.environment}
+    for folder in service.folders:
+        Path("/run", folder).mkdir(mode=0o755, exist_ok=True)
+    for command in service.before:
+        subprocess.run(command, env=environment, check=True, stdin=subprocess.DEVNULL)
+    return subprocess.Popen(
+        service.command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+    )
 
 
-def _supervise(running: list[subprocess.Popen[bytes]]) -> None:
+def _supervise(running: dict[int, units.Service]) -> None:
     """As process 1: collect every process that ends, and start a service again that did."""
     while True:
         ended, _ = os.wait()
-        for i, service in enumerate(running):
-            if service.pid == ended:
-                try:
-                    os.killpg(ended, signal.SIGKILL)  # as systemd does: nothing of a service outlives it
-                except ProcessLookupError:
-                    pass
-                time.sleep(RESTART_SECONDS)
-                running[i] = _start(SERVICES[i])
+        service = running.pop(ended, None)
+        if service is None:
+            continue
+        try:
+            os.killpg(ended, signal.SIGKILL)  # as systemd does: nothing of a service outlives it
+        except ProcessLookupError:
+            pass
+        time.sleep(RESTART_SECONDS)
+        running[_start(service).pid] = service
 
 
 if __name__ == "__main__":
-    boot(Path(sys.argv[1]), Path(sys.argv[2]))
+    boot(Path(sys.argv[1]))

@@ -20,6 +20,12 @@ def bind(source: int, target: Path) -> None:
     _mount(f"/proc/self/fd/{source}".encode(), target, None, _BIND | _RECURSIVE)
 
 
+def over(source: int, target: Path) -> None:
+    """The files of the open folder `source` as if they lay in `target`, which can only be read then."""
+    lower = f"lowerdir=/proc/self/fd/{source}:{target}".encode()
+    _mount(b"overlay", target, b"overlay", 0, lower)
+
+
 def _mount(source: bytes, target: Path, kind: bytes | None, flags: int, options: bytes | None = None) -> None:
     if _LIBC.mount(source, os.fsencode(target), kind, flags, options):
         number = ctypes.get_errno()

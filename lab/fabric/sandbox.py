@@ -29,9 +29,8 @@ log = logging.getLogger(__name__)
 class Sandbox:
     """Carries out the lab's requests, one change at a time; commands inside nodes run side by side."""
 
-    def __init__(self, control: socket.socket, repository: Path) -> None:
+    def __init__(self, control: socket.socket) -> None:
         self.control = control
-        self.repository = repository
         self.topology = Topology()
         self.changing = asyncio.Lock()
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -101,7 +100,7 @@ class Sandbox:
         """Boot a node, and a machine of its own mounts and processes in it."""
         node = self.topology.boot(name, wires)
         argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable]
-        argv += ["-m", "lab.fabric.machine", disk, str(self.repository)]
+        argv += ["-m", "lab.fabric.machine", disk]
         node.process, node.machine = _start(node.namespace, argv, Path(console)), True
 
     def _gateway(self, name: str, wires: list[Wire], config: str, console: str) -> None:
@@ -215,7 +214,7 @@ async def _main() -> None:
     control.set_inheritable(False)
     mounts.tmpfs(Path("/run"))
     Path("/run/netns").mkdir()
-    await Sandbox(control, Path(sys.argv[2])).run()
+    await Sandbox(control).run()
     os._exit(0)  # process 1: the kernel ends all others
 
 

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -30,7 +30,7 @@ from lab.fabric.fabric import Leg
 from lab.fabric.provision import Access
 from lab.faults import Faults, Kind
 from lab.hypervisor import Hypervisor, Vm
-from operate.cloud_init import NewAppliance
+from operate.cloud_init import ManagementNic, NewAppliance
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,16 @@ class World:
 class SimulatedSystem(System):
     """An appliance's kernel and OpenVPN as far as requests can see them."""
 
-    def __init__(self, state: State, world: World, legs: dict[str, str], pair: "Pair") -> None:
+    def __init__(
+        self,
+        state: State,
+        world: World,
+        legs: dict[str, str],
+        pair: "Pair",
+        reload_ssh: Callable[[], object] = lambda: None,
+    ) -> None:
         super().__init__(state)
+        self._reload_ssh = reload_ssh
         self.world = world
         self.networks = legs
         """Network key by leg, for what is plugged in now."""
@@ -97,6 +105,9 @@ class SimulatedSystem(System):
 
     def fingerprint(self) -> str:
         return hashlib.sha256(str(self.state.folder).encode()).digest().hex(":").upper()
+
+    def reload_ssh(self) -> None:
+        self._reload_ssh()
 
     def ping(self, source: IPv4Address, address: IPv4Address) -> float | None:
         """The tenant's end pings through the tunnel, and needs the provider's lease for it."""
@@ -138,9 +149,11 @@ class SimulatedFabric:
         self.folder = folder
         self.faults = faults
         self.world = World()
+        self.disks: dict[str, Path] = {}
+        """By appliance."""
         self._pairs: dict[str, Pair] = {}
         self._machines: dict[str, Machine] = {}
-        self._servers: list[asyncssh.SSHAcceptor] = []
+        self._servers: dict[str, asyncssh.SSHAcceptor] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fabric", daemon=True)
 
@@ -195,11 +208,12 @@ class SimulatedFabric:
         disk = self.folder / f"disk-{vm.instance_uuid}"
         public = provision.worker_key(key_file)
         loopback = IPv4Address("127.0.0.1")
-        new = NewAppliance(ApplianceRole(role), public, provision.PLACEHOLDER_KEY, [loopback])
+        management = ManagementNic(vm.nics[0].mac)
+        new = NewAppliance(ApplianceRole(role), public, provision.PLACEHOLDER_KEY, [loopback], management)
         host_key = provision.appliance_disk(disk, new)
         name = f"{hypervisor.name}/{vm.name}"
         machine = Machine(name, disk, Role(role), self._pairs.setdefault(pair, Pair()))
-        self._machines[name] = machine
+        self._machines[name], self.disks[name] = machine, disk
         return Access("127.0.0.1", self._run(self._listen(machine)), host_key, key_file)
 
     def attach(self, hypervisor: Hypervisor, networks: Mapping[str, str]) -> None:
@@ -224,8 +238,11 @@ class SimulatedFabric:
             self._loop.call_soon_threadsafe(_cut, machine)
         else:
             machine.boots += 1
-            state = State(machine.disk, self.folder / "run" / f"{machine.disk.name}-{machine.boots}")
-            machine.system = SimulatedSystem(state, self.world, _legs(vm, networks), machine.pair)
+            runtime = self.folder / "run" / f"{machine.disk.name}-{machine.boots}"
+            state = State(provision.state(machine.disk), runtime)
+            machine.system = SimulatedSystem(
+                state, self.world, _legs(vm, networks), machine.pair, lambda: self._reload(machine)
+            )
             machine.pair.systems[machine.role] = machine.system
 
     def rewire(self, vm: Vm, name: str, networks: Mapping[str, str]) -> None:
@@ -241,21 +258,25 @@ class SimulatedFabric:
             "127.0.0.1",
             0,
             server_factory=lambda: _Server(machine),
-            server_host_keys=[str(machine.disk / "ssh/host_ed25519")],
-            authorized_client_keys=str(machine.disk / "ssh/authorized_keys"),
+            server_host_keys=_host_keys(machine),
+            authorized_client_keys=str(provision.state(machine.disk) / "ssh/authorized_keys"),
             process_factory=lambda process: _serve(process, machine, self.faults),
             encoding=None,
             allow_pty=False,
             password_auth=False,
             kbdint_auth=False,
         )
-        self._servers.append(server)
+        self._servers[machine.name] = server
         return server.get_port()
+
+    def _reload(self, machine: Machine) -> None:
+        """Another host key for those who connect from now on."""
+        self._servers[machine.name].update(server_host_keys=_host_keys(machine))
 
     async def _close(self) -> None:
         for machine in self._machines.values():
             _cut(machine)
-        for server in self._servers:
+        for server in self._servers.values():
             server.close()
             await server.wait_closed()
 
@@ -332,6 +353,10 @@ def _operation(raw: bytes) -> str:
         return str(json.loads(raw)["op"])
     except (ValueError, TypeError, KeyError):
         return ""
+
+
+def _host_keys(machine: Machine) -> list[str]:
+    return [str(provision.state(machine.disk) / "ssh/host_ed25519")]
 
 
 def _cut(machine: Machine) -> None:

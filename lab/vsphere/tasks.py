@@ -142,6 +142,12 @@ class Tasks:
         with self._changed:
             self._changed.wait_for(lambda: self.revision != revision, seconds)
 
+    def wait_idle(self, seconds: float) -> None:
+        """Until no VM is held by a task. Raises TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._busy, seconds):
+                raise TimeoutError("tasks of a vCenter still run")
+
     def find(self, moref: str) -> Task | None:
         """A task that is still remembered."""
         with self._changed:

@@ -9,7 +9,7 @@ from appliance.state import State
 
 
 def state(folder: Path) -> State:
-    (folder / "config.json").write_text(json.dumps({"role": "tenant", "management": "eth0"}))
+    (folder / "config.json").write_text(json.dumps({"role": "tenant", "management": "00:50:56:01:02:01"}))
     return State(folder, folder / "run")
 
 

@@ -16,7 +16,7 @@ FINGERPRINT = ":".join(["AB"] * 32)
 
 
 def state(folder: Path, role: Role) -> State:
-    (folder / "config.json").write_text(json.dumps({"role": role, "management": "eth0"}))
+    (folder / "config.json").write_text(json.dumps({"role": role, "management": "00:50:56:01:02:01"}))
     return State(folder, folder / "run")
 
 

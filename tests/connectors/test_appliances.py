@@ -29,7 +29,7 @@ from contracts.errors import (
     Unavailable,
 )
 from lab.fabric import provision
-from operate.cloud_init import NewAppliance
+from operate.cloud_init import ManagementNic, NewAppliance
 
 LEASE = Lease(
     id="00000000-0000-0000-0000-000000000001", network="lan-a", address=IPv4Address("192.168.10.50")
@@ -42,13 +42,16 @@ Process = asyncssh.SSHServerProcess[bytes]
 async def server(folder: Path, serve: Callable[[Process], Awaitable[None]]) -> AsyncIterator[Appliance]:
     """An SSH server with a forced command of the test's own, and the connector to it."""
     worker = provision.worker_key(folder / "key")
-    new = NewAppliance(ApplianceRole.TENANT, worker, "", [IPv4Address("127.0.0.1")])
+    new = NewAppliance(
+        ApplianceRole.TENANT, worker, "", [IPv4Address("127.0.0.1")], ManagementNic("00:50:56:01:02:01")
+    )
     host_key = provision.appliance_disk(folder / "disk", new)
+    ssh = provision.state(folder / "disk") / "ssh"
     async with await asyncssh.listen(
         "127.0.0.1",
         0,
-        server_host_keys=[str(folder / "disk/ssh/host_ed25519")],
-        authorized_client_keys=str(folder / "disk/ssh/authorized_keys"),
+        server_host_keys=[str(ssh / "host_ed25519")],
+        authorized_client_keys=str(ssh / "authorized_keys"),
         process_factory=serve,
         encoding=None,
     ) as listening:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 def mutations(bench: Bench, since: int) -> list[str]:
     """Calls from then on that change something."""
     calls = bench.lab.centre.faults.calls[since:]
-    points = [Point(Phase.FAILOVER, "", c.endpoint, c.call, "", 0) for c in calls]
+    points = [Point(Phase.FAILOVER, "", c.endpoint, c.call, "") for c in calls]
     return [p.call for p in points if is_change(p) and "token" not in p.call]
 
 

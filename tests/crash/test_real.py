@@ -22,9 +22,9 @@ async def test_workers_killed_at_the_appliances(tmp_path: Path) -> None:
     """The provider's worker while its appliance boots, then the tenant's while its one is switched off."""
     appliance, tenants = f"{TENANT}-{APPLIANCE}", f"{TENANT}-vcenter"
     at_provider = Point(
-        Phase.FAILOVER, Step.POWER_ON_PROVIDER_APPLIANCE, "cloud-director", "POST powerOn", appliance, 0
+        Phase.FAILOVER, Step.POWER_ON_PROVIDER_APPLIANCE, "cloud-director", "POST powerOn", appliance
     )
-    at_tenant = Point(Phase.UNDO, Step.POWER_OFF_TENANT_APPLIANCE, tenants, "PowerOffVM_Task", "", 0)
+    at_tenant = Point(Phase.UNDO, Step.POWER_OFF_TENANT_APPLIANCE, tenants, "PowerOffVM_Task", "")
     async with Bench(tmp_path, simulated=False) as bench:
         cases = [Case(at_provider, Harm.KILLED_AFTER), Case(at_tenant, Harm.KILLED_BEFORE)]
         outcomes = await bench.play(cases)

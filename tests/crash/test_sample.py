@@ -12,15 +12,8 @@ from lab.crash_matrix.bench import Bench
 from lab.crash_matrix.cases import Case, Harm, Phase, Point, cases
 from lab.faults import Kind
 
-ELSEWHERE = {
-    Step.INSPECT_REPLICAS: "of ListReplicas, which changes nothing",
-    Step.ISOLATE_REPLICA: "of failover tests",
-    Step.POWER_ON_ISOLATED: "of failover tests",
-    Step.VERIFY_TUNNEL: "of failover tests",
-    Step.CHECK_GUEST: "of failover tests",
-    Step.RECORD_TEST: "of failover tests",
-}
-"""Steps that no PartialFailover runs."""
+ELSEWHERE = {Step.INSPECT_REPLICAS: "of ListReplicas, which changes nothing"}
+"""Steps that no failover and no failover test runs."""
 
 SAMPLE = [
     ((Step.HOLD_REPLICATION, "POST", Kind.DROP_AFTER), (Step.RELEASE_REPLICATION, "DELETE", Kind.DROP_AFTER)),
@@ -45,6 +38,10 @@ SAMPLE = [
     (
         (Step.HOLD_REPLICATION, "POST", Kind.EXPIRE_SESSION),
         (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Harm.KILLED_AFTER),
+    ),
+    (
+        (Step.REVERT_SNAPSHOT, "POST reloadFromVc", Harm.TERMINATED),
+        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Harm.TERMINATED),
     ),
 ]
 

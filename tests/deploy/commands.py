@@ -1,14 +1,17 @@
-"""The product's commands as an operator runs them, against the lab."""
+"""The product's commands as an operator runs them, against the lab; and the tools that check its files."""
 
 import asyncio
 import copy
 import os
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any  # Any: what YAML holds
 from unittest.mock import patch
 
+import pytest
 import yaml
 
 from lab.lab import Lab
@@ -16,6 +19,7 @@ from operate import check as checks
 from settings import load
 
 REPOSITORY = Path(__file__).parents[2]
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
@@ -58,3 +62,21 @@ def written(folder: Path, settings: dict[str, Any]) -> Path:
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(settings))
     return file
+
+
+def tool(name: str) -> str:
+    """A program, or a skip that says what is missing."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name, path=PATH)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def said(*argv: str | Path, folder: Path = REPOSITORY, stdin: str = "") -> str:
+    """What a command printed; it must end well."""
+    done = subprocess.run(
+        [*map(str, argv)], cwd=folder, capture_output=True, text=True, input=stdin, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr

@@ -11,6 +11,7 @@ from contracts.network import AllocationMode
 from contracts.replica import Marker, ReplicaState
 from lab.cloud_director.model import OFF, ON, MetadataValue
 from lab.data_centre import SUFFIX, DataCentre
+from lab.faults import Kind, Rule
 
 MARKER = ("SYSTEM", "partial-failover.marker")
 
@@ -72,6 +73,28 @@ def original_runs(centre: DataCentre, vm: str = "erp-db-01") -> Iterator[None]:
         yield
     finally:
         site.hypervisor.power_off(site.vm(vm))
+
+
+@contextmanager
+def vcenter_away(centre: DataCentre, tenant: str = "initech") -> Iterator[None]:
+    """The vCenter at the tenant's site refuses everything."""
+    rule = Rule(f"{tenant}-vcenter", "*", Kind.REFUSE, times=1_000_000)
+    centre.faults.add(rule)
+    try:
+        yield
+    finally:
+        centre.faults.rules.remove(rule)
+
+
+@contextmanager
+def named_twice(centre: DataCentre, tenant: str = "initech", vm: str = "tps-01") -> Iterator[None]:
+    """Two VMs at the tenant's site have the original's name."""
+    hypervisor = centre.sites[tenant].hypervisor
+    other = hypervisor.add_vm(vm, [])
+    try:
+        yield
+    finally:
+        del hypervisor.vms[other.moref]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from temporalio.client import Client
 from lab.data_centre import DataCentre
 from lab.lab import Lab
 from tests.e2e import spoil
-from tests.e2e.driver import failure_of, record, start
+from tests.e2e.driver import failure_of, in_failover, record, start, undo
 
 Spoil = Callable[[DataCentre], AbstractContextManager[None]]
 DB = {"vm": "erp-db-01"}
@@ -82,6 +82,36 @@ async def test_an_original_that_runs_is_refused_behind_an_nsx_edge_too(lab: Lab,
     with spoil.original_runs(lab.centre, "tps-01"):
         failure = await failure_of(await start(initech, {"vm": "tps-01"}))
     assert "tps-01 is powered on and connected" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (spoil.vcenter_away, ["vCenter 127.0.0.1:", "If this lasts, see why it does not answer"]),
+        (spoil.named_twice, ["2 VMs in vCenter", "are called 'tps-01'", "Rename all but one of them"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_an_original_that_nobody_can_look_at_may_run(
+    lab: Lab, initech: Client, wrong: Spoil, says: list[str]
+) -> None:
+    """No appliance would find out here that somebody else owns the address."""
+    since = len(lab.centre.faults.calls)
+    with wrong(lab.centre), spoil.original_runs(lab.centre, "tps-01"):
+        failure = await failure_of(await start(initech, {"vm": "tps-01"}))
+    assert failure.type == "NotReady"
+    known = "so it is not known whether tps-01 runs"
+    for words in [*says, known, '"original_may_run": true', "(1)", "Nothing was changed"]:
+        assert words in failure.message
+    assert "(2)" not in failure.message
+    assert changes(lab, since) == []
+
+
+async def test_a_tenant_may_know_that_an_original_is_off(lab: Lab, initech: Client) -> None:
+    with spoil.vcenter_away(lab.centre):
+        handle = await in_failover(initech, {"vm": "tps-01", "original_may_run": True})
+        report = await undo(handle)
+    assert any("it is not known whether tps-01 runs" in warning for warning in report.warnings)
 
 
 async def test_another_tenants_vm_is_refused_as_if_it_did_not_exist(acme: Client) -> None:

@@ -28,9 +28,10 @@ BEGAN = datetime(2026, 11, 22, 3, tzinfo=UTC)
 HOSTILE = '</td></svg><script>alert(1)</script><img src=x onerror="y"> & "q" \x00\x07 ü ]]>'
 
 
-def report(text: str = "plain") -> FailoverTestReport:
-    """One VM, failed, with a text in every place that another system or a person can fill."""
-    steps = tuple(
+def steps(text: str) -> tuple[StepRecord, ...]:
+    """One done and two failed, each a second after the one before."""
+    outcomes = ((Step.HOLD_REPLICATION, "done"), (Step.REVERT_SNAPSHOT, "failed"), (Step.CHECK_GUEST, "fail"))
+    return tuple(
         StepRecord(
             step=step,
             title=f"{step} {text}",
@@ -39,12 +40,13 @@ def report(text: str = "plain") -> FailoverTestReport:
             outcome=outcome,
             note=text,
         )
-        for n, (step, outcome) in enumerate(
-            ((Step.HOLD_REPLICATION, "done"), (Step.REVERT_SNAPSHOT, "failed"), (Step.CHECK_GUEST, "fail"))
-        )
+        for n, (step, outcome) in enumerate(outcomes)
     )
-    check = CheckResult(what=text, outcome=CheckOutcome.FAIL, reason=text, after_s=3)
-    vm = VmTestReport(
+
+
+def vm_report(text: str) -> VmTestReport:
+    """Failed, with a text in every place that another system or a person can fill."""
+    return VmTestReport(
         vm=text,
         replica=text,
         result=TestResult.FAILED,
@@ -60,11 +62,15 @@ def report(text: str = "plain") -> FailoverTestReport:
         restore_point=RestorePoint(id="snapshot-1", number=1, name=text, created=BEGAN - timedelta(days=2)),
         rpo=against(172800, timedelta(days=1)),
         rto=Target(measured_s=None, target_s=60),
-        checks=(check,),
-        steps=steps,
+        checks=(CheckResult(what=text, outcome=CheckOutcome.FAIL, reason=text, after_s=3),),
+        steps=steps(text),
         warnings=(text,),
         left_over=(text,),
     )
+
+
+def report(text: str = "plain") -> FailoverTestReport:
+    """A test of one VM."""
     return FailoverTestReport(
         result=TestResult.FAILED,
         said=text,
@@ -73,7 +79,7 @@ def report(text: str = "plain") -> FailoverTestReport:
         version=VERSION,
         started=BEGAN,
         ended=BEGAN + timedelta(seconds=10),
-        vms=(vm,),
+        vms=(vm_report(text),),
     )
 
 

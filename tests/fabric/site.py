@@ -95,27 +95,7 @@ def build(folder: Path) -> Site:
 
 
 def _furnish(fabric: Fabric, folder: Path) -> Site:
-    for key in ("acme/lan-a", "acme/lan-b", "wan", "provider/lan-a", "provider/lan-b", "provider/management"):
-        fabric.add_network(key)
-
-    def leg(network: str, address: str, gateway: str | None = None) -> Leg:
-        return Leg(network, IPv4Interface(address), IPv4Address(gateway) if gateway else None)
-
-    fabric.add_host(
-        "router", leg("acme/lan-a", "192.168.10.1/24"), leg("acme/lan-b", "192.168.20.1/24"), forward=True
-    )
-    fabric.exec("router", ["ip", "addr", "add", f"{OUTSIDE}/32", "dev", "lo"])
-    fabric.add_host("production", leg("acme/lan-a", f"{PRODUCTION}/24", "192.168.10.1"))
-    fabric.add_host("neighbour", leg("acme/lan-a", f"{NEIGHBOUR}/24", "192.168.10.1"))
-    fabric.add_host("production-b", leg("acme/lan-b", f"{PRODUCTION_B}/24", "192.168.20.1"))
-    fabric.add_worker("provider-worker", leg("provider/management", "10.99.0.100/24"))
-    fabric.add_worker("tenant-worker", leg("wan", "203.0.113.100/24"))
-    fabric.add_gateway(
-        "gateway",
-        leg("wan", f"{GATEWAY}/24"),
-        leg("provider/management", "10.99.0.1/24"),
-        config=render([Relay("acme", 6180, IPv4Address("10.99.0.2"))]),
-    )
+    _add_hosts(fabric)
     tenant_side = Hypervisor("acme-vcenter", ["LAN A", "LAN B", "Management"])
     provider_side = Hypervisor("provider-vcenter", ["dvpg-a", "dvpg-b", "dvpg-management"])
     fabric.attach(tenant_side, {"LAN A": "acme/lan-a", "LAN B": "acme/lan-b", "Management": "wan"})
@@ -127,22 +107,7 @@ def _furnish(fabric: Fabric, folder: Path) -> Site:
             "dvpg-management": "provider/management",
         },
     )
-
-    def guest(address: str, gateway: str | None = None) -> list[GuestAddress]:
-        return [GuestAddress(0, IPv4Interface(address), IPv4Address(gateway) if gateway else None)]
-
-    vms = {
-        "original": tenant_side.add_vm("erp", ["LAN A"], guest(f"{REPLICA}/24", "192.168.10.1")),
-        "replica": provider_side.add_vm("erp", ["dvpg-a"], guest(f"{REPLICA}/24", "192.168.10.1")),
-        "second": provider_side.add_vm("web", ["dvpg-a"], guest(f"{SECOND}/24", "192.168.10.1")),
-        "replica-b": provider_side.add_vm("mail", ["dvpg-b"], guest(f"{REPLICA_B}/24", "192.168.20.1")),
-        "tenant-appliance": tenant_side.add_vm(
-            "extension", ["Management", "LAN A", "LAN B"], guest("203.0.113.10/24"), kind="appliance"
-        ),
-        "provider-appliance": provider_side.add_vm(
-            "extension", ["dvpg-management", "dvpg-a", "dvpg-b"], guest("10.99.0.2/24"), kind="appliance"
-        ),
-    }
+    vms = _add_vms(tenant_side, provider_side)
     ta = fabric.add_appliance(
         tenant_side, vms["tenant-appliance"], "tenant", "acme", "tenant-worker", folder / "tenant-key"
     )
@@ -156,6 +121,52 @@ def _furnish(fabric: Fabric, folder: Path) -> Site:
         [IPv4Address("10.99.0.1")],
     )
     return Site(fabric, tenant_side, provider_side, vms, connect(pa), connect(ta), pa, ta)
+
+
+def _add_hosts(fabric: Fabric) -> None:
+    """The networks, and what is always on in them."""
+    for key in ("acme/lan-a", "acme/lan-b", "wan", "provider/lan-a", "provider/lan-b", "provider/management"):
+        fabric.add_network(key)
+    fabric.add_host(
+        "router", _leg("acme/lan-a", "192.168.10.1/24"), _leg("acme/lan-b", "192.168.20.1/24"), forward=True
+    )
+    fabric.exec("router", ["ip", "addr", "add", f"{OUTSIDE}/32", "dev", "lo"])
+    fabric.add_host("production", _leg("acme/lan-a", f"{PRODUCTION}/24", "192.168.10.1"))
+    fabric.add_host("neighbour", _leg("acme/lan-a", f"{NEIGHBOUR}/24", "192.168.10.1"))
+    fabric.add_host("production-b", _leg("acme/lan-b", f"{PRODUCTION_B}/24", "192.168.20.1"))
+    fabric.add_worker("provider-worker", _leg("provider/management", "10.99.0.100/24"))
+    fabric.add_worker("tenant-worker", _leg("wan", "203.0.113.100/24"))
+    fabric.add_host("provider-stranger", _leg("provider/management", "10.99.0.66/24"))
+    fabric.add_host("tenant-stranger", _leg("wan", "203.0.113.66/24"))
+    fabric.add_gateway(
+        "gateway",
+        _leg("wan", f"{GATEWAY}/24"),
+        _leg("provider/management", "10.99.0.1/24"),
+        config=render([Relay("acme", 6180, IPv4Address("10.99.0.2"))]),
+    )
+
+
+def _add_vms(tenant_side: Hypervisor, provider_side: Hypervisor) -> dict[str, Vm]:
+    return {
+        "original": tenant_side.add_vm("erp", ["LAN A"], _guest(f"{REPLICA}/24", "192.168.10.1")),
+        "replica": provider_side.add_vm("erp", ["dvpg-a"], _guest(f"{REPLICA}/24", "192.168.10.1")),
+        "second": provider_side.add_vm("web", ["dvpg-a"], _guest(f"{SECOND}/24", "192.168.10.1")),
+        "replica-b": provider_side.add_vm("mail", ["dvpg-b"], _guest(f"{REPLICA_B}/24", "192.168.20.1")),
+        "tenant-appliance": tenant_side.add_vm(
+            "extension", ["Management", "LAN A", "LAN B"], _guest("203.0.113.10/24"), kind="appliance"
+        ),
+        "provider-appliance": provider_side.add_vm(
+            "extension", ["dvpg-management", "dvpg-a", "dvpg-b"], _guest("10.99.0.2/24"), kind="appliance"
+        ),
+    }
+
+
+def _leg(network: str, address: str, gateway: str | None = None) -> Leg:
+    return Leg(network, IPv4Interface(address), IPv4Address(gateway) if gateway else None)
+
+
+def _guest(address: str, gateway: str | None = None) -> list[GuestAddress]:
+    return [GuestAddress(0, IPv4Interface(address), IPv4Address(gateway) if gateway else None)]
 
 
 def connect(access: Access) -> Appliance:

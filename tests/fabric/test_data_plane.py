@@ -154,12 +154,18 @@ async def test_management_is_closed_to_all_but_worker_and_gateway(pair: Site) ->
     expected = {
         ("provider-worker", "10.99.0.2", 22): True,
         ("gateway", "10.99.0.2", 22): False,
+        ("provider-stranger", "10.99.0.2", 22): False,
         ("gateway", "10.99.0.2", 6180): True,
         ("provider-worker", "10.99.0.2", 6180): False,
+        ("provider-stranger", "10.99.0.2", 6180): False,
+        ("tenant-worker", "203.0.113.10", 22): True,
         ("gateway", "203.0.113.10", 22): False,
+        ("tenant-stranger", "203.0.113.10", 22): False,
     }
     found = await asyncio.gather(*(asyncio.to_thread(opens, *words) for words in expected))
     assert dict(zip(expected, found, strict=True)) == expected
+    strangers = {"provider-stranger": "10.99.0.2", "tenant-stranger": "203.0.113.10"}
+    assert not any(pings(pair, host, address) for host, address in strangers.items())
 
 
 async def test_a_spoofed_source_is_dropped(pair: Site) -> None:
@@ -267,6 +273,14 @@ async def test_without_a_tunnel_nothing_is_answered_and_it_heals(pair: Site) -> 
     assert not pings(pair, pair.name("replica"), PRODUCTION)
     pair.fabric.set_carrier("gateway", True)
     assert await until(lambda: pings(pair, pair.name("replica"), PRODUCTION), 20)
+
+
+async def test_the_gateway_tells_who_dialled_in_and_is_not_root(pair: Site) -> None:
+    users = pair.fabric.exec("gateway", ["ps", "-C", "haproxy", "-o", "user=,args="])[1].splitlines()
+    assert len(users) == 2 and sum(line.startswith("haproxy ") for line in users) == 1, "one is the master"
+    log = pair.fabric.folder / "gateway.log"
+    ended_well = r"203\.0\.113\.10:\d+ \[.+\] tenant-acme tenant-acme/appliance \S+ \d+ -- \d+/\d+/\d+/\d+/0 "
+    assert await until(lambda: re.search(ended_well, log.read_text()) is not None)
 
 
 async def test_an_original_that_is_switched_on_hears_of_the_conflict(pair: Site) -> None:

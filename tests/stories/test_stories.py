@@ -21,7 +21,7 @@ real = pytest.mark.skipif(bool(LACKING), reason=f"lacking for real networks: {LA
 # Replication writes onto the replica as soon as it is on: what the hold is there to prevent.
 TORN = """
 import sys
-from lab.__main__ import main
+from lab.command import main
 from lab.data_centre import DataCentre
 from lab.hypervisor import Vm
 
@@ -45,7 +45,7 @@ sys.exit(main(["demo", "one-vm", "--simulated"]))
 # Somebody removed all snapshots of the replica: there is nothing to go back to.
 NO_RESTORE_POINT = """
 import sys
-from lab.__main__ import main
+from lab.command import main
 from lab.data_centre import DataCentre
 
 start = DataCentre.start
@@ -100,6 +100,7 @@ def test_stories_without_packets(run: Runner, pair: tuple[str, str]) -> None:
         assert re.fullmatch(LAST.format(story, state, "not measured"), command.lines[-1]), command.output
         assert "Left out: tunnel, ARP and ping" in command.output
         assert "pings answered" not in command.output
+        assert "verified that production reaches" not in command.output
         assert command.left() == []
 
 

@@ -2,108 +2,16 @@
 
 import re
 import socket
-import ssl
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface
 
 import httpx
 import pytest
 
-from contracts.network import AllocationMode
-from lab.cloud_director import ALL_RIGHTS, CloudDirectorEndpoint, NicSpec
-from lab.cloud_director.model import SYSTEM, MetadataValue, Principal, VApp, Vdc, Vm
-from lab.faults import Faults, Kind, Rule
-from lab.hypervisor import Hypervisor
-from lab.tls import Authority
-
-XML = "application/*+xml;version=37.0"
-JSON = "application/json;version=37.0"
-HEAD = 'xmlns="http://www.vmware.com/vcloud/v1.5" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"'
-
-
-@dataclass
-class Site:
-    """One tenant with one VM, and the two ways to look at it."""
-
-    endpoint: CloudDirectorEndpoint
-    machines: Hypervisor
-    faults: Faults
-    vdc: Vdc
-    vapp: VApp
-    vm: Vm
-    provider: httpx.Client
-    tenant: httpx.Client
-
-    @property
-    def vm_path(self) -> str:
-        return f"/api/vApp/{self.vm.ref}"
-
-    @property
-    def vapp_path(self) -> str:
-        return f"/api/vApp/{self.vapp.ref}"
-
-    def power(self) -> str:
-        return self.vm.machine.power
-
-    def deployed(self) -> bool:
-        return self.vm.deployed
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-def site(authority: Authority) -> Iterator[Site]:
-    machines, faults = Hypervisor("provider"), Faults()
-    endpoint = CloudDirectorEndpoint(machines, faults, authority.server_context("vcd"))
-    vdc = endpoint.add_vdc(endpoint.add_org("acme"), "acme-dr")
-    endpoint.add_network(vdc, "lan", IPv4Interface("192.168.10.1/24"))
-    vapp = endpoint.add_vapp(vdc, "replicas")
-    vm = endpoint.add_vm(
-        vapp,
-        machines.add_vm("erp", ["lan"]),
-        [NicSpec("lan", AllocationMode.MANUAL, IPv4Address("192.168.10.21"))],
-    )
-    endpoint.start()
-    trust = ssl.create_default_context(cafile=str(authority.ca_file))
-    with (
-        httpx.Client(base_url=endpoint.url, verify=trust, timeout=5) as provider,
-        httpx.Client(base_url=endpoint.url, verify=trust, timeout=5) as tenant,
-    ):
-        for client, org in ((provider, SYSTEM), (tenant, "acme")):
-            token = endpoint.log_in(Principal("somebody", org, ALL_RIGHTS))
-            client.headers.update({"Authorization": f"Bearer {token}", "Accept": XML})
-        yield Site(endpoint, machines, faults, vdc, vapp, vm, provider, tenant)
-    endpoint.close()
-
-
-def idle(site: Site, answer: httpx.Response) -> str:
-    """How the task that an answer started has ended."""
-    assert answer.status_code == 202, answer.text
-    site.endpoint.tasks.wait_idle()
-    found = re.search(r' status="(\w+)"', site.provider.get(answer.headers["Location"]).text)
-    assert found
-    return found[1]
-
-
-def nic_section(*connections: str, primary: int = 0) -> str:
-    return (
-        f"<NetworkConnectionSection {HEAD}><ovf:Info>x</ovf:Info>"
-        f"<PrimaryNetworkConnectionIndex>{primary}</PrimaryNetworkConnectionIndex>"
-        f"{''.join(connections)}</NetworkConnectionSection>"
-    )
-
-
-def connection(index: int = 0, network: str = "lan", mode: str = "POOL", extra: str = "") -> str:
-    return (
-        f'<NetworkConnection network="{network}"><NetworkConnectionIndex>{index}</NetworkConnectionIndex>'
-        f"<IsConnected>true</IsConnected><IpAddressAllocationMode>{mode}</IpAddressAllocationMode>{extra}"
-        f"</NetworkConnection>"
-    )
+from lab.cloud_director import ALL_RIGHTS
+from lab.cloud_director.model import Principal
+from lab.faults import Kind, Rule
+from tests.lab.cloud_director.site import HEAD, JSON, Site, idle
 
 
 def test_versions_need_no_login_and_others_are_refused_by_name(site: Site) -> None:
@@ -221,103 +129,6 @@ def test_in_maintenance_mode_a_tenant_changes_nothing(site: Site) -> None:
     for action in ("power/action/powerOn", "action/createSnapshot"):
         assert site.tenant.post(f"{site.vm_path}/{action}").status_code == 403
     assert idle(site, site.provider.post(f"{site.vm_path}/power/action/powerOn")) == "success"
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (nic_section(connection(extra="<IpAddress>192.168.10.9</IpAddress>")), "IpAddress"),
-        (nic_section(connection(network="nowhere")), "not in the vApp"),
-        (nic_section(connection(), connection()), "different"),
-        (nic_section(connection(index=10), primary=10), "0 to 9"),
-        (nic_section(*(connection(index=i) for i in range(11))), "more than 10"),
-        (nic_section(connection(), primary=3), "primary"),
-        (nic_section(connection(mode="MANUAL")), "MANUAL"),
-        (nic_section(connection(mode="SOMEHOW")), "SOMEHOW"),
-        (nic_section(connection(network="none")), "none"),
-        (nic_section(connection()).replace("<ovf:Info>x</ovf:Info>", ""), "Info"),
-        ("<NetworkConnectionSection/>", "Unexpected element"),
-        ("<NetworkConnectionSection", "Bad request"),
-        ('<!DOCTYPE x [<!ENTITY y "z">]><x>&y;</x>', "DOCTYPE"),
-    ],
-)
-def test_nic_sections_that_the_xsd_forbids_are_refused(site: Site, body: str, said: str) -> None:
-    refused = site.provider.put(f"{site.vm_path}/networkConnectionSection/", content=body)
-    assert refused.status_code == 400
-    assert said in refused.text
-
-
-def test_addresses_are_given_out_and_not_twice(site: Site) -> None:
-    path = f"{site.vm_path}/networkConnectionSection/"
-    other = site.endpoint.add_vm(
-        site.vapp,
-        site.machines.add_vm("other", []),
-        [NicSpec("lan", AllocationMode.MANUAL, IPv4Address("192.168.10.2"))],
-    )
-    assert idle(site, site.provider.put(path, content=nic_section(connection()))) == "success"
-    assert site.vm.nics[0].address == IPv4Address("192.168.10.3")
-    taken = connection(mode="MANUAL").replace(
-        "<IsConnected>", "<IpAddress>192.168.10.2</IpAddress><IsConnected>"
-    )
-    assert other.nics[0].address == IPv4Address("192.168.10.2")
-    assert idle(site, site.provider.put(path, content=nic_section(taken))) == "error"
-
-
-def test_vapp_networks_are_replaced_whole(site: Site) -> None:
-    second = site.endpoint.add_network(site.vdc, "second", IPv4Interface("10.0.0.1/24"))
-    path = f"{site.vapp_path}/networkConfigSection/"
-
-    def config(name: str, network_id: str) -> str:
-        return (
-            f'<NetworkConfig networkName="{name}"><Configuration>'
-            f'<ParentNetwork href="{site.endpoint.url}/api/admin/network/{network_id}"/>'
-            f"<FenceMode>bridged</FenceMode></Configuration></NetworkConfig>"
-        )
-
-    def section(*configs: str) -> str:
-        return f"<NetworkConfigSection {HEAD}><ovf:Info>x</ovf:Info>{''.join(configs)}</NetworkConfigSection>"
-
-    lan = config("lan", site.vapp.networks[0].id)
-    for wrong in (
-        section(),
-        section(config("second", second.id)),
-        section(lan, config("second", "00000000-0000-4000-8000-000000000000")),
-        section(lan, config("other-name", second.id)),
-        section(lan.replace("<FenceMode>bridged</FenceMode>", "")),
-    ):
-        assert site.provider.put(path, content=wrong).status_code == 400
-    right = section(lan, config("second", second.id))
-    assert idle(site, site.provider.put(path, content=right)) == "success"
-    assert [n.name for n in site.vapp.networks] == ["lan", "second"]
-
-
-def metadata(domain: str, visibility: str, key: str = "k") -> str:
-    return (
-        f'<Metadata {HEAD} xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><MetadataEntry>'
-        f'<Domain visibility="{visibility}">{domain}</Domain><Key>{key}</Key>'
-        f'<TypedValue xsi:type="MetadataStringValue"><Value>v</Value></TypedValue></MetadataEntry></Metadata>'
-    )
-
-
-def test_metadata_has_domains(site: Site) -> None:
-    path = f"{site.vm_path}/metadata"
-    assert site.tenant.post(path, content=metadata("SYSTEM", "PRIVATE")).status_code == 403
-    assert site.provider.post(path, content=metadata("GENERAL", "PRIVATE")).status_code == 400
-    assert site.provider.post(path, content=metadata("SYSTEM", "READWRITE")).status_code == 400
-    assert idle(site, site.provider.post(path, content=metadata("SYSTEM", "PRIVATE", "hidden"))) == "success"
-    assert idle(site, site.provider.post(path, content=metadata("SYSTEM", "READONLY", "shown"))) == "success"
-    assert idle(site, site.tenant.post(path, content=metadata("GENERAL", "READWRITE", "own"))) == "success"
-    seen = site.tenant.get(path).text
-    assert "hidden" not in seen
-    assert "shown" in seen
-    assert "own" in seen
-    assert site.tenant.delete(f"{path}/SYSTEM/shown").status_code == 403
-    assert site.provider.delete(f"{path}/hidden").status_code == 403
-    assert idle(site, site.provider.delete(f"{path}/SYSTEM/hidden?force=False&recursive=False")) == "success"
-    assert site.vm.metadata == {
-        ("SYSTEM", "shown"): MetadataValue("v", "READONLY"),
-        ("GENERAL", "own"): MetadataValue("v", "READWRITE"),
-    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""Looks of preflight: each for a bounded time, and what keeps one from succeeding is said as a problem."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from temporalio import activity
+
+from contracts.errors import Fault, Unavailable, Who
+from contracts.plan import Problem
+
+LOOK = 15.0
+"""Seconds for one look at one system. With a heartbeat before each, a step of three such looks is neither
+missed nor timed out while all three systems are silent."""
+TRIES = 3
+PATIENCE = timedelta(seconds=30)
+
+
+def problem_of(fault: Fault, side: Who, consequence: str = "") -> Problem:
+    """The problem that a fault is for a failover. `side`: who must look after what just does not answer.
+
+    What may pass by itself (an appliance that boots for another failover) is raised, so that the step is
+    tried again, up to `TRIES` times or for `PATIENCE`: then it is said, together with all else that is wrong.
+    """
+    info = activity.info()
+    waited = info.started_time - info.scheduled_time
+    if fault.retryable and info.attempt < TRIES and waited < PATIENCE:
+        raise fault
+    what = fault.happened + (f", {consequence}" if consequence else "")
+    if fault.retryable:
+        return Problem(what=what, who=side, do="If this lasts, see why it does not answer, then start again")
+    return Problem(what=what, who=fault.who, do=fault.do or "Mend it, then start again")
+
+
+@asynccontextmanager
+async def in_time(system: str) -> AsyncIterator[None]:
+    """Around a look at a system. Raises `Unavailable` when it is silent for too long; a thread that looks is
+    left to its own timeout then."""
+    activity.heartbeat()
+    try:
+        async with asyncio.timeout(LOOK):
+            yield
+    except TimeoutError:
+        raise _silent(system) from None
+
+
+def _silent(system: str) -> Unavailable:
+    return Unavailable(f"{system} did not answer within {LOOK:.0f} s", do="It is tried again")

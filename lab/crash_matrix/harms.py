@@ -1,0 +1,87 @@
+"""What happens to a call: the fault of a case; and what makes a failover be taken back."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from lab.crash_matrix.cases import Case, Harm, Phase, Point
+from lab.crash_matrix.driver import Driver
+from lab.crash_matrix.rules import TENANT, VM
+from lab.data_centre import SUFFIX, DataCentre
+from lab.faults import Kind, Rule
+from lab.site import APPLIANCE
+
+LATE = 3.0
+"""Seconds by which an answer is late, and for which a task hangs."""
+LONG = 40.0
+"""A task that hangs until the next worker has found it."""
+KILL_DELAY = 0.7
+
+
+def fault(case: Case, driver: Driver) -> Rule:
+    """Not planned yet."""
+    point = case.point
+    rule = Rule(point.endpoint, point.call, Kind.DELAY, when=partial(_is_meant, point, driver))
+    kill = _killer(point, driver)
+    match case.harm:
+        case Harm.KILLED_BEFORE:
+            rule.kind, rule.act = Kind.DROP_BEFORE, kill
+        case Harm.KILLED_AFTER:
+            rule.kind, rule.act = Kind.DROP_AFTER, kill
+        case Harm.KILLED_WAITING:
+            rule.kind, rule.seconds = Kind.TASK_HANG, LONG
+            rule.act = lambda: threading.Timer(KILL_DELAY, kill).start()
+        case Harm.CANCELLED:
+            rule.act = driver.cancel
+        case Harm.TERMINATED:
+            rule.act = driver.terminate
+        case kind:
+            rule.kind, rule.seconds = Kind(kind), LATE
+    return rule
+
+
+def _killer(point: Point, driver: Driver) -> Callable[[], None]:
+    worker = driver.lab.workers[TENANT if point.endpoint.startswith(TENANT) else "provider"]
+    return lambda: driver.kill(worker)
+
+
+def taking_back(phase: Phase, driver: Driver, then: Callable[[], object]) -> Rule:
+    """What makes the failover be taken back, as `phase` says; `then` is called right before it."""
+    if phase is Phase.REFUSED:
+        site = driver.site
+
+        def switch_on() -> None:
+            then()
+            site.hypervisor.power_on(site.vm(VM))
+
+        return Rule(f"{TENANT}-vcenter/{APPLIANCE}", "lease", Kind.DELAY, act=switch_on)
+
+    done = threading.Event()
+
+    def cancel() -> None:
+        # When it is on, there is but one thing to be written of it: that it is in Failover.
+        if driver.rules.replica.power == "poweredOn" and not done.is_set():
+            done.set()
+            then()
+            driver.cancel()
+
+    target = f"*{driver.lab.centre.cloud.vm(VM + SUFFIX).id}*"
+    return Rule("cloud-director", "POST metadata", Kind.DELAY, times=99, target=target, act=cancel)
+
+
+def _is_meant(point: Point, driver: Driver, target: str) -> bool:
+    """Whether a call is about the point's thing, while the point's step runs."""
+    if entity(point.endpoint, target, driver.lab.centre) != point.entity:
+        return False
+    return asyncio.run_coroutine_threadsafe(driver.runs(point.step), driver.loop).result(10)
+
+
+def entity(endpoint: str, target: str, centre: DataCentre) -> str:
+    """Name of what a call is about."""
+    world, tasks = centre.cloud.world, list(centre.cloud.tasks.all.values())
+    names = {v.id: v.name for v in world.vms} | {a.id: f"{a.name} vApp" for a in world.vapps}
+    if endpoint != "cloud-director":
+        return ""
+    owner = next((t.owner.id for t in tasks if t.id in target), "")
+    return next((name for id_, name in names.items() if id_ in target or id_ == owner), "")
