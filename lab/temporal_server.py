@@ -2,14 +2,11 @@
 
 import asyncio
 import os
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -19,15 +16,13 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from lab.child import dies_with_parent
+from lab.ports import free_port, why_taken
 from operate.provision import Wanted, provision
 
 RETENTION = timedelta(days=1)
 READY_WITHIN = 30.0
 STOPS_WITHIN = 10.0
 """Seconds."""
-PORTS = range(20_000, 32_000)
-"""Below those that kernels give to outgoing connections, of which labs beside this one make many: none of
-them can take a chosen port before the server has it, or while it is restarted."""
 
 # The default of 20 polls a second rounds every workflow task up to 50 ms.
 POLLS = tuple(
@@ -98,9 +93,9 @@ class TemporalServer:
         choose, choose_ui = self._port == 0, self._ui_port == 0
         for again in (True, True, False):
             if choose:
-                self._port = _free_port()
+                self._port = free_port()
             if choose_ui:
-                self._ui_port = _free_port()
+                self._ui_port = free_port()
             try:
                 await self._launch(binary)
                 return
@@ -216,17 +211,5 @@ async def _downloaded(folder: Path) -> Path:
 
 def _refuse_if_taken(port: int) -> None:
     """Otherwise the wait for readiness would find the other server and take it for its own."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise PortTaken(f"The Temporal server cannot use port {port}: {error.strerror}") from error
-
-
-def _free_port() -> int:
-    while True:
-        port = secrets.choice(PORTS)
-        with suppress(PortTaken):
-            _refuse_if_taken(port)
-            return port
+    if (why := why_taken(port)) is not None:
+        raise PortTaken(f"The Temporal server cannot use port {port}: {why}")

@@ -7,6 +7,8 @@ import pytest
 TESTS = Path(__file__).parent
 TOGETHER = ("e2e", "workflows", "deploy")
 """Folders whose tests share a lab or a server, which so is started once. Elsewhere each file is a group."""
+ALONE = ("stories",)
+"""Folders where each test starts what it needs: they may run in any process."""
 SECOND_LAB = ("test_failover_tests.py", "test_refusals.py", "test_secrets.py", "test_worker_process.py")
 """Half of `e2e`, by time: with one lab for all, the other processes would wait for it in the end."""
 FIRST = ("e2e", "crash", "stories", "property", "fabric", "workflows", "deploy", "lab")
@@ -19,7 +21,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not hasattr(config, "workerinput"):
         return  # all run in this process, in the order of their files
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if _folder(item) not in ALONE:
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
     items.sort(key=lambda item: _turn(_folder(item)))
 
 
