@@ -20,7 +20,7 @@ from lab.ports import free_port, why_taken
 from operate.provision import Wanted, provision
 
 RETENTION = timedelta(days=1)
-READY_WITHIN = 30.0
+READY_WITHIN = 60.0
 STOPS_WITHIN = 10.0
 """Seconds."""
 
