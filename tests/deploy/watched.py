@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
@@ -15,14 +14,10 @@ from temporalio.client import Client
 
 import connect
 from lab.lab import Lab
+from lab.ports import free_port
 from lab.worker_process import WorkerProcess
 from settings import TemporalSettings
 from tests.deploy.commands import configured, written
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 async def lines_of(metrics: str) -> list[str]:
