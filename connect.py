@@ -46,6 +46,9 @@ async def temporal(settings: TemporalSettings, metrics_address: str | None = Non
     do = "Check TEMPORAL_ADDRESS, TEMPORAL_PROFILE and the file that TEMPORAL_CONFIG_FILE names"
     try:
         config = ClientConfig.load_client_connect_config(profile=settings.profile)
+    except OSError as error:
+        said = f"{error.filename} cannot be read ({error.strerror})"
+        raise Misconfigured(f"Temporal's connection configuration: {said}", do=do) from None
     except Exception as error:  # the SDK's own type for it is not public
         raise Misconfigured(f"Temporal's connection configuration: {error}", do=do) from None
     runtime, address = _runtime(metrics_address), config.get("target_host", "")
@@ -119,4 +122,4 @@ def appliance(settings: SshSettings | None, key: Path | None) -> Appliance | Non
     """One appliance, where there is one."""
     if settings is None or key is None:
         return None
-    return Appliance(settings.host, settings.port, settings.host_key, key)
+    return Appliance(settings.host, settings.port, settings.host_key, key, new_host_key=settings.new_host_key)

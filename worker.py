@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,12 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 import connect
+import serving
 from activities import test_records
 from activities.errors import FaultInterceptor
 from activities.fence import Fence
 from activities.guest import GuestActivities
+from activities.inspection import InspectionActivities
 from activities.preflight import PreflightActivities
 from activities.provider import ProviderTenant
 from activities.provider_appliance import ProviderApplianceActivities
@@ -71,9 +73,6 @@ log = logging.getLogger("worker")
 WORKFLOWS = [PartialFailover, FailoverTest, VmFailoverTest, ListReplicas, CheckReadiness, ReplicaLock]
 MOST_WATCHED = 1000
 """Failovers of one tenant that are watched at the same time. They wait, without a thread."""
-GRACE = timedelta(seconds=20)
-"""How long running steps may take to reach a place where they can stop, after SIGTERM. What they started
-at other systems goes on, and their next attempt adopts it."""
 
 Activities = Sequence[Callable[..., Any]]  # Any: each step has its own input and result
 
@@ -84,7 +83,7 @@ def provider_activities(tenant: ProviderTenant) -> Activities:
     extension = ProviderApplianceActivities(tenant)
     return [
         preflight.plan_failover,
-        preflight.inspect_replicas,
+        InspectionActivities(tenant).inspect_replicas,
         replica.mark_processing,
         replica.revert_snapshot,
         replica.power_on_replica,
@@ -190,19 +189,22 @@ class Process:
                 task_queue=queue,
                 workflows=workflows,
                 activities=activities,
-                activity_executor=self._executor,
+                activity_executor=self._executor if at_once <= self._threads else None,  # all of it async
                 workflow_task_executor=self._workflow_executor,
                 max_concurrent_activities=at_once,
                 max_heartbeat_throttle_interval=timedelta(seconds=5),
-                graceful_shutdown_timeout=GRACE,
+                graceful_shutdown_timeout=serving.GRACE,
                 build_id=VERSION,
                 interceptors=[self.steps, FaultInterceptor()],
             )
         )
 
 
-async def serve(settings: WorkerSettings) -> None:
-    """Run until SIGTERM or SIGINT, then let running steps come to a place where they can stop."""
+async def serve(settings: WorkerSettings) -> int:
+    """Run until SIGTERM or SIGINT, then let running steps come to a place where they can stop.
+
+    Returns the exit code: 1 when a worker failed for good, else 0.
+    """
     base = await connect.temporal(settings.temporal, settings.metrics_address)
     for tenant in settings.tenants:
         await require_provisioned(base, tenant.namespace)
@@ -214,20 +216,17 @@ async def serve(settings: WorkerSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with AsyncExitStack() as stack:
-        health = await stack.enter_async_context(_watched(process, settings))
-        for worker in process.workers:
-            logs.tenant.set(worker.client.namespace)  # for the tasks that it starts
-            await stack.enter_async_context(worker)
-        logs.tenant.set(None)
+    async with _watched(process, settings) as health:
+        crew = serving.Crew(process.workers, process.steps)
         names = ", ".join(t.namespace for t in settings.tenants)
         log.info("role %s serves %s", settings.role, names)
-        await stop.wait()
-        log.info("stopping: no new steps are taken")
+        code = await crew.work(stop)
+        serving.end_after(serving.ENDS_WITHIN, code)
         if health is not None:
             health.stopping = True
-    for close in process.close:
-        await _closed(close)
+        await crew.stop()
+    await serving.close(process.close)
+    return code
 
 
 @asynccontextmanager
@@ -248,19 +247,10 @@ async def _watched(process: Process, settings: WorkerSettings) -> AsyncIterator[
             health.close()
 
 
-async def _closed(close: Callable[[], object]) -> None:
-    """Log out; a system that does not answer must not keep the process."""
-    try:
-        result = await asyncio.wait_for(asyncio.to_thread(close), 5)
-        if asyncio.iscoroutine(result):
-            await asyncio.wait_for(result, 5)
-    except Exception:
-        log.warning("a session could not be closed in good order", exc_info=True)
-
-
 def main() -> int:
     """Exit code 2: the settings or the namespaces are not in order; 1: something that it needs does not
-    answer. Nothing was started then. With `--check`, 1: something was found that would stand in the way."""
+    answer, and nothing was started, or a worker failed for good. With `--check`, 1: something was found that
+    would stand in the way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="YAML file; config.example.yaml explains every setting")
     parser.add_argument("--check", action="store_true", help="look at everything it needs, and end")
@@ -272,7 +262,7 @@ def main() -> int:
             findings = asyncio.run(check(settings))
             sys.stdout.write(table(findings))
             return int(any(not f.good for f in findings))
-        asyncio.run(serve(settings))
+        return serving.run(serve(settings))
     except (BadSettings, NotProvisioned, Misconfigured) as error:
         return _refused(str(error), 2, arguments.check)
     except (Fault, OSError) as error:
@@ -283,7 +273,6 @@ def main() -> int:
     except Exception:
         log.exception("ended by an error of its own")
         return 1
-    return 0
 
 
 def _refused(said: str, code: int, to_a_person: bool) -> int:
@@ -298,7 +287,8 @@ def _refused(said: str, code: int, to_a_person: bool) -> int:
 if __name__ == "__main__":
     code = main()
     logging.shutdown()
-    # The SDK's native threads can crash an interpreter that is being torn down; all work is done here.
+    # A thread that is held up in a call would keep the interpreter, and the SDK's native threads can crash
+    # one that is being torn down; all work is done here.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -10,7 +10,7 @@ from pathlib import Path
 from lab.child import dies_with_parent
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-READY_WITHIN = 60.0
+READY_WITHIN = 120.0
 """Seconds until it says that it serves."""
 
 
@@ -51,8 +51,8 @@ class WorkerProcess:
                 raise RuntimeError(f"The worker did not start:\n{self.log_file.read_text()[-3000:]}")
             time.sleep(0.05)
 
-    def stop(self, within: float = 40) -> int:
-        """SIGTERM; its exit code."""
+    def stop(self, within: float = 45) -> int:
+        """SIGTERM, and SIGKILL for one that has not ended by then; its exit code."""
         return self._end(signal.SIGTERM, within)
 
     def kill(self) -> None:

@@ -60,7 +60,7 @@ class Health:
             "stopping": self.stopping,
             "tenants_without_work": idle,
             "polled_s_ago": polled,
-            "steps_running": self._steps.running,
+            "steps_running": len(self._steps.at_work),
             "last_step_ended_s_ago": round(now - ended, 1) if ended else None,
         }
 

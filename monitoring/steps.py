@@ -27,26 +27,34 @@ log = logging.getLogger(__name__)
 
 
 class StepMonitor(Interceptor):
-    """`running`: steps at work now. `last_ended`: when one ended last, on `time.monotonic`; 0: none yet.
+    """`last_ended`: when a step ended last, on `time.monotonic`; 0: none yet.
     `clients`: by namespace, to ask how an attempt ended that could not say so itself."""
 
     def __init__(self) -> None:
-        self.running = 0
+        self._at_work: dict[bytes, str] = {}
         self.last_ended = 0.0
         self.clients: dict[str, Client] = {}
+
+    @property
+    def at_work(self) -> list[str]:
+        """The steps that run now, in words."""
+        return list(self._at_work.values())
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """To be the outermost, so that it sees failures as the history gets them."""
         return _Inbound(super().intercept_activity(next), self)
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Runs on the event loop only, so the counting needs no lock."""
-        self.running += 1
+    def working(self, step: activity.Info, subject: str | None) -> Iterator[None]:
+        """Runs on the event loop only, so the list needs no lock."""
+        about = f" of {subject}" if subject else ""
+        self._at_work[step.task_token] = (
+            f"{step.activity_type}{about} ({step.namespace}, {step.workflow_id}, attempt {step.attempt})"
+        )
         try:
             yield
         finally:
-            self.running -= 1
+            del self._at_work[step.task_token]
             self.last_ended = time.monotonic()
 
     async def count_lost(self, step: activity.Info) -> None:
@@ -70,8 +78,9 @@ class _Inbound(ActivityInboundInterceptor):
         self._monitor = monitor
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        logs.replica.set(subject(input.args[0]) if input.args else None)
-        with self._monitor.at_work():
+        about = subject(input.args[0]) if input.args else None
+        logs.replica.set(about)
+        with self._monitor.working(activity.info(), about):
             await self._monitor.count_lost(activity.info())
             started, outcome = time.monotonic(), "failed"
             try:

@@ -30,11 +30,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load(file: Path) -> WorkerSettings:
-    """Read and check the file. Raises `BadSettings` with all problems at once."""
-    data = _read(file)
+def load(file: Path, without_files: bool = False) -> WorkerSettings:
+    """Read and check the file. Raises `BadSettings` with all problems at once.
+
+    `without_files`: on another machine than the worker's, which has none of the files and secrets that are
+    named; whoever reads one there finds out then.
+    """
+    data, context = _read(file), {"without_files": without_files}
     try:
-        loaded, problems = _File.model_validate(data).root, list[tuple[str, str]]()
+        loaded, problems = _File.model_validate(data, context=context).root, list[tuple[str, str]]()
     except ValidationError as error:
         loaded, problems = None, _problems(error)
     problems += contradictions(data)

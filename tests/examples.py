@@ -19,7 +19,7 @@ def example(file: Path, folder: Path) -> Config:
     """What an example says, with every file that it names below `folder`."""
     text = file.read_text()
     for name in set(re.findall(rf"{FOLDER}/([\w./-]+)", text)):
-        _provide(folder / name)
+        provide(folder / name)
     data: Config = yaml.safe_load(text.replace(FOLDER, str(folder)))
     return data
 
@@ -29,7 +29,8 @@ def variables(file: Path) -> list[str]:
     return re.findall(r"env: (\S+)", file.read_text())
 
 
-def _provide(file: Path) -> None:
+def provide(file: Path) -> None:
+    """A file that is what its name says: certificates, a private SSH key, or a secret."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists():
         return

@@ -1,5 +1,8 @@
 """Preflight: the provider's side and the tenant's side are asked; all that is wrong is said at once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from temporalio import workflow
 from temporalio.exceptions import (
     ActivityError,
@@ -102,6 +105,18 @@ def no_input(workflow_type: str) -> ApplicationError:
     return refusal(BadRequest(f"{workflow_type} needs an input", left="Nothing was changed", do=do))
 
 
+@contextmanager
+def told_by_the_leaf() -> Iterator[None]:
+    """Around a look without which a workflow has nothing to answer: it ends in the words of what failed."""
+    try:
+        yield
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        kind, text = cause(error)
+        raise ApplicationError(text, type=kind, non_retryable=True) from None
+
+
 def not_ready(vm: str, problems: tuple[Problem, ...]) -> ApplicationError:
     """All problems in one failure that says who must do what."""
     said = " ".join(
@@ -129,7 +144,27 @@ def _no_answer(error: ActivityError) -> Problem:
 
 
 def ends_fit(plan: Plan, site: TenantSite) -> list[Problem]:
-    """Where only one end of the tunnel is the product's, the other end's fingerprint must be configured."""
+    """Each end of the tunnel that is the product's must know how to find the other."""
+    return _other_end(plan, site) + _way_to_it(plan, site)
+
+
+def _way_to_it(plan: Plan, site: TenantSite) -> list[Problem]:
+    """The tenant's appliance dials. Without a tunnel it would answer for replicas that it cannot reach."""
+    dials = site.appliance and plan.side.extension is Extension.APPLIANCE
+    # Asked last: only a failover that began like that, before this was refused, needs the old way.
+    if not dials or plan.side.gateway is not None or not workflow.patched("gateway-needed"):
+        return []
+    return [
+        Problem(
+            what="The tenant has an appliance, but no cloud gateway is set that it could dial",
+            who=Who.PROVIDER,
+            do="Set gateway for this tenant in the provider worker's settings",
+        )
+    ]
+
+
+def _other_end(plan: Plan, site: TenantSite) -> list[Problem]:
+    """Where only one end is the product's, the other end's fingerprint must be configured."""
     alone = plan.side.appliance != site.appliance
     if plan.side.extension is not Extension.APPLIANCE or not alone or plan.side.peer_fingerprint:
         return []

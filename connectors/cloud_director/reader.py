@@ -151,7 +151,7 @@ class Reader:
         if len(hrefs) > 1:
             raise BadRequest(
                 f"{len(hrefs)} VMs of this organization VDC are named {name[:80]!r}",
-                do="Rename all but one of them, or give the VM's id",
+                do="Rename all but one of them",
             )
         return self.vm(vdc, understood(lambda: xml.uuid_in(hrefs[0]), doing))
 

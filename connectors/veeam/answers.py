@@ -1,6 +1,5 @@
 """What this connector reads of the API's answers. Unknown fields are ignored: each revision adds some."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -91,7 +90,6 @@ class Session(Answer):
 
     id: UUID
     state: Word
-    creation_time: datetime | None = None
 
     @property
     def ended(self) -> bool:

@@ -1,7 +1,7 @@
 """A tenant that nobody has heard of is onboarded by the commands of `docs/operations.md`, and fails over.
 
-The commands are taken out of the document. What stands for a machine of the provider is played by the lab:
-`kubectl` and `systemctl` start a worker process anew, or reload the gateway's HAProxy.
+The commands are taken out of the document, and run on the operators' host. What they do to other machines is
+played by the lab (`machines.py`).
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from contracts.plan import Extension
 from lab.stories import acts
+from lab.stories.machines import Machines
 from lab.stories.stage import DidNotHold, Figures, Stage
 from lab.tenants import Lan, Machine, Tenant
 from lab.worker_process import REPOSITORY
@@ -73,12 +74,17 @@ async def _fail_over(stage: Stage) -> Figures:
 
 async def _onboard(stage: Stage) -> None:
     """Every command of the document, in its order."""
+    folder, configs = stage.centre.folder / "onboarding", stage.lab.configs
+    folder.mkdir()
+    names = {"provider.yaml": configs["provider"], "tenant-site.yaml": configs[UMBRELLA.name]}
+
+    async def run(command: str) -> tuple[int, str]:
+        return await _run(command, folder, names, stage.lab.temporal.address)
+
+    machines = Machines(stage.lab, UMBRELLA.name, folder, names, run)
     checked = False
     for command in commands():
-        if command.startswith(("systemctl", "kubectl")):
-            await _machine(stage, command)
-            continue
-        code, said = await _run(stage, command)
+        code, said = await machines.play(command) or await run(command)
         expected = 0
         if "--check" in command and not checked:
             checked, expected = True, 1
@@ -99,20 +105,20 @@ def commands() -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-async def _run(stage: Stage, command: str) -> tuple[int, str]:
+async def _run(command: str, folder: Path, names: dict[str, Path], temporal: str) -> tuple[int, str]:
     """In a folder of its own, where the document's file names lead to the lab's files. No shell."""
-    folder, configs = stage.centre.folder / "onboarding", stage.lab.configs
-    folder.mkdir(exist_ok=True)
     words, _, output = command.partition(" > ")
-    names = {"provider.yaml": configs["provider"], "tenant-site.yaml": configs[UMBRELLA.name]}
-    names["python"] = Path(sys.executable)
-    argv = [str(names.get(word, word)) for word in words.split()]
+    names = {**names, "python": Path(sys.executable)}
+    given, argv = {}, [str(names.get(word, word)) for word in words.split()]
+    while "=" in argv[0]:
+        name, _, value = argv.pop(0).partition("=")
+        given[name] = value
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-    environment = {"TEMPORAL_ADDRESS": stage.lab.temporal.address, "PYTHONPATH": str(REPOSITORY)}
+    environment = {"TEMPORAL_ADDRESS": temporal, "PYTHONPATH": str(REPOSITORY)}
     process = await asyncio.create_subprocess_exec(
         *argv,
         cwd=folder,
-        env={**os.environ, "PATH": path, **environment},
+        env={**os.environ, "PATH": path, **environment, **given},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -120,25 +126,6 @@ async def _run(stage: Stage, command: str) -> tuple[int, str]:
     if output:
         (folder / output).write_bytes(printed)
     return process.returncode or 0, (printed + errors).decode()
-
-
-async def _machine(stage: Stage, command: str) -> None:
-    """What systemd or Kubernetes does on the machines that the document speaks of."""
-    lab = stage.lab
-    if command == "systemctl reload haproxy":
-        config = (stage.centre.folder / "onboarding" / "haproxy.cfg").read_text()
-        await asyncio.to_thread(stage.centre.fabric.reload_gateway, "cloud-gateway", config)
-    elif command == "kubectl apply -k overlay":
-        await lab.restart_worker("provider")
-    elif command == "systemctl start partial-failover-check":
-        code, said = await _run(stage, "python worker.py tenant-site.yaml --check")
-        if code:
-            raise DidNotHold(f"{command} found: {said}")
-    elif command == "systemctl enable --now partial-failover-tenant-site":
-        await lab.restart_worker(UMBRELLA.name)
-    else:
-        raise DidNotHold(f"the story cannot play {command}")
-    stage.check(f"$ {command}", True)
 
 
 def _touched(before: dict[str, object], now: dict[str, object]) -> list[str]:

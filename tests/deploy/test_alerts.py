@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.deploy.commands import said, tool
 from tests.deploy.monitoring_files import FOLDER, alerts, dashboard, panels
-from tests.deploy.test_files import said, tool
 
 PODS = ("a", "b", "t")
 """Two of the provider's worker and the tenant's: each shows the same gauges."""

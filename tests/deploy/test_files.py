@@ -8,12 +8,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import serving
 from lab.lab import Lab
 from lab.tenants import TENANTS
 from operate import gateway
 from settings import BadSettings, ProviderWorkerSettings, load
 from tests.deploy.commands import configured, said, tool, written
-from tests.examples import example
 
 REPOSITORY = Path(__file__).parents[2]
 DEPLOY = REPOSITORY / "deploy"
@@ -32,14 +32,8 @@ def test_manifests_fit_the_schemas_of_kubernetes(file: Path) -> None:
 
 
 def test_no_manifest_is_left_out() -> None:
-    there = {file.name for file in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml", "config.yaml"}
+    there = {file.name for file in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
     assert there == {file.name for file in manifests()}
-
-
-def test_kustomize_builds_them() -> None:
-    built = list(yaml.safe_load_all(said(tool("kubectl"), "kustomize", KUBERNETES)))
-    deployment = next(d for d in built if d["kind"] == "Deployment")
-    assert deployment["spec"]["template"]["spec"]["containers"][0]["image"].startswith("registry.example/")
 
 
 def test_the_worker_is_not_root_and_cannot_write() -> None:
@@ -52,11 +46,6 @@ def test_the_worker_is_not_root_and_cannot_write() -> None:
     assert not any("value" in e and "token" in e["name"].lower() for e in container["env"])
 
 
-def test_the_example_configuration_in_the_manifests_loads(tmp_path: Path) -> None:
-    data = example(KUBERNETES / "config.yaml", tmp_path)
-    assert isinstance(load(written(tmp_path, data)), ProviderWorkerSettings)
-
-
 def test_units_are_as_systemd_wants_them(tmp_path: Path) -> None:
     units = [*(DEPLOY / "worker" / "systemd").glob("*.service"), *(DEPLOY / "appliance").glob("*.service")]
     for unit in units:
@@ -65,18 +54,37 @@ def test_units_are_as_systemd_wants_them(tmp_path: Path) -> None:
     assert said(tool("systemd-analyze"), "verify", *(tmp_path / u.name for u in units)) == ""
 
 
+def test_a_worker_that_is_told_to_stop_is_not_killed_before_it_has_ended() -> None:
+    unit = (DEPLOY / "worker" / "systemd" / "partial-failover-tenant-site.service").read_text()
+    deployment = yaml.safe_load((KUBERNETES / "deployment.yaml").read_text())
+    granted = {int(s) for s in re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)}
+    assert granted == {deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]}
+    assert min(granted) > serving.ENDS_WITHIN
+
+
 def test_the_containerfile_passes_its_linter() -> None:
     assert said(tool("hadolint"), DEPLOY / "worker" / "Containerfile") == ""
 
 
-def test_the_containerfile_copies_what_exists() -> None:
+def copied() -> set[str]:
+    """What the Containerfile takes from this repository."""
     text = (DEPLOY / "worker" / "Containerfile").read_text()
-    copied = [words.split()[:-1] for words in re.findall(r"^COPY (?!--)(.*)$", text, re.MULTILINE)]
-    for source in (source for sources in copied for source in sources):
-        assert (REPOSITORY / source).exists(), source
+    lines = [words.split()[:-1] for words in re.findall(r"^COPY (?!--)(.*)$", text, re.MULTILINE)]
+    return {source for sources in lines for source in sources}
+
+
+def test_the_containerfile_copies_what_exists() -> None:
+    assert all((REPOSITORY / source).exists() for source in copied())
     imported = {file.parent.name for file in REPOSITORY.glob("*/__init__.py")} - {"lab", "tests"}
     imported |= {file.name for file in REPOSITORY.glob("*.py")}
-    assert imported <= {source for sources in copied for source in sources}
+    assert imported <= copied()
+
+
+def test_nothing_else_is_sent_to_who_builds_the_image() -> None:
+    lines = (REPOSITORY / ".containerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*" and rules[-1] == "**/__pycache__"
+    assert {rule.removeprefix("!") for rule in rules[1:-1]} == copied()
 
 
 def test_the_gateway_is_as_haproxy_wants_it_and_has_a_port_for_each_tenant(lab: Lab, tmp_path: Path) -> None:

@@ -98,6 +98,15 @@ async def test_a_worker_refuses_a_namespace_that_is_not_provisioned(lab: Lab, tm
     assert "Run python -m operate provision" in refused.error
 
 
+async def test_it_needs_no_secret_of_the_file(lab: Lab, tmp_path: Path) -> None:
+    cloud = configured(lab, "provider")["cloud_director"]
+    missing = {"file": str(tmp_path / "nowhere")}
+    config = with_namespace(lab, tmp_path, "acme", cloud_director={**cloud, "api_token": missing})
+    planned = await provision(lab, config, "--dry-run")
+    assert planned.code == 0, planned.error
+    assert (await run(lab, "worker.py", config, "--check")).code == 2
+
+
 async def test_only_the_provider_provisions(lab: Lab) -> None:
     refused = await provision(lab, lab.configs["acme"])
     assert refused.code == 2 and "is not a provider's" in refused.error

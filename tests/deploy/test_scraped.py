@@ -14,10 +14,12 @@ import yaml
 from lab.child import dies_with_parent
 from lab.faults import Kind, Rule
 from lab.lab import Lab
+from lab.ports import free_port
+from tests.deploy.commands import said, tool
 from tests.deploy.monitoring_files import FOLDER, alerts, dashboard, panels
-from tests.deploy.test_files import KUBERNETES, said, tool
-from tests.deploy.watched import Watched, free_port, until
+from tests.deploy.watched import Watched, until
 
+KUBERNETES = FOLDER.parent / "worker" / "kubernetes"
 POD = {
     "__meta_kubernetes_pod_label_app_kubernetes_io_component": "provider-worker",
     "__meta_kubernetes_pod_container_port_name": "metrics",

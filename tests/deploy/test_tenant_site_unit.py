@@ -10,6 +10,8 @@ from temporalio.service import TLSConfig
 from lab.lab import Lab
 from settings import BadSettings, TenantSiteWorkerSettings, load
 from tests.deploy.commands import REPOSITORY, check, configured, run, said, tool, written
+from tests.examples import FOLDER as PLACE
+from tests.examples import example, provide
 
 FOLDER = REPOSITORY / "deploy" / "worker" / "systemd"
 UNITS = {name: FOLDER / f"partial-failover-{name}.service" for name in ("tenant-site", "check")}
@@ -42,10 +44,15 @@ def handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "credentials"
     folder.mkdir()
     for name in credentials(UNITS["tenant-site"]):
-        (folder / name).write_text(f"secret of {name}\n")
+        provide(folder / name)
     (folder / "temporal.toml").write_text((FOLDER.parent / "temporal.toml").read_text())
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
     return folder
+
+
+def placed(folder: Path, file: str = "config.yaml") -> Path:
+    """The settings beside the units, with every file of theirs in its place."""
+    return written(folder, example(FOLDER / file, folder))
 
 
 def test_the_check_runs_as_the_worker_does() -> None:
@@ -55,8 +62,10 @@ def test_the_check_runs_as_the_worker_does() -> None:
     assert commands["check"] == commands["tenant-site"] + " --check"
 
 
-def test_the_settings_use_the_credentials_that_are_handed_over_and_no_other(handed_over: Path) -> None:
-    settings = load(FOLDER / "config.yaml")
+def test_the_settings_use_the_credentials_that_are_handed_over_and_no_other(
+    handed_over: Path, tmp_path: Path
+) -> None:
+    settings = load(placed(tmp_path))
     assert isinstance(settings, TenantSiteWorkerSettings)
     [tenant] = settings.tenants
     used = {settings.appliance_key, tenant.vcenter.password.file, tenant.backup_server.password.file}
@@ -64,23 +73,23 @@ def test_the_settings_use_the_credentials_that_are_handed_over_and_no_other(hand
     assert all(file and file.parent == handed_over for file in used)
 
 
-def test_without_a_credential_the_settings_are_refused(handed_over: Path) -> None:
+def test_without_a_credential_the_settings_are_refused(handed_over: Path, tmp_path: Path) -> None:
     (handed_over / "backup-password").unlink()
     with pytest.raises(BadSettings, match=r"backup_server.password.*backup-password cannot be read"):
-        load(FOLDER / "config.yaml")
+        load(placed(tmp_path))
 
 
 def test_temporal_reads_the_connection_file_as_the_unit_gives_it(
     handed_over: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = environment(UNITS["tenant-site"])
-    settings = load(FOLDER / Path(given["WORKER_CONFIG"]).name)
-    assert isinstance(settings, TenantSiteWorkerSettings)
-    authority = settings.tenants[0].vcenter.ca_file
+    settings = load(placed(tmp_path, Path(given["WORKER_CONFIG"]).name))
+    authority = Path(PLACE) / "ca.pem"
+    assert str(authority) in (FOLDER / "config.yaml").read_text()
     secret = {file.parent for file in credentials(UNITS["tenant-site"]).values()}
     assert authority.parent not in secret, "root's alone, and the unit runs as nobody in particular"
     file = Path(given["TEMPORAL_CONFIG_FILE"].replace("%d", str(handed_over)))
-    here = tmp_path / "ca.pem"
+    here = tmp_path / "temporal-ca.pem"
     here.write_text("certificates")
     assert f'server_ca_cert_path = "{authority}"' in file.read_text()
     file.write_text(file.read_text().replace(str(authority), str(here)))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,12 +14,21 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
+from temporalio.worker import Worker
 
-from contracts.report import ReadinessReport
+from contracts.replica import ReplicaState
+from contracts.report import ReadinessReport, ReplicaList
+from lab.faults import Kind, Rule
 from lab.lab import Lab
-from tests.e2e.driver import failure_of, start, until
+from lab.tenants import TENANTS
+from lab.worker_process import WorkerProcess
+from monitoring.steps import StepMonitor
+from serving import ENDS_WITHIN, Crew
+from tests.e2e.driver import failure_of, in_state, start, undo, until
+from workflows.lock import ReplicaLock
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
+PROVIDERS = {"cloud-director", "provider-vcenter"}
 BAD = """
 role: tenant-site
 threads: 1
@@ -154,3 +164,63 @@ async def test_sigterm_logs_the_providers_worker_out_of_every_system(lab: Lab, a
     assert code == 0 and took < 10
     assert ("cloud-director", "DELETE session") in calls
     assert ("provider-vcenter", "Logout") in calls
+
+
+@pytest.mark.slow
+async def test_sigterm_ends_a_worker_in_time_whatever_is_held_up(
+    lab: Lab, acme: Client, globex: Client, initech: Client
+) -> None:
+    """The answers to a power-on and to a log-out do not come. No other tenant's work is begun meanwhile."""
+    process, faults = lab.workers["provider"], lab.centre.faults
+    power_on = Rule("cloud-director", "POST powerOn", Kind.DELAY, seconds=5 * ENDS_WITHIN)
+    log_out = Rule("cloud-director", "DELETE session", Kind.DELAY, seconds=5 * ENDS_WITHIN)
+    faults.add(power_on)
+    faults.add(log_out)
+    failover = await start(initech, {"vm": "tps-01"})
+    await until(lambda: happened(power_on))
+    since, log, began = len(faults.calls), log_since_now(process), time.monotonic()
+    ending = asyncio.create_task(asyncio.to_thread(process.stop, 4 * ENDS_WITHIN))
+    try:
+        await until(lambda: all_stop(log), within=15)
+        others = [await start(client, {}, "ListReplicas") for client in (acme, globex)]
+    finally:
+        code = await ending
+        took, calls = time.monotonic() - began, faults.calls[since:]
+        process.spawn()
+        await asyncio.to_thread(process.until_ready)
+    assert code == 0 and took < ENDS_WITHIN
+    assert {c.call for c in calls if c.endpoint in PROVIDERS} <= {"DELETE session", "Logout"}
+    assert log_out.happened
+    left = [line for line in log() if "left to the next worker" in line]
+    assert len(left) == 1 and "PowerOnReplica of " in left[0] and failover.id in left[0]
+    for other in others:
+        assert ReplicaList.model_validate(await other.result()).replicas
+    await in_state(failover, ReplicaState.FAILOVER)
+    assert (await undo(failover)).state is ReplicaState.NORMAL
+
+
+async def test_a_worker_that_fails_for_good_ends_its_process(lab: Lab, initech: Client) -> None:
+    """Rather than to leave one tenant without a worker, and nobody told."""
+    good, bad = (
+        Worker(client, task_queue="nothing", workflows=[ReplicaLock])
+        for client in (initech, await lab.client("nowhere"))
+    )
+    crew = Crew([good, bad], StepMonitor())
+    assert await crew.work(asyncio.Event()) == 1
+    await crew.stop()
+    assert good.is_shutdown
+
+
+def log_since_now(process: WorkerProcess) -> Callable[[], list[str]]:
+    """What the worker logs from now on."""
+    before = process.log_file.stat().st_size
+    return lambda: process.log_file.read_bytes()[before:].decode().splitlines()
+
+
+async def all_stop(log: Callable[[], list[str]]) -> bool:
+    """Whether the worker of each tenant has begun to shut down."""
+    return sum("Beginning worker shutdown" in line for line in log()) == len(TENANTS)
+
+
+async def happened(rule: Rule) -> bool:
+    return rule.happened is not None

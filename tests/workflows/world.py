@@ -87,6 +87,8 @@ class World:
         """`watched`: False where time is to skip, which it does not while a step runs."""
         self.extension, self.watched = extension, watched
         self.provider_appliance = self.tenant_appliance = extension is Extension.APPLIANCE
+        self.gateway: Gateway | None = Gateway(host="203.0.113.1", port=6180)
+        self.peer_fingerprint: str | None = None
         self.log: list[Step] = []
         self.watches: list[Standing] = []
         """What the workflow knew at each watch that began."""
@@ -202,7 +204,8 @@ class World:
         side = ProviderSide(
             extension=self.extension,
             appliance=self.provider_appliance,
-            gateway=Gateway(host="203.0.113.1", port=6180),
+            gateway=self.gateway,
+            peer_fingerprint=self.peer_fingerprint,
         )
         plan = Plan(
             vm=data.request.vm,

@@ -121,7 +121,7 @@ def test_names_are_compared_exactly(site: Site, client: CloudDirector) -> None:
         with pytest.raises(NotFound):
             client.vm_named(site.vdc.id, name)
     site.endpoint.add_vm(site.vapp, site.machines.add_vm("erp-db-01", []))
-    with pytest.raises(BadRequest, match="2 VMs"):
+    with pytest.raises(BadRequest, match=r"2 VMs.*Rename all but one of them\.$"):
         client.vm_named(site.vdc.id, "erp-db-01")
 
 
