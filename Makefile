@@ -7,6 +7,9 @@ STORY ?= one-vm
 SLOW ?= 1
 LABS ?= 4
 ONLY ?=
+# Most of the tests' time is waiting, so twice as many processes as cores. tests/conftest.py says what stays together.
+JOBS ?= 4
+SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,7 +47,7 @@ lab: setup  ## bring the lab up and keep it up, to be used by hand
 test: setup lint  ## all checks and tests (SLOW=0 leaves the slow ones out)
 	@lab/system_packages.sh checkers
 	@$(BIN)/python -m tests.deploy.fetch_kubectl
-	$(BIN)/python -m pytest $(if $(filter 0,$(SLOW)),-m "not slow")
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter 0,$(SLOW)),-m "not slow")
 
 crash-matrix: setup  ## every fault at every remote call of every step (about an hour; LABS=4 side by side)
 	@$(BIN)/python -m lab.crash_matrix --labs $(LABS) --only "$(ONLY)"

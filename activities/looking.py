@@ -1,9 +1,12 @@
 """Looks of preflight: each for a bounded time, and what keeps one from succeeding is said as a problem."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from datetime import timedelta
+from typing import TypeVar
 
 from temporalio import activity
 
@@ -15,6 +18,7 @@ LOOK = 15.0
 missed nor timed out while all three systems are silent."""
 TRIES = 3
 PATIENCE = timedelta(seconds=30)
+T = TypeVar("T")
 
 
 def problem_of(fault: Fault, side: Who, consequence: str = "") -> Problem:
@@ -33,10 +37,38 @@ def problem_of(fault: Fault, side: Who, consequence: str = "") -> Problem:
     return Problem(what=what, who=fault.who, do=fault.do or "Mend it, then start again")
 
 
+class noting:
+    """A fault of what stands within becomes one of the `problems`, and what comes after goes on."""
+
+    def __init__(self, problems: list[Problem], side: Who, consequence: str = "") -> None:
+        self._problems, self._side, self._consequence = problems, side, consequence
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> bool:
+        if not isinstance(fault, Fault):
+            return False
+        self._problems.append(problem_of(fault, self._side, self._consequence))
+        return True
+
+
+def within(look: Callable[[], T], system: str) -> T:
+    """What `look` finds. Raises `Unavailable` when the system is silent for too long; the look is left to its
+    own timeout then, in a thread of its own."""
+    activity.heartbeat()
+    thread = ThreadPoolExecutor(1, "look")
+    try:
+        return thread.submit(copy_context().run, look).result(LOOK)
+    except TimeoutError:
+        raise _silent(system) from None
+    finally:
+        thread.shutdown(wait=False)
+
+
 @asynccontextmanager
 async def in_time(system: str) -> AsyncIterator[None]:
-    """Around a look at a system. Raises `Unavailable` when it is silent for too long; a thread that looks is
-    left to its own timeout then."""
+    """The same around a look that is awaited."""
     activity.heartbeat()
     try:
         async with asyncio.timeout(LOOK):

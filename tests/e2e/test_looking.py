@@ -1,14 +1,16 @@
 """`ListReplicas` and `CheckReadiness`: what a tenant looks at first; they change nothing."""
 
+import asyncio
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from temporalio.client import Client
 
 from contracts.report import ReadinessReport, ReplicaList
+from contracts.step import Step
 from lab.lab import Lab
 from tests.e2e import spoil
-from tests.e2e.driver import in_failover, page, record, start, undo
+from tests.e2e.driver import in_failover, page, record, start, timeline, undo
 from tests.e2e.test_refusals import changes
 
 
@@ -38,6 +40,26 @@ async def test_list_replicas_says_which_failover_has_a_replica(initech: Client) 
     await undo(failover)
 
 
+async def test_one_replica_that_cannot_be_looked_at_hides_no_other(lab: Lab, acme: Client) -> None:
+    with spoil.unreadable_marker(lab.centre), spoil.elsewhere(lab.centre, "mail-01"):
+        listing = await start(acme, {}, "ListReplicas")
+        found = ReplicaList.model_validate(await listing.result())
+        readiness = await start(acme, {}, "CheckReadiness")
+        report = ReadinessReport.model_validate(await readiness.result())
+    db, web, mail = found.replicas
+    assert (db.state, web.state, mail.state) == ("unknown", "Normal", "Normal")
+    assert db.restore_points and not mail.restore_points
+    assert "state marker of erp-db-01_replica cannot be read" in db.problems[0].what
+    assert "which is not in the worker's settings" in mail.problems[0].what
+    assert web.problems == ()
+    shown = await page(listing)
+    assert (
+        "| erp-db-01 | unknown |" in shown and "| mail-01 | Normal | off | 192.168.20.60 | unknown |" in shown
+    )
+    assert "* erp-db-01: The state marker of erp-db-01\\_replica cannot be read. Look at" in shown
+    assert [r.ready for r in report.replicas] == [False, True, False]
+
+
 async def test_readiness_when_all_is_well(lab: Lab, acme: Client) -> None:
     since = len(lab.centre.faults.calls)
     handle = await start(acme, {}, "CheckReadiness")
@@ -45,6 +67,17 @@ async def test_readiness_when_all_is_well(lab: Lab, acme: Client) -> None:
     assert report.ready and [r.vm for r in report.replicas] == ["erp-db-01", "erp-web-01", "mail-01"]
     assert "| mail-01 | yes |" in await page(handle)
     assert changes(lab, since) == []
+    first, second, _ = [row for row in await timeline(handle) if row.step == Step.PLAN_FAILOVER]
+    assert first.completed is not None and second.scheduled < first.completed, "they are checked side by side"
+
+
+async def test_readiness_while_the_backup_server_does_not_answer(lab: Lab, acme: Client) -> None:
+    with spoil.backup_away(lab.centre), spoil.dhcp(lab.centre):
+        handle = await start(acme, {}, "CheckReadiness")
+        report = ReadinessReport.model_validate(await asyncio.wait_for(handle.result(), 60))
+    for one in report.replicas:
+        assert "so replication cannot be held" in one.problems[-1].what
+    assert "no static address" in report.replicas[0].problems[0].what
 
 
 async def test_readiness_names_the_problems_of_every_vm(lab: Lab, acme: Client) -> None:
