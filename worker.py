@@ -32,6 +32,7 @@ from activities import test_records
 from activities.errors import FaultInterceptor
 from activities.fence import Fence
 from activities.guest import GuestActivities
+from activities.inspection import InspectionActivities
 from activities.preflight import PreflightActivities
 from activities.provider import ProviderTenant
 from activities.provider_appliance import ProviderApplianceActivities
@@ -82,7 +83,7 @@ def provider_activities(tenant: ProviderTenant) -> Activities:
     extension = ProviderApplianceActivities(tenant)
     return [
         preflight.plan_failover,
-        preflight.inspect_replicas,
+        InspectionActivities(tenant).inspect_replicas,
         replica.mark_processing,
         replica.revert_snapshot,
         replica.power_on_replica,

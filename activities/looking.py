@@ -1,9 +1,12 @@
 """Looks of preflight: each for a bounded time, and what keeps one from succeeding is said as a problem."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
 from datetime import timedelta
+from typing import TypeVar
 
 from temporalio import activity
 
@@ -15,6 +18,7 @@ LOOK = 15.0
 missed nor timed out while all three systems are silent."""
 TRIES = 3
 PATIENCE = timedelta(seconds=30)
+T = TypeVar("T")
 
 
 def problem_of(fault: Fault, side: Who, consequence: str = "") -> Problem:
@@ -33,10 +37,31 @@ def problem_of(fault: Fault, side: Who, consequence: str = "") -> Problem:
     return Problem(what=what, who=fault.who, do=fault.do or "Mend it, then start again")
 
 
+@contextmanager
+def noting(problems: list[Problem], side: Who, consequence: str = "") -> Iterator[None]:
+    """A fault of what stands within becomes one of the `problems`, and what comes after goes on."""
+    try:
+        yield
+    except Fault as fault:
+        problems.append(problem_of(fault, side, consequence))
+
+
+def within(look: Callable[[], T], system: str) -> T:
+    """What `look` finds. Raises `Unavailable` when the system is silent for too long; the look is left to its
+    own timeout then, in a thread of its own."""
+    activity.heartbeat()
+    thread = ThreadPoolExecutor(1, "look")
+    try:
+        return thread.submit(copy_context().run, look).result(LOOK)
+    except TimeoutError:
+        raise _silent(system) from None
+    finally:
+        thread.shutdown(wait=False)
+
+
 @asynccontextmanager
 async def in_time(system: str) -> AsyncIterator[None]:
-    """Around a look at a system. Raises `Unavailable` when it is silent for too long; a thread that looks is
-    left to its own timeout then."""
+    """The same around a look that is awaited."""
     activity.heartbeat()
     try:
         async with asyncio.timeout(LOOK):

@@ -1,11 +1,10 @@
 """Preflight at the provider: everything that must hold before anything is touched, said at once."""
 
 import asyncio
-from datetime import UTC, datetime
 
 from temporalio import activity
 
-from activities import isolation, marker, test_records
+from activities import isolation, marker
 from activities.leases import leases_of
 from activities.provider import ProviderTenant
 from activities.provider_appliance import MOST_NETWORKS
@@ -14,9 +13,7 @@ from contracts.appliance import Lease
 from contracts.errors import Fault, NotFound, Who
 from contracts.network import AllocationMode, Network
 from contracts.plan import Adoption, Extension, Plan, PlanInput, PlanResult, Problem, ProviderSide
-from contracts.replica import CloudVm, Marker, Power, ReplicaState, RestorePoint
-from contracts.report import ReplicaList, ReplicaSummary
-from contracts.request import ListReplicasRequest
+from contracts.replica import CloudVm, Marker, Power, RestorePoint
 from contracts.step import Step
 from settings import ProviderApplianceSettings
 
@@ -131,29 +128,6 @@ class PreflightActivities:
         except Fault as fault:
             return False, [*problems, _of(fault)]
         return vm.power is Power.ON, problems
-
-    @activity.defn(name=Step.INSPECT_REPLICAS, no_thread_cancel_exception=True)
-    def inspect_replicas(self, data: ListReplicasRequest) -> ReplicaList:
-        """All replicas of the tenant, with states, addresses and restore points."""
-        found = [
-            self._summary(vm) for vm in self.tenant.cloud.vms(self.tenant.vdc) if self.tenant.is_replica(vm)
-        ]
-        return ReplicaList(read_at=datetime.now(UTC), replicas=tuple(sorted(found, key=lambda r: r.vm)))
-
-    def _summary(self, vm: CloudVm) -> ReplicaSummary:
-        _, hardware = self.tenant.hardware(vm)
-        mark = marker.read(self.tenant, vm)
-        original, tests = self.tenant.original_of(vm), test_records.read(self.tenant, vm).tests
-        return ReplicaSummary(
-            vm=original,
-            replica=vm.name,
-            state=mark.state if mark else ReplicaState.NORMAL,
-            power=vm.power,
-            addresses=tuple(nic.address for nic in vm.nics if nic.address is not None),
-            restore_points=tuple(reversed(hardware.restore_points)),
-            held_by=mark.workflow_id if mark else None,
-            last_tests=tests,
-        )
 
 
 def _addresses(vm: CloudVm, networks: tuple[Network, ...]) -> tuple[tuple[Lease, ...], list[Problem]]:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from ipaddress import IPv4Address
+from typing import Literal
 
 from contracts.base import Contract
 from contracts.failover_test import TestRecord
@@ -41,7 +42,7 @@ class ReplicaSummary(Contract):
 
     vm: str
     replica: str
-    state: ReplicaState
+    state: ReplicaState | Literal["unknown"]
     power: Power
     addresses: tuple[IPv4Address, ...]
     restore_points: tuple[RestorePoint, ...]
@@ -50,6 +51,8 @@ class ReplicaSummary(Contract):
     """Workflow that the state marker names."""
     last_tests: tuple[TestRecord, ...] = ()
     """Newest first."""
+    problems: tuple[Problem, ...] = ()
+    """Why something of it is not known."""
 
 
 class ReplicaList(Contract):

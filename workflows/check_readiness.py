@@ -5,7 +5,7 @@ from datetime import datetime
 from temporalio import workflow
 
 from workflows.journal import Journal, plain, table
-from workflows.preflight import look
+from workflows.preflight import look, told_by_the_leaf
 from workflows.steps import PROVIDER, READ
 
 with workflow.unsafe.imports_passed_through():
@@ -23,14 +23,9 @@ class CheckReadiness:
     async def run(self, request: CheckReadinessRequest | None = None) -> ReadinessReport:
         """The same look that a failover takes before it touches anything."""
         journal = Journal("Readiness")
-        found = await journal.run(
-            Step.INSPECT_REPLICAS,
-            PROVIDER,
-            ListReplicasRequest(),
-            ReplicaList,
-            READ,
-            "Look at all replicas",
-        )
+        asked, title = ListReplicasRequest(), "Look at all replicas"
+        with told_by_the_leaf():
+            found = await journal.run(Step.INSPECT_REPLICAS, PROVIDER, asked, ReplicaList, READ, title)
         known = {r.vm: r for r in found.replicas}
         vms = (request.vms if request else ()) or tuple(known)
         checked = tuple([await self._check(journal, vm, known.get(vm), found.read_at) for vm in vms])

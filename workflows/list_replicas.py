@@ -5,6 +5,7 @@ from datetime import timedelta
 from temporalio import workflow
 
 from workflows.journal import plain, table
+from workflows.preflight import told_by_the_leaf
 from workflows.steps import PROVIDER, READ, call
 
 with workflow.unsafe.imports_passed_through():
@@ -22,7 +23,8 @@ class ListReplicas:
         """All replicas: states, addresses, restore points."""
         title = "Look at all replicas"
         asked = request or ListReplicasRequest()
-        found = await call(Step.INSPECT_REPLICAS, PROVIDER, asked, ReplicaList, READ, title)
+        with told_by_the_leaf():
+            found = await call(Step.INSPECT_REPLICAS, PROVIDER, asked, ReplicaList, READ, title)
         workflow.set_current_details(_table(found))
         return found
 
@@ -30,7 +32,13 @@ class ListReplicas:
 def _table(found: ReplicaList) -> str:
     rows = [_row(found, r) for r in found.replicas]
     head = ("VM", "state", "power", "addresses", "restore points, newest first", "last failover test")
-    return "\n".join([f"### {len(found.replicas)} replicas", "", *table(head, rows)])
+    unknown = [
+        f"* {plain(r.vm)}: {plain(p.what)}. {plain(p.do)} ({p.who})"
+        for r in found.replicas
+        for p in r.problems
+    ]
+    said = ["", "**What could not be looked at**", "", *unknown] if unknown else []
+    return "\n".join([f"### {len(found.replicas)} replicas", "", *table(head, rows), *said])
 
 
 def _row(found: ReplicaList, replica: ReplicaSummary) -> tuple[str, ...]:
@@ -42,7 +50,8 @@ def _row(found: ReplicaList, replica: ReplicaSummary) -> tuple[str, ...]:
     state = f"{replica.state}{held}"
     tests = replica.last_tests
     tested = f"{tests[0].result}, {_age(found.read_at - tests[0].at)} ago" if tests else "never"
-    return plain(replica.vm), state, replica.power, addresses, points or "none", tested
+    none = "unknown" if replica.problems else "none"
+    return plain(replica.vm), state, replica.power, addresses, points or none, tested
 
 
 def _age(age: timedelta) -> str:

@@ -1,5 +1,8 @@
 """Preflight: the provider's side and the tenant's side are asked; all that is wrong is said at once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from temporalio import workflow
 from temporalio.exceptions import (
     ActivityError,
@@ -100,6 +103,18 @@ def no_input(workflow_type: str) -> ApplicationError:
     """The start form was left empty."""
     do = 'Give {"vm": "erp-db-01"}'
     return refusal(BadRequest(f"{workflow_type} needs an input", left="Nothing was changed", do=do))
+
+
+@contextmanager
+def told_by_the_leaf() -> Iterator[None]:
+    """Around a look without which a workflow has nothing to answer: it ends in the words of what failed."""
+    try:
+        yield
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        kind, text = cause(error)
+        raise ApplicationError(text, type=kind, non_retryable=True) from None
 
 
 def not_ready(vm: str, problems: tuple[Problem, ...]) -> ApplicationError:

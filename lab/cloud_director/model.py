@@ -128,6 +128,8 @@ class Vm:
     status: int = OFF
     deployed: bool = False
     metadata: Metadata = field(default_factory=dict)
+    elsewhere: str | None = None
+    """UUID of another vCenter, which is said to be its."""
     asks: Question | None = None
     """Asked at the next power-on."""
     answers: list[str] = field(default_factory=list)

@@ -112,6 +112,6 @@ def _records(world: World, render: Renderer, who: Principal, kind: str) -> list[
                 "status": "POWERED_ON" if vm.status == ON else "POWERED_OFF",
             }
             if kind == "adminVM":
-                record |= {"moref": vm.machine.moref, "vc": render.vcenter_href}
+                record |= {"moref": vm.machine.moref, "vc": render.vcenter_href(vm)}
             records.append(record)
     return records

@@ -52,7 +52,7 @@ class Renderer:
 
     def __init__(self, base: str, vcenter_id: str) -> None:
         self.base = base
-        self.vcenter_href = f"{base}/api/admin/extension/vimServer/{vcenter_id}"
+        self._vcenter_id = vcenter_id
 
     def href(self, entity: Entity) -> str:
         """Of a vApp or VM."""
@@ -108,11 +108,15 @@ class Renderer:
         self.connections(vm, element)
         return element
 
+    def vcenter_href(self, vm: Vm) -> str:
+        """Of the vCenter that a VM runs in."""
+        return f"{self.base}/api/admin/extension/vimServer/{vm.elsewhere or self._vcenter_id}"
+
     def _extension(self, element: etree._Element, vm: Vm) -> None:
         extension = put(element, "VCloudExtension", required="false")
         info = put(extension, "VmVimInfo", None, EXTENSION)
         ref = put(info, "VmVimObjectRef", None, EXTENSION)
-        put(ref, "VimServerRef", None, EXTENSION, href=self.vcenter_href, name="vcenter")
+        put(ref, "VimServerRef", None, EXTENSION, href=self.vcenter_href(vm), name="vcenter")
         put(ref, "MoRef", vm.machine.moref, EXTENSION)
         put(ref, "VimObjectType", "VIRTUAL_MACHINE", EXTENSION)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
@@ -60,15 +61,18 @@ class Watched:
 
 
 class Relay:
-    """A way to a server that can be cut: what comes after that is refused."""
+    """A way to a server that can be cut: what comes after that is refused. `front`, `back`: TLS of its own
+    towards the client, and towards the server."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(
+        self, server: str, front: ssl.SSLContext | None = None, back: ssl.SSLContext | None = None
+    ) -> None:
         host, _, port = server.rpartition(":")
-        self._host, self._port = host, int(port)
+        self._host, self._port, self._front, self._back = host, int(port), front, back
         self._ends: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> "Relay":
-        self._listening = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._listening = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._front)
         self.address = f"127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
         return self
 
@@ -81,7 +85,7 @@ class Relay:
             end.transport.abort()
 
     async def _connected(self, near: asyncio.StreamReader, near_end: asyncio.StreamWriter) -> None:
-        far, far_end = await asyncio.open_connection(self._host, self._port)
+        far, far_end = await asyncio.open_connection(self._host, self._port, ssl=self._back)
         self._ends |= {near_end, far_end}
         await asyncio.gather(_pass(near, far_end), _pass(far, near_end), return_exceptions=True)
         self._ends -= {near_end, far_end}

@@ -136,6 +136,17 @@ def unreadable_marker(centre: DataCentre) -> Iterator[None]:
 
 
 @contextmanager
+def elsewhere(centre: DataCentre, vm: str) -> Iterator[None]:
+    """The replica runs in a vCenter that the worker knows nothing of."""
+    cloud = centre.cloud.vm(vm + SUFFIX)
+    cloud.elsewhere = "5b0f3a5e-0000-4000-8000-00000000000e"
+    try:
+        yield
+    finally:
+        cloud.elsewhere = None
+
+
+@contextmanager
 def not_replicated(centre: DataCentre, vm: str = "erp-db-01") -> Iterator[None]:
     """No job of the backup server has the VM."""
     jobs = centre.sites["acme"].backup.replication.jobs.values()

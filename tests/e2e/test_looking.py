@@ -38,6 +38,26 @@ async def test_list_replicas_says_which_failover_has_a_replica(initech: Client) 
     await undo(failover)
 
 
+async def test_one_replica_that_cannot_be_looked_at_hides_no_other(lab: Lab, acme: Client) -> None:
+    with spoil.unreadable_marker(lab.centre), spoil.elsewhere(lab.centre, "mail-01"):
+        listing = await start(acme, {}, "ListReplicas")
+        found = ReplicaList.model_validate(await listing.result())
+        readiness = await start(acme, {}, "CheckReadiness")
+        report = ReadinessReport.model_validate(await readiness.result())
+    db, web, mail = found.replicas
+    assert (db.state, web.state, mail.state) == ("unknown", "Normal", "Normal")
+    assert db.restore_points and not mail.restore_points
+    assert "state marker of erp-db-01_replica cannot be read" in db.problems[0].what
+    assert "which is not in the worker's settings" in mail.problems[0].what
+    assert web.problems == ()
+    shown = await page(listing)
+    assert (
+        "| erp-db-01 | unknown |" in shown and "| mail-01 | Normal | off | 192.168.20.60 | unknown |" in shown
+    )
+    assert "* erp-db-01: The state marker of erp-db-01\\_replica cannot be read. Look at" in shown
+    assert [r.ready for r in report.replicas] == [False, True, False]
+
+
 async def test_readiness_when_all_is_well(lab: Lab, acme: Client) -> None:
     since = len(lab.centre.faults.calls)
     handle = await start(acme, {}, "CheckReadiness")

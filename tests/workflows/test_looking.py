@@ -1,0 +1,35 @@
+"""`ListReplicas` and `CheckReadiness` over a small world: how they end when nothing can be seen."""
+
+import asyncio
+
+import pytest
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import CancelledError
+
+from contracts.step import Step
+from tests.workflows.conftest import start, workers
+from tests.workflows.test_partial_failover import failure_of
+from tests.workflows.testing_world import TestingWorld
+
+
+@pytest.mark.parametrize("workflow", ["ListReplicas", "CheckReadiness"])
+async def test_a_look_that_fails_says_why_in_the_words_of_the_leaf(client: Client, workflow: str) -> None:
+    world = TestingWorld()
+    world.refuse(Step.INSPECT_REPLICAS, "NotFound")
+    async with workers(client, world):
+        failure = await asyncio.wait_for(failure_of(await start(client, {}, workflow)), 20)
+    assert failure.type == "NotFound" and failure.message == "no InspectReplicas"
+
+
+@pytest.mark.parametrize("workflow", ["ListReplicas", "CheckReadiness"])
+async def test_a_look_that_is_cancelled_is_cancelled(client: Client, workflow: str) -> None:
+    world = TestingWorld()
+    world.block.add(Step.INSPECT_REPLICAS)
+    world.reached[Step.INSPECT_REPLICAS] = asyncio.Event()
+    async with workers(client, world):
+        handle = await start(client, {}, workflow)
+        await asyncio.wait_for(world.reached[Step.INSPECT_REPLICAS].wait(), 20)
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError) as caught:
+            await asyncio.wait_for(handle.result(), 20)
+    assert isinstance(caught.value.cause, CancelledError)
