@@ -46,6 +46,7 @@ lab: setup  ## bring the lab up and keep it up, to be used by hand
 
 test: setup lint  ## all checks and tests (JOBS=4 side by side; SLOW=0 leaves the slow ones out)
 	@lab/system_packages.sh checkers
+	@$(BIN)/python -m tests.deploy.fetch_kubectl
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter 0,$(SLOW)),-m "not slow")
 
 crash-matrix: setup  ## every fault at every remote call of every step (about an hour; LABS=4 side by side)

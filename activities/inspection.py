@@ -66,7 +66,7 @@ class InspectionActivities:
             raise silent[vm.vcenter]
         began = monotonic()
         try:
-            return within(lambda: self.tenant.hardware(vm), "vCenter")[1].restore_points
+            return within(lambda: self.tenant.hardware(vm), f"The vCenter of {vm.name}")[1].restore_points
         except Unavailable as fault:
             if monotonic() - began >= looking.LOOK:
                 silent[vm.vcenter] = fault

@@ -1,9 +1,9 @@
 """Looks of preflight: each for a bounded time, and what keeps one from succeeding is said as a problem."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from contextvars import copy_context
 from datetime import timedelta
 from typing import TypeVar
@@ -37,13 +37,20 @@ def problem_of(fault: Fault, side: Who, consequence: str = "") -> Problem:
     return Problem(what=what, who=fault.who, do=fault.do or "Mend it, then start again")
 
 
-@contextmanager
-def noting(problems: list[Problem], side: Who, consequence: str = "") -> Iterator[None]:
+class noting:
     """A fault of what stands within becomes one of the `problems`, and what comes after goes on."""
-    try:
-        yield
-    except Fault as fault:
-        problems.append(problem_of(fault, side, consequence))
+
+    def __init__(self, problems: list[Problem], side: Who, consequence: str = "") -> None:
+        self._problems, self._side, self._consequence = problems, side, consequence
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> bool:
+        if not isinstance(fault, Fault):
+            return False
+        self._problems.append(problem_of(fault, self._side, self._consequence))
+        return True
 
 
 def within(look: Callable[[], T], system: str) -> T:

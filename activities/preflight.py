@@ -1,19 +1,22 @@
 """Preflight at the provider: everything that must hold before anything is touched, said at once."""
 
 import asyncio
+from datetime import datetime
 
 from temporalio import activity
 
 from activities import isolation, marker
 from activities.leases import leases_of
+from activities.looking import noting, problem_of, within
 from activities.provider import ProviderTenant
 from activities.provider_appliance import MOST_NETWORKS
-from activities.restore_points import choose
+from activities.restore_points import choose, latest
 from contracts.appliance import Lease
 from contracts.errors import Fault, NotFound, Who
 from contracts.network import AllocationMode, Network
 from contracts.plan import Adoption, Extension, Plan, PlanInput, PlanResult, Problem, ProviderSide
-from contracts.replica import CloudVm, Marker, Power, RestorePoint
+from contracts.replica import CloudVm, Marker, Power, RestorePoint, VSphereVm
+from contracts.run import Run
 from contracts.step import Step
 from settings import ProviderApplianceSettings
 
@@ -27,44 +30,72 @@ class PreflightActivities:
     @activity.defn(name=Step.PLAN_FAILOVER, no_thread_cancel_exception=True)
     def plan_failover(self, data: PlanInput) -> PlanResult:
         """Resolve the request to ids, restore point, addresses and networks, or say all that is wrong."""
-        request = data.request
+        request, problems = data.request, list[Problem]()
         try:
-            vm = self.tenant.replica_of(request.vm)
+            vm = within(lambda: self.tenant.replica_of(request.vm), "Cloud Director")
         except NotFound:
             return PlanResult(plan=None, problems=(_unknown(request.vm),))
-        found = marker.read(self.tenant, vm)
-        in_use = self.tenant.fence.holder(vm.id) not in (None, data.run.run_id)
-        adoption, problems = self._whose(vm, found, in_use, request.adopt)
-        if adoption is not None:  # it may have been left in a test, or in the middle of a revert
-            vm = vm.model_copy(update={"nics": isolation.remembered(self.tenant, vm) or vm.nics})
-        vcenter, hardware = self.tenant.hardware(vm)
-        point: RestorePoint | None = None
-        try:
-            marked = found.restore_point if found and adoption else None
-            point = choose(hardware.restore_points, marked or request.restore_point)
-        except NotFound as fault:
-            problems.append(_of(fault))
-        networks = self.tenant.networks()
-        leases, address_problems = _addresses(vm, networks)
-        problems += address_problems
-        side, side_problems = self._side(networks, leases)
-        problems += side_problems
-        if problems or point is None:
-            return PlanResult(plan=None, problems=tuple(problems), marker=found, in_use=in_use)
+        except Fault as fault:
+            return PlanResult(plan=None, problems=(problem_of(fault, Who.PROVIDER),))
+        found: Marker | None = None
+        adoption: Adoption | None = None
+        holder = self.tenant.fence.holder(vm.id)
+        in_use = holder is not None and holder.run_id != data.run.run_id
+        with noting(problems, Who.PROVIDER):
+            found = marker.read(self.tenant, vm)
+            adoption, said = self._whose(vm, found, in_use, request.adopt)
+            problems += said
+        if holder is not None and in_use:  # nothing else matters, and nothing else is waited for
+            taken = _taken(vm, found) if found else _held(vm, holder)
+            return PlanResult(plan=None, problems=(taken,), marker=found, in_use=True)
+        with noting(problems, Who.PROVIDER):
+            if adoption is not None:  # it may have been left in a test, or in the middle of a revert
+                vm = vm.model_copy(update={"nics": isolation.remembered(self.tenant, vm) or vm.nics})
+        marked = found.restore_point if found and adoption else None
+        seen = self._restore_point(vm, marked or request.restore_point, problems)
+        reached = self._networks(vm, problems)
+        if problems or seen is None or reached is None:
+            return PlanResult(plan=None, problems=tuple(problems), marker=found)
+        networks, side = reached
         plan = Plan(
             vm=self.tenant.original_of(vm),
             replica_id=vm.id,
             replica_name=vm.name,
-            restore_point=point,
-            leases=leases,
+            restore_point=seen[0],
+            newest=seen[1],
+            leases=leases_of(vm),
             nics=vm.nics,
             networks=networks,
             side=side,
             adoption=adoption,
-            read_at=vcenter.now(),
+            read_at=seen[2],
             asked_by=self.tenant.fence.asked_by(data.run),
         )
-        return PlanResult(plan=plan, in_use=in_use)
+        return PlanResult(plan=plan)
+
+    def _restore_point(
+        self, vm: CloudVm, choice: str, problems: list[Problem]
+    ) -> tuple[RestorePoint, RestorePoint, datetime] | None:
+        """The one to revert to, the newest, and vCenter's clock when they were seen."""
+
+        def look() -> tuple[VSphereVm, datetime]:
+            vcenter, hardware = self.tenant.hardware(vm)
+            return hardware, vcenter.now()
+
+        with noting(problems, Who.PROVIDER):
+            hardware, now = within(look, f"The vCenter of {vm.name}")
+            return choose(hardware.restore_points, choice), latest(hardware.restore_points), now
+        return None
+
+    def _networks(
+        self, vm: CloudVm, problems: list[Problem]
+    ) -> tuple[tuple[Network, ...], ProviderSide] | None:
+        """All organization VDC networks, and how they are extended."""
+        with noting(problems, Who.PROVIDER):
+            networks = within(self.tenant.networks, "Cloud Director")
+            problems += _addresses(vm, networks)
+            return networks, self._side(networks, leases_of(vm), problems)
+        return None
 
     def _whose(
         self, vm: CloudVm, found: Marker | None, in_use: bool, adopt: bool
@@ -88,30 +119,29 @@ class PreflightActivities:
         ), []
 
     def _side(
-        self, networks: tuple[Network, ...], leases: tuple[Lease, ...]
-    ) -> tuple[ProviderSide, list[Problem]]:
+        self, networks: tuple[Network, ...], leases: tuple[Lease, ...], problems: list[Problem]
+    ) -> ProviderSide:
         settings = self.tenant.settings
         has_appliance = settings.extension is Extension.APPLIANCE and settings.appliance is not None
         was_on = False
-        problems: list[Problem] = []
         if has_appliance and settings.appliance is not None:
-            was_on, problems = self._check_appliance(settings.appliance, networks, leases)
-        side = ProviderSide(
+            was_on = self._check_appliance(settings.appliance, networks, leases, problems)
+        return ProviderSide(
             extension=settings.extension,
             appliance=has_appliance,
             appliance_was_on=was_on,
             gateway=settings.gateway,
             peer_fingerprint=settings.peer_fingerprint,
         )
-        return side, problems
 
     def _check_appliance(
         self,
         settings: ProviderApplianceSettings,
         networks: tuple[Network, ...],
         leases: tuple[Lease, ...],
-    ) -> tuple[bool, list[Problem]]:
-        problems: list[Problem] = []
+        problems: list[Problem],
+    ) -> bool:
+        """Whether it was on, if it could be looked at."""
         if len(networks) > MOST_NETWORKS:
             problems.append(_too_many(networks))
         used = {lease.network for lease in leases}
@@ -121,16 +151,15 @@ class PreflightActivities:
                 problems.append(_no_spare(network.name))
             elif spare is not None and spare not in network.subnet:
                 problems.append(_bad_spare(network, str(spare)))
-        try:
-            vm = self.tenant.appliance_vm()
-            if vm.power is Power.ON and self.tenant.appliance is not None:
-                asyncio.run(self.tenant.appliance.status())
-        except Fault as fault:
-            return False, [*problems, _of(fault)]
-        return vm.power is Power.ON, problems
+        was_on, appliance = False, self.tenant.appliance
+        with noting(problems, Who.PROVIDER, "so the provider's appliance cannot be used"):
+            was_on = within(self.tenant.appliance_vm, "Cloud Director").power is Power.ON
+            if was_on and appliance is not None:
+                within(lambda: asyncio.run(appliance.status()), "The provider's appliance")
+        return was_on
 
 
-def _addresses(vm: CloudVm, networks: tuple[Network, ...]) -> tuple[tuple[Lease, ...], list[Problem]]:
+def _addresses(vm: CloudVm, networks: tuple[Network, ...]) -> list[Problem]:
     """Static addresses only: the source's DHCP does not answer here, and the replica would be unreachable."""
     problems: list[Problem] = []
     by_name = {n.name: n for n in networks}
@@ -153,17 +182,9 @@ def _addresses(vm: CloudVm, networks: tuple[Network, ...]) -> tuple[tuple[Lease,
                     f"{where} has the address {nic.address} outside {network.subnet}", "Correct the address"
                 )
             )
-    leases = leases_of(vm)
-    if not leases and not problems:
+    if not leases_of(vm) and not problems:
         problems.append(_provider(f"{vm.name} has no connected NIC", "Connect it in Cloud Director"))
-    return leases, problems
-
-
-def _of(fault: Fault) -> Problem:
-    """What may pass by itself (an appliance that boots for another failover) is looked at again instead."""
-    if fault.retryable:
-        raise fault
-    return Problem(what=str(fault), who=fault.who, do="Mend it, then start again")
+    return problems
 
 
 def _provider(what: str, do: str) -> Problem:
@@ -189,6 +210,15 @@ def _taken(vm: CloudVm, found: Marker) -> Problem:
         what=f"{vm.name} is in state {found.state}, by workflow {found.workflow_id}",
         who=Who.TENANT,
         do="Finish that failover first: send it undo, or cancel it",
+    )
+
+
+def _held(vm: CloudVm, holder: Run) -> Problem:
+    """It has not marked the replica yet, or not any more."""
+    return Problem(
+        what=f"{vm.name} is in use, by workflow {holder.workflow_id}",
+        who=Who.TENANT,
+        do="Finish it first: send undo to a failover, cancel a test",
     )
 
 

@@ -1,12 +1,11 @@
 """What one tenant's namespace may touch at the tenant's site, and the checks there."""
 
 import asyncio
-from collections.abc import Callable
 
 from temporalio import activity
 
 from activities.fence import Fence
-from activities.looking import in_time, problem_of
+from activities.looking import in_time, noting, problem_of
 from connectors.appliances import Appliance
 from connectors.veeam import Veeam
 from connectors.vsphere import VSphere
@@ -92,16 +91,14 @@ class TenantSiteActivities:
         warnings: list[str] = []
         target: HoldTarget | None = None
         hold: Hold | None = None
-        try:
-            target = await self.site.backup.find_target(data.vm)
-            hold = await self.site.backup.hold_of(target)
-        except Fault as fault:
-            problems.append(_problem(fault, "so replication cannot be held"))
+        with noting(problems, Who.TENANT, "so replication cannot be held"):
+            async with in_time("The backup server"):
+                target = await self.site.backup.find_target(data.vm)
+                hold = await self.site.backup.hold_of(target)
         has_appliance = self.site.settings.appliance is not None and data.extension is Extension.APPLIANCE
         was_on = False
         if has_appliance:
-            was_on, found = await asyncio.to_thread(self._check_appliance, data)
-            problems += found
+            was_on = await self._check_appliance(data, problems)
         if data.extension is not Extension.NONE:
             found, said = await self._original(data, target)
             problems += found
@@ -116,12 +113,22 @@ class TenantSiteActivities:
             warnings=tuple(warnings),
         )
 
-    def _check_appliance(self, data: TenantSiteInput) -> tuple[bool, list[Problem]]:
+    async def _check_appliance(self, data: TenantSiteInput, problems: list[Problem]) -> bool:
+        """Whether it was on, if it could be looked at."""
+        was_on = False
+        with noting(problems, Who.TENANT, "so the tenant's appliance cannot be used"):
+            async with in_time("The tenant's vCenter"):
+                vm = await asyncio.to_thread(self.site.appliance_vm)
+            was_on = vm.power is Power.ON
+            problems += self._legs(vm, data)
+            if was_on:
+                async with in_time("The tenant's appliance"):
+                    await self.site.appliance.status()
+        return was_on
+
+    def _legs(self, vm: VSphereVm, data: TenantSiteInput) -> list[Problem]:
+        """What it lacks on the networks of the replica."""
         settings, problems = self.site.appliance_settings, []
-        try:
-            vm = self.site.appliance_vm()
-        except Fault as fault:
-            return False, [_problem(fault, "so the tenant's appliance cannot be used")]
         groups = {nic.network for nic in vm.nics if nic.connected}
         for name in data.networks:
             network = settings.networks.get(name)
@@ -133,9 +140,7 @@ class TenantSiteActivities:
                         f"{vm.name} has no connected NIC on {network.port_group}", "Give it one in vCenter"
                     )
                 )
-        if vm.power is Power.ON:
-            problems += _ask(lambda: asyncio.run(self.site.appliance.status()))
-        return vm.power is Power.ON, problems
+        return problems
 
     async def _original(
         self, data: TenantSiteInput, target: HoldTarget | None
@@ -159,23 +164,6 @@ class TenantSiteActivities:
 
 def _runs(vm: VSphereVm) -> bool:
     return vm.power not in (Power.OFF, Power.SUSPENDED) and any(nic.connected for nic in vm.nics)
-
-
-def _ask(question: Callable[[], object]) -> list[Problem]:
-    try:
-        question()
-    except Fault as fault:
-        return [_problem(fault, "so the tenant's appliance cannot be used")]
-    return []
-
-
-def _problem(fault: Fault, consequence: str) -> Problem:
-    """What may pass by itself (an appliance that boots for another failover) is looked at again instead."""
-    if fault.retryable:
-        raise fault
-    return Problem(
-        what=f"{str(fault).rstrip('.')}, {consequence}", who=fault.who, do="Mend it, then start again"
-    )
 
 
 def _provider_must(what: str) -> Problem:

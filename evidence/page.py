@@ -69,7 +69,7 @@ def _vm(body: etree._Element, vm: VmTestReport) -> None:
     if vm.steps:
         _put(body, "h3", "Timeline")
         body.append(timeline(vm))
-        steps = [(s.title, f"{s.started:%H:%M:%S}", seconds(s.seconds), s.outcome, s.note) for s in vm.steps]
+        steps = [(s.title, f"{s.started:%H:%M:%S}", seconds(s.seconds), s.ended, s.note) for s in vm.steps]
         _table(body, ("Step", "Began", "Took", "Outcome", ""), steps)
     for title, lines in (("Warnings", vm.warnings), ("Left over", vm.left_over)):
         if lines:

@@ -91,6 +91,8 @@ class _Tenant:
             return
         await look(name, "replicas", self._replicas)
         await look(name, "networks", self._networks)
+        if self._settings.test_network is not None:
+            await look(name, "network for tests", self._test_network)
         if self._settings.appliance is not None:
             await look(name, "appliance", self._appliance)
 
@@ -161,6 +163,17 @@ class _Tenant:
                 f"No spare address is configured on {', '.join(without)}", do="Add one under appliance.spares"
             )
         return said
+
+    def _test_network(self) -> str:
+        """There, and isolated: nothing else keeps a test's replica away from production."""
+        name = self._settings.test_network.name if self._settings.test_network else ""
+        found = next((n for n in self._cloud.networks(self._vdc) if n.name == name), None)
+        if found is None or not found.isolated:
+            raise Misconfigured(
+                f"{name} is not an isolated network of the organization VDC",
+                do="Create it as one, or take test_network out of the settings: tests then use no network",
+            )
+        return f"{name} is isolated"
 
     def _appliance(self) -> str:
         settings = self._settings.appliance

@@ -76,14 +76,38 @@ def original_runs(centre: DataCentre, vm: str = "erp-db-01") -> Iterator[None]:
 
 
 @contextmanager
-def vcenter_away(centre: DataCentre, tenant: str = "initech") -> Iterator[None]:
-    """The vCenter at the tenant's site refuses everything."""
-    rule = Rule(f"{tenant}-vcenter", "*", Kind.REFUSE, times=1_000_000)
+def away(centre: DataCentre, endpoint: str) -> Iterator[None]:
+    """It refuses everything."""
+    rule = Rule(endpoint, "*", Kind.REFUSE, times=1_000_000)
     centre.faults.add(rule)
     try:
         yield
     finally:
         centre.faults.rules.remove(rule)
+
+
+def vcenter_away(centre: DataCentre, tenant: str = "initech") -> Any:
+    """The vCenter at a tenant's site, or the "provider"'s, does not answer."""
+    return away(centre, f"{tenant}-vcenter")
+
+
+def backup_away(centre: DataCentre) -> Any:
+    """The backup server at acme's site does not answer."""
+    return away(centre, "acme-veeam")
+
+
+@contextmanager
+def replica_twice(centre: DataCentre) -> Iterator[None]:
+    """Two VMs of the organization VDC have the replica's name."""
+    name = "erp-db-01" + SUFFIX
+    vapp, machine = centre.cloud.vm(name).vapp, centre.provider.add_vm("another", [])
+    other = centre.cloud.add_vm(vapp, machine)
+    other.name = name
+    try:
+        yield
+    finally:
+        vapp.vms.remove(other)
+        del centre.provider.vms[machine.moref]
 
 
 @contextmanager
@@ -136,7 +160,7 @@ def unreadable_marker(centre: DataCentre) -> Iterator[None]:
 
 
 @contextmanager
-def elsewhere(centre: DataCentre, vm: str) -> Iterator[None]:
+def elsewhere(centre: DataCentre, vm: str = "erp-db-01") -> Iterator[None]:
     """The replica runs in a vCenter that the worker knows nothing of."""
     cloud = centre.cloud.vm(vm + SUFFIX)
     cloud.elsewhere = "5b0f3a5e-0000-4000-8000-00000000000e"

@@ -1,14 +1,16 @@
 """`ListReplicas` and `CheckReadiness`: what a tenant looks at first; they change nothing."""
 
+import asyncio
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from temporalio.client import Client
 
 from contracts.report import ReadinessReport, ReplicaList
+from contracts.step import Step
 from lab.lab import Lab
 from tests.e2e import spoil
-from tests.e2e.driver import in_failover, page, record, start, undo
+from tests.e2e.driver import in_failover, page, record, start, timeline, undo
 from tests.e2e.test_refusals import changes
 
 
@@ -65,6 +67,17 @@ async def test_readiness_when_all_is_well(lab: Lab, acme: Client) -> None:
     assert report.ready and [r.vm for r in report.replicas] == ["erp-db-01", "erp-web-01", "mail-01"]
     assert "| mail-01 | yes |" in await page(handle)
     assert changes(lab, since) == []
+    first, second, _ = [row for row in await timeline(handle) if row.step == Step.PLAN_FAILOVER]
+    assert first.completed is not None and second.scheduled < first.completed, "they are checked side by side"
+
+
+async def test_readiness_while_the_backup_server_does_not_answer(lab: Lab, acme: Client) -> None:
+    with spoil.backup_away(lab.centre), spoil.dhcp(lab.centre):
+        handle = await start(acme, {}, "CheckReadiness")
+        report = ReadinessReport.model_validate(await asyncio.wait_for(handle.result(), 60))
+    for one in report.replicas:
+        assert "so replication cannot be held" in one.problems[-1].what
+    assert "no static address" in report.replicas[0].problems[0].what
 
 
 async def test_readiness_names_the_problems_of_every_vm(lab: Lab, acme: Client) -> None:

@@ -41,6 +41,8 @@ def changes(lab: Lab, since: int) -> list[str]:
         (spoil.replica_on, DB, ["is Normal but on, not powered off"]),
         (spoil.marked, DB, ["erp-db-01_replica is in state Failover", "fo-yesterday", '"adopt": true']),
         (spoil.not_replicated, DB, ["erp-db-01", "so replication cannot be held"]),
+        (spoil.replica_twice, DB, ["2 VMs", "named 'erp-db-01_replica'. Rename all but one of them"]),
+        (spoil.elsewhere, DB, ["which is not in the worker's settings. Add it under vcenters (provider)"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -76,6 +78,31 @@ async def test_all_that_is_wrong_is_said_at_once(lab: Lab, acme: Client) -> None
     ):
         assert words in failure.message
     await record("refused", handle)
+
+
+async def test_what_does_not_answer_hides_nothing_else(lab: Lab, acme: Client) -> None:
+    """Each is asked a few times, and then said like everything else."""
+    since = len(lab.centre.faults.calls)
+    with ExitStack() as stack:
+        for system in ("provider-vcenter", "acme-vcenter", "acme-veeam"):
+            stack.enter_context(spoil.away(lab.centre, system))
+        stack.enter_context(spoil.dhcp(lab.centre))
+        stack.enter_context(spoil.unreadable_marker(lab.centre))
+        failure = await failure_of(await start(acme, DB))
+    for words in (
+        "no static address",
+        "state marker of erp-db-01_replica cannot be read. Look at its SYSTEM metadata",
+        "so replication cannot be held. If this lasts, see why it does not answer",
+        "so the tenant's appliance cannot be used",
+        "so it is not known whether erp-db-01 runs",
+        "(6)",
+        "Nothing was changed",
+    ):
+        assert words in failure.message
+    assert "(7)" not in failure.message and "Look at the provider's worker" not in failure.message
+    vcenter = f"vCenter 127.0.0.1:{lab.centre.vcenter.port}"
+    assert vcenter in failure.message, "the provider's vCenter is named"
+    assert changes(lab, since) == []
 
 
 async def test_an_original_that_runs_is_refused_behind_an_nsx_edge_too(lab: Lab, initech: Client) -> None:
@@ -131,6 +158,8 @@ async def test_an_unreadable_marker_stops_the_failover(lab: Lab, acme: Client) -
     with spoil.unreadable_marker(lab.centre):
         failure = await failure_of(await start(acme, DB))
     assert "state marker of erp-db-01_replica cannot be read" in failure.message
+    assert "Look at its SYSTEM metadata" in failure.message
+    assert "could not be looked at" not in failure.message
     assert "what?" not in failure.message
 
 

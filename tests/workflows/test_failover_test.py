@@ -10,13 +10,14 @@ from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError
 
 from contracts.failover_test import FailoverTestReport, TestRecord, TestResult
-from contracts.plan import Extension
+from contracts.plan import Extension, PlanResult
 from contracts.replica import ReplicaState
 from contracts.report import ReadinessReport, ReplicaList
 from contracts.step import Step
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_partial_failover import Handle, eventually, failure_of, in_state
 from tests.workflows.testing_world import TestingWorld
+from tests.workflows.world import NEW, OLD
 from workflows.steps import PROVIDER
 
 FORWARD = (
@@ -98,11 +99,23 @@ async def test_a_guest_that_does_not_come_up(client: Client) -> None:
     assert world.left_over() == set()
 
 
-async def test_a_restore_point_that_is_too_old_fails_first_and_the_test_goes_on(client: Client) -> None:
+async def test_a_restore_point_that_is_too_old_fails_and_is_not_made_older_by_a_hold(client: Client) -> None:
     world = TestingWorld()
-    world.guest_up = False
     async with workers(client, world):
         (vm,) = (await run_test(client, {**ONE, "rpo": "1h"})).vms
+    assert vm.result is TestResult.FAILED and vm.rpo.met is False
+    assert vm.said.startswith("The restore point one is") and "the target (RPO) is 1 h" in vm.said
+    assert world.log == [Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE, Step.RECORD_TEST]
+
+
+async def test_an_old_restore_point_that_was_asked_for_fails_first_and_the_test_goes_on(
+    client: Client,
+) -> None:
+    world = TestingWorld()
+    world.guest_up = False
+    world.newest = NEW.model_copy(update={"created": datetime.now(UTC)})
+    async with workers(client, world):
+        (vm,) = (await run_test(client, {**ONE, "restore_point": OLD.id, "rpo": "1h"})).vms
     assert vm.result is TestResult.FAILED and vm.rpo.met is False
     assert vm.said.startswith("The restore point one is")
     assert Step.CHECK_GUEST in world.log and world.left_over() == set()
@@ -117,7 +130,7 @@ async def test_the_target_for_the_time_is_missed(client: Client) -> None:
         await asyncio.sleep(1)
         world.block.clear()
         report = FailoverTestReport.model_validate(await handle.result())
-    assert report.result is TestResult.FAILED and "the target (RTO) is 0:00:01" in report.said
+    assert report.result is TestResult.FAILED and "the target (RTO) is 1 s" in report.said
 
 
 @pytest.mark.parametrize("step", [Step.REVERT_SNAPSHOT, Step.POWER_ON_ISOLATED, Step.CHECK_GUEST])
@@ -126,7 +139,7 @@ async def test_at_its_deadline_it_is_undone(client: Client, step: Step) -> None:
     world.block.add(step)
     async with workers(client, world):
         (vm,) = (await run_test(client, {**ONE, "deadline": "2s"})).vms
-    assert vm.result is TestResult.FAILED and "deadline of 0:00:02" in vm.said
+    assert vm.result is TestResult.FAILED and "deadline of 2 s" in vm.said
     assert world.left_over() == set() and vm.state is ReplicaState.NORMAL
 
 
@@ -175,7 +188,7 @@ async def test_a_vm_in_a_failover_is_skipped_and_the_failover_not_touched(client
 
 async def test_a_vm_whose_marker_says_that_it_is_in_use_is_skipped(client: Client) -> None:
     world = TestingWorld()
-    world.in_use = True
+    world.found = PlanResult(plan=None, in_use=True)
     async with workers(client, world):
         report = await run_test(client, ONE)
     assert report.result is TestResult.SKIPPED and "in use" in report.vms[0].said
@@ -220,6 +233,14 @@ async def test_a_tunnel_that_cannot_be_brought_up_is_taken_back(client: Client, 
         (vm,) = (await run_test(client, {**ONE, "network": "extension"})).vms
     assert vm.result is TestResult.FAILED and f"no {step}" in vm.said
     assert world.left_over() == set()
+
+
+async def test_a_tunnel_that_another_test_switched_off_is_brought_up_again(client: Client) -> None:
+    world = TestingWorld()
+    world.refuse(Step.VERIFY_TUNNEL, "ApplianceChanged")
+    async with workers(client, world):
+        (vm,) = (await run_test(client, {**ONE, "network": "extension"})).vms
+    assert vm.result is TestResult.PASSED and world.log.count(Step.START_VPN_SERVER) == 2
 
 
 async def test_without_appliances_there_is_no_tunnel_to_test(client: Client) -> None:
@@ -284,6 +305,7 @@ async def test_all_replicas_are_tested_when_none_is_named(client: Client) -> Non
         ({"vms": ["erp-db-01", "erp-db-01"]}, "more than once"),
         ({"vms": ["a"] * 51}, "vms"),
         ({**ONE, "checks": ["hartbeat"]}, "checks.0"),
+        ({**ONE, "checks": []}, "checks"),
         ({**ONE, "checks": [{"check": "tcp"}]}, "port"),
         ({**ONE, "checks": [{"check": "tcp", "port": 70000}]}, "port"),
         ({**ONE, "checks": [{"check": "http", "port": 80, "path": "/\r\nHost: x"}]}, "path"),

@@ -123,7 +123,9 @@ OF_CONDITIONS = {
     "around a step": Change("failover.py", "if adoption is None or adoption.revert:", "if True:"),
     "of a wait": Change("partial_failover.py", "lambda: self._undo is not None", "lambda: True"),
     "of a repetition": Change("watch.py", "history_length() < ", "history_length() > "),
-    "of a visit": Change("check_readiness.py", "for vm in vms]", "for vm in vms if vm in known]"),
+    "of a visit": Change(
+        "vm_failover_test.py", "in enumerate(request.checks)))", "in enumerate(request.checks) if n))"
+    ),
     "of an end before a step": Change("undo.py", "if self._off is None:", "if self._off is not None:"),
     "of an end after a step": Change("taking_back.py", "if self._accepted_as_is:", "if self._mended:"),
     "in an expression": Change(

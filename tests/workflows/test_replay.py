@@ -24,6 +24,7 @@ KINDS = {
     "failed-and-mended",
     "list-replicas",
     "check-readiness",
+    "check-readiness-one-by-one",
     "replica-lock",
     "failover-test",
     "vm-failover-test",
