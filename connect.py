@@ -122,4 +122,4 @@ def appliance(settings: SshSettings | None, key: Path | None) -> Appliance | Non
     """One appliance, where there is one."""
     if settings is None or key is None:
         return None
-    return Appliance(settings.host, settings.port, settings.host_key, key)
+    return Appliance(settings.host, settings.port, settings.host_key, key, new_host_key=settings.new_host_key)

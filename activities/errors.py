@@ -13,7 +13,9 @@ from temporalio.worker import (
 )
 
 from activities.attempt import began
+from contracts.check import CheckResult
 from contracts.errors import LONGEST_TEXT, Fault, Who
+from contracts.step import StepResult
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class _Inbound(ActivityInboundInterceptor):
             text = f"Unexpected {type(error).__name__} in {info.activity_type}; the worker's log says more."
             raise ApplicationError(text[:LONGEST_TEXT], type="Unexpected") from None
         log.info("%s: done", where)
+        if isinstance(result, StepResult | CheckResult):  # the report says how many attempts it took
+            return result.model_copy(update={"attempt": info.attempt})
         return result
 
 

@@ -39,8 +39,8 @@ class Fence:
         mutation: the task is waited for first. Raises `Expired` when another attempt has taken over."""
         self._ask(self._leave(token, task))
 
-    def holder(self, replica_id: str) -> str | None:
-        """Run that holds the replica now, None when no failover does."""
+    def holder(self, replica_id: str) -> Run | None:
+        """Run that holds the replica now, None when no failover and no test does."""
         return self._ask(self._holder(replica_id))
 
     def asked_by(self, run: Run) -> str:
@@ -64,7 +64,8 @@ class Fence:
         await asyncio.gather(self._beat(token, task), held)
 
     async def _held(self, replica_id: str, run: Run) -> None:
-        if await self._holder(replica_id) != run.run_id:
+        holder = await self._holder(replica_id)
+        if holder is None or holder.run_id != run.run_id:
             raise LostLock(
                 f"This run of {run.workflow_id} no longer holds the replica",
                 left="Nothing was changed",
@@ -98,7 +99,7 @@ class Fence:
             return "".join(c for c in started.identity if c.isprintable())[:LONGEST_NAME]
         return ""
 
-    async def _holder(self, replica_id: str) -> str | None:
+    async def _holder(self, replica_id: str) -> Run | None:
         handle = self._client.get_workflow_handle(lock_id(replica_id))
         try:
             lock = await handle.describe()
@@ -106,4 +107,6 @@ class Fence:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise
-        return lock.parent_run_id if lock.status is WorkflowExecutionStatus.RUNNING else None
+        if lock.status is not WorkflowExecutionStatus.RUNNING:
+            return None
+        return Run(workflow_id=lock.parent_id or "", run_id=lock.parent_run_id or "")

@@ -29,6 +29,7 @@ from contracts.check import (
 from contracts.errors import Fault
 from contracts.network import Nic
 from contracts.replica import CloudVm, Power, VSphereVm
+from contracts.spoken import spoken
 from contracts.step import Step
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
@@ -75,7 +76,7 @@ class GuestActivities:
     async def _until_it_holds(
         self, vm: CloudVm, nics: tuple[Nic, ...], check: AnyCheck, attempt: Attempt
     ) -> tuple[CheckOutcome, str]:
-        end = time.monotonic() + check.timeout.total_seconds()
+        end = time.monotonic() + check.timeout.total_seconds() - _gone()
         pause = FIRST_PAUSE
         while True:
             attempt.beat()
@@ -88,7 +89,7 @@ class GuestActivities:
                     return CheckOutcome.FAIL, str(fault)
                 said = str(fault)
             if time.monotonic() + pause > end:
-                return CheckOutcome.FAIL, f"{said.rstrip('.')}, after {check.timeout}"
+                return CheckOutcome.FAIL, f"{said.rstrip('.')}, after {spoken(check.timeout)}"
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
@@ -126,6 +127,12 @@ class GuestActivities:
             if nic.address is not None and nic.address in network.reachable:
                 return nic.address
         raise _skip(f"The replica has no address in {network.reachable}, which the worker reaches")
+
+
+def _gone() -> float:
+    """Seconds of the check's time that earlier attempts took. It is looked at once in any case."""
+    info = activity.info()
+    return (info.started_time - info.scheduled_time).total_seconds() if info.attempt > 1 else 0.0
 
 
 def _skip(why: str) -> Decided:

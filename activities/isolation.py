@@ -1,17 +1,26 @@
 """Keeping a replica under test away from every production network, and finding its way back."""
 
 from collections.abc import Sequence
+from ipaddress import IPv4Address
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from activities.provider import ProviderTenant
 from connectors.attempt import Attempt
+from contracts.base import Contract
 from contracts.errors import WrongState
 from contracts.network import AllocationMode, Network, Nic
 from contracts.replica import CloudVm
 
 KEY = "partial-failover.nics"
-_NICS = TypeAdapter(tuple[Nic, ...])
+
+
+class _Wiring(Contract):
+    """NICs, short: ten of them must fit into 1000 characters. Each: index, number of its network, MAC, mode,
+    address, and "c" for connected, "p" for primary."""
+
+    networks: tuple[str, ...]
+    nics: tuple[tuple[int, int | None, str, AllocationMode, IPv4Address | None, str], ...]
 
 
 def network_of(tenant: ProviderTenant) -> Network | None:
@@ -25,6 +34,12 @@ def network_of(tenant: ProviderTenant) -> Network | None:
             f"The network for tests, {wanted.name}, is not in the organization VDC",
             left="The replica was not powered on",
             do="Create it as an isolated network, or take test_network out of the worker's settings",
+        )
+    if not found.isolated:
+        raise WrongState(
+            f"The network for tests, {wanted.name}, is not an isolated organization VDC network",
+            left="The replica was not powered on",
+            do="Choose an isolated one, or take test_network out of the worker's settings",
         )
     return found
 
@@ -47,16 +62,54 @@ def _moved(nic: Nic, network: Network) -> Nic:
     )
 
 
-def apart(vm: CloudVm, network: Network | None) -> bool:
-    """Whether no NIC of the VM is on any network but the one for tests."""
-    allowed = {None} if network is None else {None, network.name}
-    return all(nic.network in allowed for nic in vm.nics)
+def apart(tenant: ProviderTenant, vm: CloudVm) -> bool:
+    """Whether no NIC of the VM is on any network but the one for tests: that very one, by its id, for a NIC
+    names only the vApp's own network."""
+    plugged = {nic.network for nic in vm.nics} - {None}
+    network = network_of(tenant)
+    if not plugged:
+        return True
+    if network is None or plugged != {network.name}:
+        return False
+    return tenant.cloud.is_attached(tenant.vdc, vm.vapp_id, network)
 
 
 def remember(tenant: ProviderTenant, vm: CloudVm, nics: Sequence[Nic], attempt: Attempt) -> bool:
     """Write down how the replica is wired outside of the test: a test may be terminated."""
-    text = _NICS.dump_json(tuple(nics), exclude_defaults=True).decode()
-    return tenant.cloud.set_metadata(tenant.vdc, "vm", vm.id, KEY, text, attempt)
+    return tenant.cloud.set_metadata(tenant.vdc, "vm", vm.id, KEY, written(nics), attempt)
+
+
+def written(nics: Sequence[Nic]) -> str:
+    """As the metadata keeps it."""
+    names = sorted({nic.network for nic in nics if nic.network is not None})
+    short = (
+        (
+            nic.index,
+            names.index(nic.network) if nic.network is not None else None,
+            nic.mac,
+            nic.mode,
+            nic.address,
+            "c" * nic.connected + "p" * nic.primary,
+        )
+        for nic in nics
+    )
+    return _Wiring(networks=tuple(names), nics=tuple(short)).model_dump_json()
+
+
+def _read(text: str) -> tuple[Nic, ...]:
+    wiring = _Wiring.model_validate_json(text)
+    return tuple(
+        Nic(
+            index=index,
+            network=wiring.networks[number] if number is not None else None,
+            mac=mac,
+            mode=mode,
+            address=address,
+            connected="c" in flags,
+            primary="p" in flags,
+        )
+        for index, number, mac, mode, address, flags in wiring.nics
+    )
 
 
 def remembered(tenant: ProviderTenant, vm: CloudVm) -> tuple[Nic, ...] | None:
@@ -65,8 +118,8 @@ def remembered(tenant: ProviderTenant, vm: CloudVm) -> tuple[Nic, ...] | None:
     if text is None:
         return None
     try:
-        return _NICS.validate_json(text)
-    except ValidationError:
+        return _read(text)
+    except (ValidationError, IndexError):
         raise WrongState(
             f"How {vm.name} was wired before its failover test cannot be read",
             left="The replica was left as it is",

@@ -11,12 +11,13 @@ from activities.leases import leases_of
 from activities.looking import noting, problem_of, within
 from activities.provider import ProviderTenant
 from activities.provider_appliance import MOST_NETWORKS, wired
-from activities.restore_points import choose
+from activities.restore_points import choose, latest
 from contracts.appliance import Lease
 from contracts.errors import Fault, NotFound, Who
 from contracts.network import Network, at_a_spare, misfits
 from contracts.plan import Adoption, Extension, Plan, PlanInput, PlanResult, Problem, ProviderSide
 from contracts.replica import CloudVm, Marker, Power, RestorePoint, VSphereVm
+from contracts.run import Run
 from contracts.step import Step
 from settings import ProviderApplianceSettings
 
@@ -39,11 +40,15 @@ class PreflightActivities:
             return PlanResult(plan=None, problems=(problem_of(fault, Who.PROVIDER),))
         found: Marker | None = None
         adoption: Adoption | None = None
-        in_use = self.tenant.fence.holder(vm.id) not in (None, data.run.run_id)
+        holder = self.tenant.fence.holder(vm.id)
+        in_use = holder is not None and holder.run_id != data.run.run_id
         with noting(problems, Who.PROVIDER):
             found = marker.read(self.tenant, vm)
             adoption, said = self._whose(vm, found, in_use, request.adopt)
             problems += said
+        if holder is not None and in_use:  # nothing else matters, and nothing else is waited for
+            taken = _taken(vm, found) if found else _held(vm, holder)
+            return PlanResult(plan=None, problems=(taken,), marker=found, in_use=True)
         with noting(problems, Who.PROVIDER):
             if adoption is not None:  # it may have been left in a test, or in the middle of a revert
                 vm = vm.model_copy(update={"nics": isolation.remembered(self.tenant, vm) or vm.nics})
@@ -51,27 +56,28 @@ class PreflightActivities:
         seen = self._restore_point(vm, marked or request.restore_point, problems)
         reached = self._networks(vm, problems)
         if problems or seen is None or reached is None:
-            return PlanResult(plan=None, problems=tuple(problems), marker=found, in_use=in_use)
+            return PlanResult(plan=None, problems=tuple(problems), marker=found)
         networks, side = reached
         plan = Plan(
             vm=self.tenant.original_of(vm),
             replica_id=vm.id,
             replica_name=vm.name,
             restore_point=seen[0],
+            newest=seen[1],
             leases=leases_of(vm),
             nics=vm.nics,
             networks=networks,
             side=side,
             adoption=adoption,
-            read_at=seen[1],
+            read_at=seen[2],
             asked_by=self.tenant.fence.asked_by(data.run),
         )
-        return PlanResult(plan=plan, in_use=in_use)
+        return PlanResult(plan=plan)
 
     def _restore_point(
         self, vm: CloudVm, choice: str, problems: list[Problem]
-    ) -> tuple[RestorePoint, datetime] | None:
-        """The one to revert to, and vCenter's clock when it was seen."""
+    ) -> tuple[RestorePoint, RestorePoint, datetime] | None:
+        """The one to revert to, the newest, and vCenter's clock when they were seen."""
 
         def look() -> tuple[VSphereVm, datetime]:
             vcenter, hardware = self.tenant.hardware(vm)
@@ -79,7 +85,7 @@ class PreflightActivities:
 
         with noting(problems, Who.PROVIDER):
             hardware, now = within(look, f"The vCenter of {vm.name}")
-            return choose(hardware.restore_points, choice), now
+            return choose(hardware.restore_points, choice), latest(hardware.restore_points), now
         return None
 
     def _networks(
@@ -181,6 +187,15 @@ def _taken(vm: CloudVm, found: Marker) -> Problem:
         what=f"{vm.name} is in state {found.state}, by workflow {found.workflow_id}",
         who=Who.TENANT,
         do="Finish that failover first: send it undo, or cancel it",
+    )
+
+
+def _held(vm: CloudVm, holder: Run) -> Problem:
+    """It has not marked the replica yet, or not any more."""
+    return Problem(
+        what=f"{vm.name} is in use, by workflow {holder.workflow_id}",
+        who=Who.TENANT,
+        do="Finish it first: send undo to a failover, cancel a test",
     )
 
 

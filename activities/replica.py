@@ -154,13 +154,15 @@ class ReplicaActivities:
         attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_test(self.tenant, vm, data.run)
-        if not isolation.apart(vm, isolation.network_of(self.tenant)):
+        if not isolation.apart(self.tenant, vm):
             raise WrongState(
                 f"{vm.name} is connected to a network that production can see",
                 left="It was not powered on",
                 do="Find out who rewired it during its test",
             )
-        changed = self.tenant.cloud.power_on(self.tenant.vdc, vm.id, attempt)
+        self.tenant.hardware(vm)
+        with self.tenant.turn(vm, attempt):
+            changed = self.tenant.cloud.power_on(self.tenant.vdc, vm.id, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is powered on")
 
     @activity.defn(name=Step.POWER_OFF_REPLICA, no_thread_cancel_exception=True)

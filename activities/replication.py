@@ -26,7 +26,7 @@ class ReplicationActivities:
         await self.site.require_own(data.target)
         changed = await self.site.backup.hold(data.target, data.replica_id, attempt)
         patience = self.site.settings.drain_patience.total_seconds()
-        drained = await self.site.backup.drain(data.target, attempt, patience)
+        drained = await self.site.backup.drain(data.target, attempt, patience, data.may_stop)
         held = "held" if changed else "on hold already"
         return StepResult(changed=changed, note=f"Replication of {data.target.name} is {held}; {drained}")
 

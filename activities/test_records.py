@@ -37,10 +37,14 @@ class KeptTests:
     records: TestRecords
 
 
-def of_all(tenant: ProviderTenant) -> list[KeptTests]:
-    """What all of a tenant's replicas keep: a question for each."""
-    replicas = [vm for vm in tenant.cloud.vms(tenant.vdc) if tenant.is_replica(vm)]
-    return [KeptTests(tenant.original_of(vm), vm.name, read(tenant, vm)) for vm in replicas]
+def replicas(tenant: ProviderTenant) -> list[CloudVm]:
+    """All of a tenant's."""
+    return [vm for vm in tenant.cloud.vms(tenant.vdc) if tenant.is_replica(vm)]
+
+
+def kept(tenant: ProviderTenant, vm: CloudVm) -> KeptTests:
+    """What one of them keeps."""
+    return KeptTests(tenant.original_of(vm), vm.name, read(tenant, vm))
 
 
 class TestRecordActivities:
@@ -53,13 +57,10 @@ class TestRecordActivities:
 
     @activity.defn(name=Step.RECORD_TEST, no_thread_cancel_exception=True)
     def record_test(self, data: RecordTestInput) -> StepResult:
-        """Keep a test's result with its replica, and count it."""
+        """Keep a test's result with its replica."""
         attempt = current_attempt(self.tenant.fence)
         vm = self.tenant.replica_of(data.vm)
         records = read(self.tenant, vm).with_new(data.record)
         text = records.model_dump_json(exclude_defaults=True)
         changed = self.tenant.cloud.set_metadata(self.tenant.vdc, "vm", vm.id, KEY, text, attempt)
-        meter = activity.metric_meter()
-        counter = meter.create_counter("failover_tests", "Failover tests by VM and result")
-        counter.add(1, {"vm": data.vm, "result": data.record.result.value})
         return StepResult(changed=changed, note=f"{data.vm}: {data.record.result}")

@@ -8,13 +8,12 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any  # JSON values, until the model checks them
 
-from appliance import VERSION, model
+from appliance import VERSION, keys, model
 from appliance.command import CommandFailed
 from appliance.errors import Refusal, invalid
 from appliance.model import Lease, Network, Role, Vpn
-from appliance.state import State
+from appliance.state import State, refuse_when_closing
 from appliance.system import System
-from appliance.vpn import rotate_keys
 
 LONGEST_REQUEST = 65536
 """Bytes. A declaration of nine networks has about 2000."""
@@ -57,8 +56,11 @@ def _dispatch(request: dict[str, Any], state: State, system: System) -> Answer:
         "networks": _networks,
         "vpn-server": _vpn_server,
         "vpn-client": _vpn_client,
-        "rotate-keys": _rotate_keys,
-        "authorize": _authorize,
+        "rotate-keys": keys.rotate,
+        "pin": keys.pin,
+        "authorize": keys.authorize,
+        "new-host-key": keys.new_host_key,
+        "use-host-key": keys.use_host_key,
         "lease": _lease,
         "release": _release,
         "verify": _verify,
@@ -99,7 +101,7 @@ def _claims(state: State) -> list[Answer]:
 def _networks(request: dict[str, Any], state: State, system: System) -> Answer:
     model.only(request, {"networks"})
     with state.lock():
-        _refuse_when_closing(state)
+        refuse_when_closing(state)
         known = state.networks()
         wanted = model.networks(request["networks"], known)
         by_name = {n.name: n for n in wanted}
@@ -131,27 +133,9 @@ def _vpn_client(request: dict[str, Any], state: State, system: System) -> Answer
     return _start_vpn(Vpn(model.fingerprint(request["peer_fingerprint"]), port, gateway, True), state, system)
 
 
-def _rotate_keys(request: dict[str, Any], state: State, system: System) -> Answer:
-    """Another VPN key. A tunnel that runs is cut until the other end is told the new fingerprint."""
-    model.only(request, set())
-    with state.lock():
-        _refuse_when_closing(state)
-        fingerprint = rotate_keys(state)
-    system.wake([])
-    return {"fingerprint": fingerprint}
-
-
-def _authorize(request: dict[str, Any], state: State, system: System) -> Answer:
-    """Which SSH keys may ask from now on, with the restrictions that there are."""
-    model.only(request, {"keys"})
-    keys = model.ssh_keys(request["keys"])
-    with state.lock():
-        return {"changed": state.set_authorized_keys(keys)}
-
-
 def _start_vpn(wanted: Vpn, state: State, system: System) -> Answer:
     with state.lock():
-        _refuse_when_closing(state)
+        refuse_when_closing(state)
         changed = state.vpn() != wanted
         if changed:
             state.set_vpn(wanted)
@@ -175,13 +159,13 @@ def _lease(request: dict[str, Any], state: State, system: System) -> Answer:
     lease = Lease(model.lease_id(request["id"]), name, model.address(request["address"]))
     power_off = model.flag(request.get("power_off_when_idle", False), "power_off_when_idle")
     force = model.flag(request.get("force", False), "force")
-    _refuse_when_closing(state)
+    refuse_when_closing(state)
     network = _network_of(lease, state, system)
     # The probe takes most of a second, so it is done before the lock is taken.
     if state.role is Role.TENANT and lease.id not in state.leases():
         lease = _probed(lease, network, force, system)
     with state.lock():
-        _refuse_when_closing(state)
+        refuse_when_closing(state)
         _network_of(lease, state, system)
         return {"changed": _place(lease, power_off, state, system)}
 
@@ -306,8 +290,3 @@ def _verify(request: dict[str, Any], state: State, system: System) -> Answer:
 def _answers_arp(network: Network, address: IPv4Address, system: System) -> bool:
     """A guest that filters ping still answers ARP. An empty sender would look to it like a conflict."""
     return system.owner(network.leg, address, network.spare) is not None
-
-
-def _refuse_when_closing(state: State) -> None:
-    if state.closing:
-        raise Refusal("closing", "the last lease was released and this appliance is being powered off")

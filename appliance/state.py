@@ -146,6 +146,12 @@ class State:
         return self.folder / "leases" / f"{model.lease_id(lease_id)}.json"
 
 
+def refuse_when_closing(state: State) -> None:
+    """What is being powered off takes nothing on any more."""
+    if state.closing:
+        raise Refusal("closing", "the last lease was released and this appliance is being powered off")
+
+
 def _without_comments(lines: str) -> list[list[str]]:
     """Options, type and key of each line of `authorized_keys`."""
     return [line.split()[:3] for line in lines.splitlines()]

@@ -1,15 +1,21 @@
 """What a request does outside of the state files; the lab has a stand-in where namespaces are missing."""
 
 import json
+import os
 import re
+import signal
 import socket
 import time
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from appliance import arp, vpn
 from appliance.apply import INSIDE, apply, devices
 from appliance.command import CommandFailed, run
 from appliance.state import State
+
+SSH_PID = Path("/run/sshd/network-extension.pid")
+"""As in `deploy/appliance/sshd_config`."""
 
 
 class System:
@@ -47,6 +53,10 @@ class System:
     def fingerprint(self) -> str:
         """Of this appliance's certificate."""
         return vpn.own_fingerprint(self.state)
+
+    def reload_ssh(self) -> None:
+        """Have the SSH server read its keys again. Connections that are open stay."""
+        os.kill(int(SSH_PID.read_text()), signal.SIGHUP)
 
     def ping(self, source: IPv4Address, address: IPv4Address) -> float | None:
         """Milliseconds to the answer of one echo request, None after a second without one."""

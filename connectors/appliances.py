@@ -11,7 +11,15 @@ import asyncssh
 from pydantic import ValidationError
 
 from connectors.attempt import Attempt
-from contracts.appliance import ApplianceNetwork, ApplianceStatus, Fingerprint, Lease, Released, Verified
+from contracts.appliance import (
+    ApplianceNetwork,
+    ApplianceStatus,
+    Fingerprint,
+    HostKey,
+    Lease,
+    Released,
+    Verified,
+)
 from contracts.base import Contract
 from contracts.errors import (
     AddressInUse,
@@ -57,8 +65,13 @@ class _Rotated(Contract):
     fingerprint: Fingerprint
 
 
+class _NewHostKey(Contract):
+    host_key: HostKey
+
+
 class Appliance:
-    """One appliance. `host_key` is its pinned public key ("ssh-ed25519 AAAA…"); nothing else is trusted.
+    """One appliance. `host_key` is its pinned public key ("ssh-ed25519 AAAA…"); nothing else is trusted, but
+    `new_host_key` while the one follows the other.
 
     `key_file`: the private key that its SSH lets in. `timeout`: seconds for one request, connection included.
     Every method raises the faults of `contracts.errors`; requests to the appliance are idempotent, it looks
@@ -66,12 +79,20 @@ class Appliance:
     """
 
     def __init__(
-        self, host: str, port: int, host_key: str, key_file: Path, username: str = "root", timeout: float = 20
+        self,
+        host: str,
+        port: int,
+        host_key: str,
+        key_file: Path,
+        username: str = "root",
+        timeout: float = 20,
+        new_host_key: str | None = None,
     ) -> None:
         self.name = f"{host}:{port}"
         self._host, self._port, self._username, self._timeout = host, port, username, timeout
         self._key_file = key_file
-        self._host_key = host_key_of(host_key)
+        pinned = [host_key, new_host_key] if new_host_key else [host_key]
+        self._host_keys = [host_key_of(key) for key in pinned]
 
     async def status(self) -> ApplianceStatus:
         """What the appliance says of itself now."""
@@ -98,6 +119,21 @@ class Appliance:
         is told. Asked again, it makes yet another."""
         answer = await self._change("make new VPN keys", {"op": "rotate-keys"}, attempt)
         return self._model(_Rotated, answer).fingerprint
+
+    async def pin(self, peer_fingerprint: str, attempt: Attempt) -> bool:
+        """The other end of its tunnel has this certificate now. Whether that changed anything."""
+        request = {"op": "pin", "peer_fingerprint": peer_fingerprint}
+        return bool((await self._change("pin the other end's VPN key", request, attempt)).get("changed"))
+
+    async def new_host_key(self, attempt: Attempt) -> str:
+        """Have it make the SSH host key that is to follow; its public half. Asked again, it is the same."""
+        answer = await self._change("make a new host key", {"op": "new-host-key"}, attempt)
+        return self._model(_NewHostKey, answer).host_key
+
+    async def use_host_key(self, host_key: str, attempt: Attempt) -> bool:
+        """Have it serve the host key that was to follow. Whether that changed anything."""
+        request = {"op": "use-host-key", "host_key": host_key}
+        return bool((await self._change("serve its new host key", request, attempt)).get("changed"))
 
     async def authorize(self, keys: Sequence[str], attempt: Attempt) -> bool:
         """Let these public SSH keys in, and no others. Whether that changed anything."""
@@ -185,7 +221,7 @@ class Appliance:
             self._port,
             username=self._username,
             client_keys=[str(self._key_file)],
-            known_hosts=([self._host_key], [], []),
+            known_hosts=(self._host_keys, [], []),
             config=None,
             agent_path=None,
             preferred_auth="publickey",

@@ -8,6 +8,8 @@ from pydantic import StringConstraints
 
 from contracts.base import Contract
 
+HostKey = Annotated[str, StringConstraints(pattern=r"^ssh-ed25519 [A-Za-z0-9+/=]+$")]
+"""Public half of an SSH key."""
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9A-F]{2}(:[0-9A-F]{2}){31}$")]
 """SHA-256 of a certificate in capital hex with colons, as OpenVPN's `peer-fingerprint` takes it."""
 Mac = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$")]

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from contracts.base import Contract
 from contracts.endpoint import Port
 from contracts.request import Duration
+from contracts.spoken import spoken
 from contracts.step import ReplicaStep
 
 LONGEST_CHECK = timedelta(hours=1)
@@ -94,7 +95,7 @@ def called(check: AnyCheck) -> str:
         case HttpCheck():
             return f"{'HTTPS' if check.tls else 'HTTP'} port {check.port} answers {check.status}"
         case UptimeCheck():
-            return f"guest up for {check.at_least}"
+            return f"guest up for {spoken(check.at_least)}"
         case ProgramCheck():
             return f'program "{check.program}" ends well'
     return {"power": "powered on", "heartbeat": "guest heartbeat", "address": "guest address"}[check.check]
@@ -115,9 +116,11 @@ class CheckInput(ReplicaStep):
 
 
 class CheckResult(Contract):
-    """`reason`: what was seen, in a sentence. `after_s`: seconds until it held or was given up."""
+    """`reason`: what was seen, in a sentence. `after_s`: seconds until it held or was given up. `attempt`: of
+    the step that looked."""
 
     what: str
     outcome: CheckOutcome
     reason: str
     after_s: float
+    attempt: int = 1

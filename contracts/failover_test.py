@@ -39,7 +39,7 @@ class _Terms(Request):
     """
 
     restore_point: PointChoice = "latest"
-    checks: Annotated[tuple[Check, ...], Field(max_length=20)] = (
+    checks: Annotated[tuple[Check, ...], Field(min_length=1, max_length=20)] = (
         PowerCheck(),
         HeartbeatCheck(),
         AddressCheck(),
@@ -86,12 +86,14 @@ class VmTestRequest(_Terms):
 
 
 class TestResult(StrEnum):
-    """How a test ended. `SKIPPED`: a failover has the replica, so it was left alone."""
+    """How a test ended. `SKIPPED`: a failover has the replica, or a hold was not to be risked, so it was left
+    alone. `CANCELLED`: somebody did not want it to go on, and it was put back."""
 
     __test__ = False
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
+    CANCELLED = "cancelled"
 
 
 class Target(Contract):
@@ -179,7 +181,11 @@ class TestRecords(Contract):
     tests: tuple[TestRecord, ...] = ()
 
     def with_new(self, record: TestRecord) -> "TestRecords":
-        """One more; an earlier record of the same test is replaced, and the oldest are dropped."""
+        """One more; an earlier record of the same test is replaced, and the oldest are dropped. One without a
+        period, of a test by hand, does not make anybody forget how often the VM is meant to be tested."""
+        if record.period_s is None:
+            known = next((r.period_s for r in self.tests if r.period_s is not None), None)
+            record = record.model_copy(update={"period_s": known})
         others = tuple(r for r in self.tests if (r.workflow_id, r.at) != (record.workflow_id, record.at))
         return TestRecords(tests=(record, *others)[:RECORDS_KEPT])
 

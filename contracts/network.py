@@ -13,13 +13,15 @@ class Network(Contract):
     """One organization VDC network (source: Cloud Director OpenAPI `orgVdcNetworks`).
 
     Example: `{"id": "urn:vcloud:network:6f1c…", "name": "acme-lan-a", "subnet": "192.168.10.0/24",
-    "gateway": "192.168.10.1"}`
+    "gateway": "192.168.10.1", "isolated": true}`
     """
 
     id: str
     name: str
     subnet: IPv4Network
     gateway: IPv4Address
+    isolated: bool = False
+    """Nothing routes it, and it is on no network outside of Cloud Director (`networkType` is `ISOLATED`)."""
 
     def has_host(self, address: IPv4Address) -> bool:
         """Whether anything can have this address there."""

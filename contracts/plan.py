@@ -73,6 +73,8 @@ class Plan(Contract):
     replica_id: str
     replica_name: str
     restore_point: RestorePoint
+    newest: RestorePoint | None = None
+    """The newest of the chain, whichever was chosen."""
     leases: tuple[Lease, ...]
     """One for each NIC of the replica: its network and static address."""
     nics: tuple[Nic, ...]

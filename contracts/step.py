@@ -127,9 +127,11 @@ class VpnClientInput(ReplicaStep):
 
 
 class HoldInput(ReplicaStep):
-    """`target`: the original VM as the tenant's backup server knows it."""
+    """`target`: the original VM as the tenant's backup server knows it. `may_stop`: whether a job that is at
+    work on it for too long is asked to stop; a test rather gives up."""
 
     target: HoldTarget
+    may_stop: bool = True
 
 
 class NormalProof(Contract):
@@ -150,10 +152,12 @@ class ReleaseInput(HoldInput):
 
 
 class StepResult(Contract):
-    """`changed`: whether this attempt had anything to do. `note`: a sentence for the timeline."""
+    """`changed`: whether this attempt had anything to do. `note`: a sentence for the timeline. `attempt`:
+    its number."""
 
     changed: bool
     note: str
+    attempt: int = 1
 
 
 class PoweredOff(StepResult):
@@ -210,8 +214,16 @@ class StepRecord(Contract):
     outcome: str = "running"
     """"running", "done", "nothing to do", "failed" or "cancelled"; of a check, its outcome."""
     note: str = ""
+    attempts: int = 1
+    """How many it took, where it succeeded: the others failed, or their worker was gone."""
 
-    def finished(self, at: datetime, outcome: str, note: str) -> "StepRecord":
+    def finished(self, at: datetime, outcome: str, note: str, attempts: int = 1) -> "StepRecord":
         """The same step, ended."""
-        took = (at - self.started) / timedelta(seconds=1)
-        return self.model_copy(update={"seconds": round(took, 3), "outcome": outcome, "note": note})
+        took = round((at - self.started) / timedelta(seconds=1), 3)
+        ended = {"seconds": took, "outcome": outcome, "note": note, "attempts": attempts}
+        return self.model_copy(update=ended)
+
+    @property
+    def ended(self) -> str:
+        """The outcome, for people."""
+        return self.outcome if self.attempts == 1 else f"{self.outcome}, attempt {self.attempts}"

@@ -118,7 +118,8 @@ class DataCentre:
         vdc = self.cloud.add_vdc(self.cloud.add_org(tenant.name), f"{tenant.name}-vdc")
         groups = {}
         for lan in tenant.lans:
-            network = self.cloud.add_network(vdc, lan.name, lan.router)
+            kind = "NAT_ROUTED" if tenant.extension is Extension.NSX_EDGE else "ISOLATED"
+            network = self.cloud.add_network(vdc, lan.name, lan.router, kind)
             groups[network.port_group] = f"provider/{lan.name}"
             self.fabric.add_network(groups[network.port_group])
             if tenant.extension is Extension.NSX_EDGE:

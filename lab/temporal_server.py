@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,10 +16,11 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from lab.child import dies_with_parent
+from lab.ports import free_port, why_taken
 from operate.provision import Wanted, provision
 
 RETENTION = timedelta(days=1)
-READY_WITHIN = 30.0
+READY_WITHIN = 60.0
 STOPS_WITHIN = 10.0
 """Seconds."""
 
@@ -62,6 +62,7 @@ class TemporalServer:
         self.log_file = folder / "temporal.log"
         self._port = port
         self._ui_port = ui_port
+        self._chosen = port == 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,16 +90,18 @@ class TemporalServer:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         binary = _beside_python_or_in_path("temporal") or await _downloaded(self.folder / "download")
-        chosen = self._port == 0
+        choose, choose_ui = self._port == 0, self._ui_port == 0
         for again in (True, True, False):
-            if chosen:
-                self._port, self._ui_port = _free_port(), self._ui_port or _free_port()
+            if choose:
+                self._port = free_port()
+            if choose_ui:
+                self._ui_port = free_port()
             try:
                 await self._launch(binary)
                 return
             except PortTaken:
-                # The server also chooses ports of its own, and somebody can be faster.
-                if not (chosen and again):
+                # The server also chooses ports of its own, at every start, and somebody can be faster.
+                if not (self._chosen and again):
                     raise
 
     async def _launch(self, binary: Path) -> None:
@@ -208,15 +211,5 @@ async def _downloaded(folder: Path) -> Path:
 
 def _refuse_if_taken(port: int) -> None:
     """Otherwise the wait for readiness would find the other server and take it for its own."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise PortTaken(f"The Temporal server cannot use port {port}: {error.strerror}") from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    if (why := why_taken(port)) is not None:
+        raise PortTaken(f"The Temporal server cannot use port {port}: {why}")

@@ -25,7 +25,9 @@ class Authority:
             cert.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         )
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: int = 60
+    ) -> x509.CertificateBuilder:
         now = dt.datetime.now(dt.UTC)
         return (
             x509.CertificateBuilder()
@@ -34,11 +36,11 @@ class Authority:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(minutes=5))
-            .not_valid_after(now + dt.timedelta(days=7))
+            .not_valid_after(now + dt.timedelta(days=days))
         )
 
-    def server_context(self, name: str) -> ssl.SSLContext:
-        """TLS for a server called `name` on 127.0.0.1 and localhost."""
+    def server_context(self, name: str, days: int = 60) -> ssl.SSLContext:
+        """TLS for a server called `name` on 127.0.0.1 and localhost, with a certificate for so many days."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = x509.SubjectAlternativeName(
@@ -48,7 +50,7 @@ class Authority:
                 x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
             ]
         )
-        cert = self._builder(subject, key.public_key()).add_extension(names, critical=False)
+        cert = self._builder(subject, key.public_key(), days).add_extension(names, critical=False)
         pem = self.folder / f"{name}.pem"
         pem.touch(mode=0o600)
         pem.write_bytes(

@@ -10,7 +10,7 @@ from pathlib import Path
 from lab.child import dies_with_parent
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-READY_WITHIN = 60.0
+READY_WITHIN = 120.0
 """Seconds until it says that it serves."""
 
 

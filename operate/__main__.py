@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 import sys
+import time
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from temporalio.service import RPCError
 
 import connect
 from connectors.appliances import public_key
+from connectors.attempt import Attempt
 from contracts.appliance import ApplianceRole
 from contracts.errors import Fault, Misconfigured
 from operate import cloud_init, gateway, provision, rotate
@@ -52,14 +54,24 @@ def parser() -> argparse.ArgumentParser:
     _appliance_options(
         commands.add_parser("appliance", help="write an appliance's cloud-init seed, a secret")
     )
+    _key_commands(commands)
+    for command in commands.choices.values():
+        command.add_argument("config", type=Path, help="the worker's YAML file")
+    return made
+
+
+def _key_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser("ssh-keys", help="let the configured SSH key into the appliances")
     command.add_argument("--also", type=Path, action="append", help="file of another public key to let in")
-    command = commands.add_parser("rotate-vpn-keys", help="new VPN keys for a tenant's two appliances")
-    command.add_argument("--site", type=Path, required=True, help="the tenant-site worker's YAML file")
+    command = commands.add_parser("rotate-vpn-keys", help="new VPN keys for a tenant's appliances, or one")
     command.add_argument("--tenant", required=True, help="its namespace")
-    for command in commands.choices.values():
-        command.add_argument("config", type=Path, help="the provider worker's YAML file")
-    return made
+    command.add_argument("--site", type=Path, help="the tenant-site worker's file: both sides at once")
+    command = commands.add_parser("pin-vpn-key", help="tell an appliance of the other end's new VPN key")
+    command.add_argument("--tenant", required=True, help="its namespace")
+    command.add_argument("--fingerprint", required=True, help="of the other end's certificate")
+    command = commands.add_parser("host-key", help="have an appliance make another SSH host key, or use it")
+    command.add_argument("--tenant", required=True, help="its namespace")
+    command.add_argument("--use", action="store_true", help="serve new_host_key from now on")
 
 
 def _appliance_options(command: argparse.ArgumentParser) -> None:
@@ -90,16 +102,21 @@ def _host_name(text: str) -> str:
 def _run(arguments: argparse.Namespace, settings: WorkerSettings) -> None:
     if arguments.command == "appliance":
         _appliance(arguments, settings)
-        return
-    if arguments.command == "ssh-keys":
+    elif arguments.command == "ssh-keys":
         asyncio.run(_authorize(settings, [file.read_text() for file in arguments.also or ()]))
-        return
-    if not isinstance(settings, ProviderWorkerSettings):
+    elif arguments.command == "rotate-vpn-keys" and arguments.site is None:
+        asyncio.run(_rotate_one(settings, arguments.tenant))
+    elif arguments.command == "pin-vpn-key":
+        asyncio.run(_pin(settings, arguments.tenant, arguments.fingerprint))
+    elif arguments.command == "host-key":
+        asyncio.run(_host_key(settings, arguments.tenant, arguments.use))
+    elif not isinstance(settings, ProviderWorkerSettings):
         raise BadSettings(f"{arguments.config}: is not a provider's (role: provider)")
-    if arguments.command == "gateway":
+    elif arguments.command == "gateway":
         sys.stdout.write(gateway.render(gateway.relays(settings)))
     elif arguments.command == "rotate-vpn-keys":
-        asyncio.run(_rotate(settings, load(arguments.site, without_files=True), arguments.tenant))
+        site = load(arguments.site, without_files=True)
+        asyncio.run(_rotate(settings, site, arguments.tenant))
     else:
         asyncio.run(_provision(settings, arguments.dry_run))
 
@@ -142,9 +159,37 @@ async def _authorize(settings: WorkerSettings, also: list[str]) -> None:
 async def _rotate(provider: ProviderWorkerSettings, site: WorkerSettings, tenant: str) -> None:
     if not isinstance(site, TenantSiteWorkerSettings):
         raise BadSettings("--site: is not a tenant site's (role: tenant-site)")
-    cut = await rotate.rotate(*rotate.appliances(provider, site, tenant))
+    ends = rotate.appliance(provider, tenant), rotate.appliance(site, tenant)
+    cut = await rotate.rotate(*ends, rotate.gateway(provider, tenant))
     tunnel = "there was no tunnel" if cut is None else f"the tunnel was down for {cut:.1f} s"
     sys.stdout.write(f"Both appliances of {tenant} have new VPN keys; {tunnel}\n")
+
+
+async def _rotate_one(settings: WorkerSettings, tenant: str) -> None:
+    fingerprint, cut = await rotate.rotate_one(rotate.appliance(settings, tenant))
+    sys.stdout.write(f"{fingerprint}\n")
+    if cut:
+        sys.stderr.write(
+            "The tunnel is down until the other end pins it; a failover that runs has it pinned\n"
+        )
+
+
+async def _pin(settings: WorkerSettings, tenant: str, fingerprint: str) -> None:
+    attempt = Attempt(time.monotonic() + rotate.SECONDS)
+    changed = await rotate.appliance(settings, tenant).pin(fingerprint, attempt)
+    sys.stdout.write(f"{tenant}: {'done' if changed else 'there is no tunnel, or it was so already'}\n")
+
+
+async def _host_key(settings: WorkerSettings, tenant: str, use: bool) -> None:
+    appliance, attempt = rotate.appliance(settings, tenant), Attempt(time.monotonic() + rotate.SECONDS)
+    if not use:
+        sys.stdout.write(f"new_host_key: {await appliance.new_host_key(attempt)}\n")
+        return
+    key = rotate.ssh(settings, tenant).new_host_key
+    if key is None:
+        raise BadSettings(f"new_host_key of {tenant} is not set: whoever uses this file would be locked out")
+    changed = await appliance.use_host_key(key, attempt)
+    sys.stdout.write(f"{tenant}: {'done' if changed else 'was so already'}\n")
 
 
 async def _provision(settings: ProviderWorkerSettings, dry_run: bool) -> None:

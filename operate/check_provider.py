@@ -8,9 +8,9 @@ from activities.provider_appliance import MOST_NETWORKS
 from connectors.cloud_director import CloudDirector
 from connectors.vsphere import VSphere
 from contracts.appliance import ApplianceRole
-from contracts.errors import LimitReached, Misconfigured, NoRight, NotFound
+from contracts.errors import Fault, LimitReached, Misconfigured, NoRight, NotFound
 from contracts.replica import CloudVm, Power
-from operate.findings import Findings, appliance_said
+from operate.findings import Findings, NotLookedAt, appliance_said, together
 from settings import ProviderTenantSettings, ProviderWorkerSettings
 
 RIGHTS = frozenset(
@@ -24,26 +24,41 @@ RIGHTS = frozenset(
 """Of the API token's role: power, maintenance mode and reload, NICs and vApp networks, metadata."""
 ON_REPLICAS = ("VirtualMachine.State.RevertToSnapshot",)
 """Privileges in vCenter. Power and networks go through Cloud Director."""
+FOR_PROGRAMS = ("VirtualMachine.GuestOperations.Execute", "VirtualMachine.GuestOperations.Query")
+"""Besides, where failover tests may run programs in guests."""
 
 
 async def check_provider(findings: Findings, settings: ProviderWorkerSettings) -> None:
     """Cloud Director, the vCenters, and each tenant's org VDC, replicas and appliance."""
-    cloud = connect.cloud_director(settings.cloud_director)
+    server, cloud = settings.cloud_director, connect.cloud_director(settings.cloud_director)
     vcenters = {v.id: connect.vsphere(v) for v in settings.vcenters}
     try:
         reached = await findings.look_in_thread("", "Cloud Director", cloud.check)
         if reached:
+            await findings.certificate("", "Cloud Director", server.url, server.ca_file)
             await findings.look_in_thread("", "its rights", lambda: _rights(cloud))
         usable = {}
         for vcenter in settings.vcenters:
-            connector = vcenters[vcenter.id]
-            if await findings.look_in_thread("", f"vCenter {vcenter.host}", connector.check):
+            name, connector = f"vCenter {vcenter.host}", vcenters[vcenter.id]
+            if await findings.look_in_thread("", name, connector.check):
+                await findings.certificate(
+                    "", name, f"https://{vcenter.host}:{vcenter.port}", vcenter.ca_file
+                )
                 usable[vcenter.id] = connector
-        for tenant in settings.tenants if reached else ():
-            await _Tenant(findings, settings, tenant, cloud, usable).check()
+        for tenant in settings.tenants:
+            if reached:
+                await _Tenant(findings, settings, tenant, cloud, usable).check()
+            else:
+                findings.skip(tenant.namespace, _of(tenant), "Cloud Director was not reached")
     finally:
         for close in (cloud.close, *(v.close for v in vcenters.values())):
             await asyncio.to_thread(close)
+
+
+def _of(tenant: ProviderTenantSettings) -> list[str]:
+    """What is looked at for it."""
+    appliance = ["appliance"] if tenant.appliance is not None else []
+    return ["organization VDC", "replicas", "networks", *appliance]
 
 
 def _rights(cloud: CloudDirector) -> str:
@@ -72,9 +87,12 @@ class _Tenant:
         """Everything; what the org VDC is needed for is left out when that is not found."""
         look, name = self._findings.look_in_thread, self._settings.namespace
         if not await look(name, "organization VDC", self._find_vdc):
+            self._findings.skip(name, _of(self._settings)[1:], "The organization VDC was not found")
             return
         await look(name, "replicas", self._replicas)
         await look(name, "networks", self._networks)
+        if self._settings.test_network is not None:
+            await look(name, "network for tests", self._test_network)
         if self._settings.appliance is not None:
             await look(name, "appliance", self._appliance)
 
@@ -91,11 +109,21 @@ class _Tenant:
                 f"No VM of the organization VDC has a name that ends in {suffix}",
                 do="Replicate a VM, or correct replica_suffix",
             )
-        for vm in found:
-            self._may_revert(vm)
-        return f"{len(found)}, which may be reverted: {', '.join(sorted(vm.name for vm in found))}"
+        problems, seen = [], []
+        for vm in sorted(found, key=lambda vm: vm.name):
+            try:
+                seen += [vm.name] if self._may_be_used(vm) else []
+            except Fault as fault:
+                problems.append(str(fault))
+        if problems:
+            raise RuntimeError(together(problems, len(found)))
+        if len(seen) < len(found):
+            rest = sorted({vm.name for vm in found} - set(seen))
+            raise NotLookedAt(f"{', '.join(rest)}: their vCenter was not reached")
+        return f"{len(found)}, which may be reverted: {', '.join(seen)}"
 
-    def _may_revert(self, vm: CloudVm) -> None:
+    def _may_be_used(self, vm: CloudVm) -> bool:
+        """Whether it was looked at: its vCenter may not have been reached. Raises what stands in the way."""
         if vm.moref is None or vm.vcenter is None:
             raise NoRight(
                 f"Cloud Director does not tell where {vm.name} runs",
@@ -107,12 +135,16 @@ class _Tenant:
                 do="Add it under vcenters",
             )
         vcenter = self._vcenters.get(vm.vcenter)
-        lacking = vcenter.privileges_missing(vm.moref, ON_REPLICAS) if vcenter else ()
+        if vcenter is None:
+            return False
+        wanted = (*ON_REPLICAS, *(FOR_PROGRAMS if self._settings.guest_programs else ()))
+        lacking = vcenter.privileges_missing(vm.moref, wanted)
         if lacking:
             raise NoRight(
                 f"On {vm.name} the vCenter account lacks: {', '.join(lacking)}",
                 do="Add it to the account's role on the replicas' folder",
             )
+        return True
 
     def _networks(self) -> str:
         """Few enough for an appliance, each with its spare address."""
@@ -132,6 +164,17 @@ class _Tenant:
             )
         return said
 
+    def _test_network(self) -> str:
+        """There, and isolated: nothing else keeps a test's replica away from production."""
+        name = self._settings.test_network.name if self._settings.test_network else ""
+        found = next((n for n in self._cloud.networks(self._vdc) if n.name == name), None)
+        if found is None or not found.isolated:
+            raise Misconfigured(
+                f"{name} is not an isolated network of the organization VDC",
+                do="Create it as one, or take test_network out of the settings: tests then use no network",
+            )
+        return f"{name} is isolated"
+
     def _appliance(self) -> str:
         settings = self._settings.appliance
         connector = connect.appliance(settings, self._all.appliance_key)
@@ -139,5 +182,5 @@ class _Tenant:
             raise Misconfigured("The appliance is not configured")
         vm = self._cloud.vm_named(self._vdc, settings.vm)
         if vm.power is not Power.ON:
-            return f"{vm.name} is powered off; when it is on, its SSH and program version are checked"
+            raise NotLookedAt(f"{vm.name} is powered off; when it is on, its SSH and version are checked")
         return f"{vm.name} " + appliance_said(asyncio.run(connector.status()), ApplianceRole.PROVIDER)

@@ -6,9 +6,9 @@ import connect
 from connectors.veeam import Veeam
 from connectors.vsphere import VSphere
 from contracts.appliance import ApplianceRole
-from contracts.errors import Misconfigured, NoRight, NotFound
+from contracts.errors import Fault, Misconfigured, NoRight, NotFound
 from contracts.replica import Power
-from operate.findings import Findings, appliance_said
+from operate.findings import Doubtful, Findings, NotLookedAt, appliance_said, together
 from settings import TenantSiteSettings, TenantSiteWorkerSettings
 
 ON_APPLIANCE = ("VirtualMachine.Interact.PowerOn", "VirtualMachine.Interact.PowerOff")
@@ -33,26 +33,62 @@ class _Site:
         self._findings, self._key, self._settings = findings, settings.appliance_key, tenant
         self.backup: Veeam = connect.backup_server(tenant.backup_server)
         self.vcenter: VSphere = connect.vsphere(tenant.vcenter)
+        self._replicated: tuple[str, ...] = ()
 
     async def check(self) -> None:
-        """Everything; what a login is needed for is left out when that fails."""
+        """Everything; what a login is needed for is left out when that fails, and that is said."""
         name, look = self._settings.namespace, self._findings
+        server = self._settings.backup_server
         if await look.look(name, "backup server", self.backup.check):
+            await look.certificate(name, "backup server", server.url, server.ca_file)
             await look.look(name, "hold targets", self._targets)
-        reached = await look.look_in_thread(name, "vCenter", self.vcenter.check)
-        if reached and self._settings.appliance is not None:
-            await look.look_in_thread(name, "appliance", self._appliance)
+        else:
+            look.skip(name, ["hold targets"], "The backup server was not reached")
+        vcenter, appliance = self._settings.vcenter, self._settings.appliance
+        if await look.look_in_thread(name, "vCenter", self.vcenter.check):
+            await look.certificate(name, "vCenter", f"https://{vcenter.host}:{vcenter.port}", vcenter.ca_file)
+            await look.look_in_thread(name, "original VMs", self._originals)
+            if appliance is not None:
+                await look.look_in_thread(name, "appliance", self._appliance)
+        else:
+            rest = ["original VMs", *(["appliance"] if appliance is not None else [])]
+            look.skip(name, rest, "The vCenter was not reached")
 
     async def _targets(self) -> str:
         """Every VM that is replicated can be put on hold by its name."""
-        names = await self.backup.replicated()
+        self._replicated = names = await self.backup.replicated()
         if not names:
             raise NotFound(
                 "No replication job lists a VM", do="List VMs themselves in a job, not their folders"
             )
-        for name in names:
-            await self.backup.find_target(name)
+        problems = []
+        for name in dict.fromkeys(names):
+            try:
+                await self.backup.find_target(name)
+            except Fault as fault:
+                problems.append(str(fault))
+        if problems:
+            raise RuntimeError(together(problems, len(names)))
         return f"{len(names)}: {', '.join(names)}"
+
+    def _originals(self) -> str:
+        """The account sees the VMs that can be failed over, so that preflight can say whether they run."""
+        if not self._replicated:
+            raise NotLookedAt("The backup server did not say which VMs are replicated")
+        problems = []
+        for name in self._replicated:
+            try:
+                self.vcenter.vm_named(name)
+            except Fault as fault:
+                problems.append(str(fault))
+        if len(problems) == len(self._replicated):
+            raise NoRight(
+                f"The vCenter account sees none of {', '.join(self._replicated)}",
+                do="Give it a role with read access to them, or correct the vCenter",
+            )
+        if problems:
+            raise Doubtful(f"{together(problems, len(self._replicated))} Deleted, or not to be read?")
+        return f"{len(self._replicated)} can be read"
 
     def _appliance(self) -> str:
         settings = self._settings.appliance
@@ -72,5 +108,5 @@ class _Site:
                 f"{vm.name} has no connected NIC on {', '.join(without)}", do="Give it one in vCenter"
             )
         if vm.power is not Power.ON:
-            return f"{vm.name} is powered off; when it is on, its SSH and program version are checked"
+            raise NotLookedAt(f"{vm.name} is powered off; when it is on, its SSH and version are checked")
         return f"{vm.name} " + appliance_said(asyncio.run(connector.status()), ApplianceRole.TENANT)

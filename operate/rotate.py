@@ -10,7 +10,7 @@ from connectors.attempt import Attempt
 from contracts.appliance import ApplianceStatus
 from contracts.errors import Fault, Misconfigured, TaskFailed
 from contracts.plan import Gateway
-from settings import ProviderWorkerSettings, TenantSiteWorkerSettings, WorkerSettings
+from settings import ProviderWorkerSettings, SshSettings, WorkerSettings
 
 SECONDS = 60.0
 """For the whole rotation."""
@@ -38,6 +38,12 @@ async def rotate(provider: Appliance, tenant: Appliance, gateway: Gateway) -> fl
     return time.monotonic() - began
 
 
+async def rotate_one(appliance: Appliance) -> tuple[str, bool]:
+    """It makes a new VPN key; the fingerprint, and whether the tunnel is down until the other end pins it."""
+    wanted = (await appliance.status()).vpn.wanted
+    return await appliance.rotate_keys(Attempt(time.monotonic() + SECONDS)), wanted
+
+
 async def authorize(settings: WorkerSettings, also: Sequence[str]) -> dict[str, str]:
     """Let the configured SSH key and `also` into each appliance, and no others; by tenant, what became of it.
 
@@ -63,14 +69,25 @@ def _connected(status: ApplianceStatus) -> bool:
     return status.vpn.state == "connected"
 
 
-def appliances(
-    provider: ProviderWorkerSettings, site: TenantSiteWorkerSettings, tenant: str
-) -> tuple[Appliance, Appliance, Gateway]:
-    """The two of a tenant, and its way through the gateway. Raises `Misconfigured`."""
-    here = next((t for t in provider.tenants if t.namespace == tenant), None)
-    there = next((t for t in site.tenants if t.namespace == tenant), None)
-    one = connect.appliance(here.appliance if here else None, provider.appliance_key)
-    other = connect.appliance(there.appliance if there else None, site.appliance_key)
-    if here is None or here.gateway is None or one is None or other is None:
-        raise Misconfigured(f"The configurations do not name both appliances of {tenant}")
-    return one, other, here.gateway
+def appliance(settings: WorkerSettings, tenant: str) -> Appliance:
+    """A tenant's, on the side that the settings are of. Raises `Misconfigured`."""
+    found = connect.appliance(ssh(settings, tenant), settings.appliance_key)
+    if found is None:
+        raise Misconfigured("appliance_key is not set")
+    return found
+
+
+def ssh(settings: WorkerSettings, tenant: str) -> SshSettings:
+    """How a tenant's appliance is reached. Raises `Misconfigured`."""
+    theirs = next((t for t in settings.tenants if t.namespace == tenant), None)
+    if theirs is None or theirs.appliance is None:
+        raise Misconfigured(f"The configuration names no appliance of {tenant}")
+    return theirs.appliance
+
+
+def gateway(settings: ProviderWorkerSettings, tenant: str) -> Gateway:
+    """A tenant's way through the cloud gateway. Raises `Misconfigured`."""
+    found = next((t.gateway for t in settings.tenants if t.namespace == tenant), None)
+    if found is None:
+        raise Misconfigured(f"The configuration names no gateway of {tenant}")
+    return found

@@ -62,11 +62,13 @@ class ProviderVCenterSettings(VCenterSettings):
 
 
 class SshSettings(Settings):
-    """How an appliance is reached. `host_key`: its pinned public key, "ssh-ed25519 AAAA…"."""
+    """How an appliance is reached. `host_key`: its pinned public key, "ssh-ed25519 AAAA…". `new_host_key`:
+    accepted too, while it follows the other."""
 
     host: Host
     port: Port = 22
     host_key: HostKey
+    new_host_key: HostKey | None = None
 
 
 class ProviderApplianceSettings(SshSettings):

@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Contract
     from contracts.errors import AlreadyInFailover, LostLock
     from contracts.plan import Plan, TenantSite
+    from contracts.replication import HoldTarget
     from contracts.request import PartialFailoverRequest
     from contracts.step import (
         ApplianceReady,
@@ -142,10 +143,13 @@ class Failover:
     async def hold(self) -> None:
         """Keep replication off the replica. Looks first: called again, it mends a hold that was lost."""
         if self.site.target is not None:
-            data = HoldInput(replica_id=self.plan.replica_id, run=this_run(), target=self.site.target)
+            data = self._hold_input(self.site.target)
             title = f"Hold replication of {self.plan.vm}"
             await self._do(Step.HOLD_REPLICATION, TENANT_SITE, data, StepResult, title, HOLD)
             self.hold_is_known = True
+
+    def _hold_input(self, target: HoldTarget) -> HoldInput:
+        return HoldInput(replica_id=self.plan.replica_id, run=this_run(), target=target)
 
     async def _mark_processing(self) -> None:
         title = f"Mark {self.plan.replica_name} Processing"

@@ -1,20 +1,23 @@
 """`FailoverTest`: tries the failover of several VMs, so many at a time, and reports. Made for Schedules."""
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import (
+    ActivityError,
     ApplicationError,
     ChildWorkflowError,
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
 
+from workflows import measures
 from workflows.journal import plain, table, took
 from workflows.search import FAILOVER_TEST_RESULT
-from workflows.steps import PROVIDER, READ, call, refusal
-from workflows.vm_failover_test import VmFailoverTest
+from workflows.steps import PROVIDER, call, cause, refusal
+from workflows.vm_failover_test import LOOK, VmFailoverTest
 from workflows.walk import walk
 
 with workflow.unsafe.imports_passed_through():
@@ -35,6 +38,9 @@ with workflow.unsafe.imports_passed_through():
     from contracts.version import VERSION
 
 WAITS, RUNS = "waits", "runs"
+NOT_KNOWN = "not known"
+CANCELLED = "It was cancelled, and its replica was put back"
+"""A cancelled test whose replica could not be put back fails instead."""
 
 
 @workflow.defn(name="FailoverTest")
@@ -49,24 +55,42 @@ class FailoverTest:
 
     @workflow.run
     async def run(self, request: FailoverTestRequest | None = None) -> FailoverTestReport:
-        """It fails only when the replica of a VM could not be put back."""
-        vms = self._request.vms or await self._all()
+        """It fails only when the replica of a VM was not put back, or nobody knows whether it was."""
+        try:
+            vms = self._request.vms or await self._all()
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return self._ended(
+                TestResult.FAILED, [], f"The replicas could not be looked at: {cause(error)[1]}"
+            )
         self._reports = dict.fromkeys(vms, WAITS)
         self._show()
+        reports = await self._test_all(vms)
+        return self._ended(_result(reports), reports, _said(reports))
+
+    async def _test_all(self, vms: tuple[str, ...]) -> list[VmTestReport]:
         # A tunnel without leases ends with the first test that used it, so such tests come one by one.
         alone = self._request.network is TestNetwork.EXTENSION
-        reports = await walk(vms, 1 if alone else self._request.parallel, self._visit)
-        result = _result(reports)
+        try:
+            return await walk(vms, 1 if alone else self._request.parallel, self._visit)
+        except asyncio.CancelledError:
+            ended = [r for r in self._reports.values() if isinstance(r, VmTestReport)]
+            if not any(r.left_over for r in ended):
+                raise
+            return ended  # what is left over decides, not that it was cancelled
+
+    def _ended(self, result: TestResult, reports: list[VmTestReport], said: str) -> FailoverTestReport:
         workflow.upsert_search_attributes([FAILOVER_TEST_RESULT.value_set(result.value)])
-        self._show(f"The test {result}. {_said(reports)}")
-        report = self._report(result, reports)
+        self._show(f"The test {_came_to(result)}. {said}")
+        report = self._report(result, reports, said)
         if any(r.left_over for r in reports):
-            raise ApplicationError(report.said[:4000], report, type="FailedFailover", non_retryable=True)
+            raise ApplicationError(said[:4000], report, type="FailedFailover", non_retryable=True)
         return report
 
     async def _all(self) -> tuple[str, ...]:
         title = "Look at all replicas"
-        found = await call(Step.INSPECT_REPLICAS, PROVIDER, ListReplicasRequest(), ReplicaList, READ, title)
+        found = await call(Step.INSPECT_REPLICAS, PROVIDER, ListReplicasRequest(), ReplicaList, LOOK, title)
         vms = tuple(r.vm for r in found.replicas)
         if len(vms) > MOST_VMS:
             fault = BadRequest(
@@ -83,9 +107,10 @@ class FailoverTest:
         try:
             report = await self._test(vm)
         except ChildWorkflowError as error:
-            if is_cancelled_exception(error):
-                raise
-            report = _of_failed(error) or self._empty(vm, TestResult.FAILED, str(error.cause or error))
+            if is_cancelled_exception(error):  # a report also where all is cancelled: see `_test_all`
+                report = self._empty(vm, TestResult.CANCELLED, CANCELLED)
+            else:
+                report = _of_failed(error) or self._lost(vm, error)
         self._reports[vm] = report
         self._show()
         return report
@@ -105,6 +130,19 @@ class FailoverTest:
         except WorkflowAlreadyStartedError:
             return self._empty(vm, TestResult.SKIPPED, "An earlier test of it with the same ID still runs")
 
+    def _lost(self, vm: str, error: ChildWorkflowError) -> VmTestReport:
+        """Terminated, or its history is gone: nobody put the replica back, and nobody says how it stands."""
+        measures.test_ended(vm, TestResult.FAILED)
+        why = str(error.cause or error).rstrip(".")
+        report = self._empty(vm, TestResult.FAILED, f"Its test was ended from outside: {why}")
+        left = (
+            f"The test of {vm} was ended from outside ({why}), so its replica may be on, reverted and "
+            "isolated, and its replication on hold. Look at it in ListReplicas and at the steps of its test"
+        )
+        return report.model_copy(
+            update={"state": ReplicaState.FAILED_FAILOVER, "isolation": NOT_KNOWN, "left_over": (left,)}
+        )
+
     def _empty(self, vm: str, result: TestResult, said: str) -> VmTestReport:
         """For a VM whose own test has nothing to say."""
         info, request = workflow.info(), self._request
@@ -119,16 +157,16 @@ class FailoverTest:
             network=request.network,
             started=workflow.now(),
             ended=workflow.now(),
-            state=ReplicaState.NORMAL if result is TestResult.SKIPPED else ReplicaState.FAILED_FAILOVER,
+            state=ReplicaState.NORMAL,
             rpo=against(None, request.rpo),
             rto=against(None, request.rto),
         )
 
-    def _report(self, result: TestResult, reports: list[VmTestReport]) -> FailoverTestReport:
+    def _report(self, result: TestResult, reports: list[VmTestReport], said: str) -> FailoverTestReport:
         info = workflow.info()
         return FailoverTestReport(
             result=result,
-            said=_said(reports),
+            said=said,
             workflow_id=info.workflow_id,
             run_id=info.run_id,
             version=VERSION,
@@ -156,7 +194,16 @@ def _result(reports: list[VmTestReport]) -> TestResult:
     results = {r.result for r in reports}
     if TestResult.FAILED in results:
         return TestResult.FAILED
-    return TestResult.PASSED if TestResult.PASSED in results else TestResult.SKIPPED
+    for result in (TestResult.PASSED, TestResult.CANCELLED):
+        if result in results:
+            return result
+    return TestResult.SKIPPED
+
+
+def _came_to(result: TestResult) -> str:
+    """As the end of a sentence."""
+    done = result in (TestResult.SKIPPED, TestResult.CANCELLED)
+    return f"was {result}" if done else result.value
 
 
 def _said(reports: list[VmTestReport]) -> str:

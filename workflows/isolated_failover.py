@@ -1,18 +1,21 @@
 """The forward steps of a failover test: those of a failover, with the replica kept apart."""
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
-from workflows.failover import Failover
+from workflows.failover import MOST_STARTS, Failover
 from workflows.journal import Journal
 from workflows.preflight import this_run
-from workflows.steps import PROVIDER, QUICK_LOOK, TENANT_SITE, together
+from workflows.steps import PROVIDER, QUICK_LOOK, TENANT_SITE, cause, together
 
 with workflow.unsafe.imports_passed_through():
     from contracts.failover_test import TestNetwork, VmTestRequest
     from contracts.plan import Plan, TenantSite
+    from contracts.replication import HoldTarget
     from contracts.request import PartialFailoverRequest
     from contracts.step import (
         ApplianceStep,
+        HoldInput,
         IsolateInput,
         MarkInput,
         ReplicaStep,
@@ -44,14 +47,23 @@ class IsolatedFailover(Failover):
 
     async def _tunnel(self) -> None:
         """The tunnel alone. No address is announced at either end: there is no lease."""
-        await together(*self._sides())
+        for start in range(MOST_STARTS):
+            await self.extend_again()
+            try:
+                await self._see_tunnel()
+                break
+            except ActivityError as error:
+                if cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
+                    raise
+        self.time_to_tunnel = self.journal.seconds_since(self.started)
+
+    async def _see_tunnel(self) -> None:
         queue, data = (
             (TENANT_SITE, self.tenant_step()) if self.site.appliance else (PROVIDER, self.provider_step())
         )
         await self.journal.run(
             Step.VERIFY_TUNNEL, queue, data, TunnelSeen, QUICK_LOOK, "Wait until the tunnel is connected"
         )
-        self.time_to_tunnel = self.journal.seconds_since(self.started)
 
     async def _announce_at_provider(self, data: ApplianceStep) -> None:
         """Not in a test."""
@@ -68,6 +80,10 @@ class IsolatedFailover(Failover):
         title = f"Power on {plan.replica_name}, isolated"
         await self._do(Step.POWER_ON_ISOLATED, PROVIDER, step, StepResult, title)
         self.time_to_power_on = self.journal.seconds_since(self.started)
+
+    def _hold_input(self, target: HoldTarget) -> HoldInput:
+        """A job that is at work for too long has precedence: it is production's protection."""
+        return super()._hold_input(target).model_copy(update={"may_stop": False})
 
     def _mark(self) -> MarkInput:
         return super()._mark().model_copy(update={"test": True})

@@ -42,27 +42,29 @@ class Journal:
         with self._written(step, title[:180]) as ended:
             answer = await call(step, queue, data, result, budget, title[:180])
             if isinstance(answer, StepResult):
-                ended.append(("done" if answer.changed else "nothing to do", answer.note))
+                word = "done" if answer.changed else "nothing to do"
+                ended.append((word, answer.note, answer.attempt))
             if isinstance(answer, CheckResult):
-                ended.append((answer.outcome.value, answer.reason))
+                ended.append((answer.outcome.value, answer.reason, answer.attempt))
             return answer
 
     @contextmanager
-    def _written(self, step: Step, title: str) -> Iterator[list[tuple[str, str]]]:
+    def _written(self, step: Step, title: str) -> Iterator[list[tuple[str, str, int]]]:
         place = len(self.records)
         self.records.append(StepRecord(step=step, title=title, started=workflow.now()))
         self.show()
-        ended: list[tuple[str, str]] = []
+        ended: list[tuple[str, str, int]] = []
         try:
             yield ended
         except (FailureError, asyncio.CancelledError) as error:
             word = "cancelled" if is_cancelled_exception(error) else "failed"
             self._end(place, word, cause(error)[1])
             raise
-        self._end(place, *(ended[0] if ended else ("done", "")))
+        self._end(place, *(ended[0] if ended else ("done", "", 1)))
 
-    def _end(self, place: int, outcome: str, note: str) -> None:
-        ended = self.records[place] = self.records[place].finished(workflow.now(), outcome, note)
+    def _end(self, place: int, outcome: str, note: str, attempts: int = 1) -> None:
+        ended = self.records[place].finished(workflow.now(), outcome, note, attempts)
+        self.records[place] = ended
         _log(f"{ended.title}: {outcome}", ended.step)
         self.show()
 
@@ -88,7 +90,7 @@ class Journal:
     def markdown(self) -> str:
         """The page itself."""
         rows = [
-            (plain(r.title), f"{r.started:%H:%M:%S}", took(r.seconds), r.outcome, plain(r.note))
+            (plain(r.title), f"{r.started:%H:%M:%S}", took(r.seconds), r.ended, plain(r.note))
             for r in self.records
         ]
         steps = (

@@ -21,5 +21,12 @@ def ended(outcome: str, state: str) -> None:
     counter.add(1, {"outcome": outcome, "state": state})
 
 
+def test_ended(vm: str, result: str) -> None:
+    """A failover test of a VM has ended, whatever became of its record with the replica."""
+    workflow.metric_meter().create_counter("failover_tests", "Failover tests by VM and result").add(
+        1, {"vm": vm, "result": result}
+    )
+
+
 def _record(name: str, seconds: float) -> None:
     workflow.metric_meter().create_histogram_timedelta(name).record(timedelta(seconds=seconds))

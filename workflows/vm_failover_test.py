@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from temporalio import workflow
@@ -13,25 +14,16 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
-from workflows import lock
+from workflows import lock, measures
+from workflows.guest_checks import GuestChecks
 from workflows.isolated_failover import IsolatedFailover
 from workflows.preflight import ends_fit, no_input, not_ready, this_run
 from workflows.search import FAILOVER_TEST_RESULT, ORIGINAL_VM
-from workflows.steps import (
-    PROVIDER,
-    QUICK_LOOK,
-    READ,
-    TENANT_SITE,
-    Budget,
-    cause,
-    together,
-    uncancelled,
-)
+from workflows.steps import PROVIDER, TENANT_SITE, Budget, cause, refusal, to_the_end, uncancelled
 from workflows.taking_back import TakingBack
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.check import AnyCheck, CheckInput, CheckOutcome, CheckResult, HeartbeatCheck, called
-    from contracts.errors import AlreadyInFailover
+    from contracts.errors import AlreadyInFailover, NotReady
     from contracts.failover_test import (
         LONGEST_RECORD_TEXT,
         RecordTestInput,
@@ -43,18 +35,23 @@ with workflow.unsafe.imports_passed_through():
         against,
     )
     from contracts.plan import Extension, Plan, PlanInput, PlanResult, TenantSite, TenantSiteInput
-    from contracts.replica import ReplicaState
+    from contracts.replica import Marker, ReplicaState
     from contracts.request import PartialFailoverRequest
+    from contracts.spoken import spoken
     from contracts.step import Step, StepResult
     from contracts.version import VERSION
 
+UNTOUCHED = "The replica was not touched"
+DONE = ("done", "nothing to do")
 UNDER_TEST = "The replica is under test, isolated from production. Cancelling the test puts it back."
-GRACE = timedelta(seconds=45)
-"""What an attempt of a check may take beside the check's own timeout."""
+LOOK = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=10))
+"""Nobody waits in front of a test, so a worker or system that is away for a moment does not fail it."""
+RECORD = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=30))
+"""The result is kept also where Cloud Director is what failed."""
 
 
 class _Skip(Exception):
-    """The replica is in use and is left alone."""
+    """The replica is left alone; the text says why."""
 
 
 @workflow.defn(name="VmFailoverTest")
@@ -65,12 +62,14 @@ class VmFailoverTest(TakingBack):
     def __init__(self, request: VmTestRequest | None = None) -> None:
         super().__init__(f"Test of {request.vm}" if request else "VmFailoverTest")
         self._started: datetime = workflow.info().start_time
+        self._vm = request.vm if request else ""
+        self._plan: Plan | None = None
         self._failover: IsolatedFailover | None = None
         self._failures: list[str] = []
-        self._checks: dict[int, CheckResult] = {}
+        checks = request.checks if request else ()
+        self._checks = GuestChecks(self._journal, checks, self._started, self._failures)
         self._age: float | None = None
         self._recovery: float | None = None
-        self._heartbeat: float | None = None
         self._undo: float | None = None
 
     @workflow.run
@@ -93,10 +92,11 @@ class VmFailoverTest(TakingBack):
             return self._ended(request, *self._verdict())
         self._failover = failover
         cancelled = not await self._test(request, failover)
-        await uncancelled(lambda: self._finish(request, failover, held, cancelled))
+        await to_the_end(partial(self._finish, request, failover, held, cancelled))
         if self._left_over:
             raise self._not_put_back(request)
         if cancelled:
+            measures.test_ended(self._vm, TestResult.CANCELLED)
             raise asyncio.CancelledError
         return self._ended(request, *self._verdict())
 
@@ -110,15 +110,20 @@ class VmFailoverTest(TakingBack):
             PROVIDER,
             PlanInput(request=asked, run=this_run()),
             PlanResult,
-            READ,
+            LOOK,
             f"Check {request.vm} at the provider",
         )
         if found.in_use:
             said = "; ".join(p.what for p in found.problems) or "its lock is taken"
             raise _Skip(f"The replica of {request.vm} is in use, so it was not tested: {said}")
+        if _left_by_a_failover(found.marker):
+            said = "; ".join(f"{p.what}. {p.do}" for p in found.problems)
+            raise _Skip(f"The replica of {request.vm} is not Normal, so it was not tested: {said}")
         if found.plan is None:
             raise not_ready(request.vm, found.problems)
-        plan, extends = found.plan, request.network is TestNetwork.EXTENSION
+        self._plan, plan = found.plan, found.plan
+        extends = request.network is TestNetwork.EXTENSION
+        self._name_it(plan.vm)
         looked = TenantSiteInput(
             vm=plan.vm,
             extension=plan.side.extension if extends else Extension.NONE,
@@ -126,18 +131,47 @@ class VmFailoverTest(TakingBack):
             original_may_run=True,
         )
         title = f"Check {request.vm} at the tenant's site"
-        site = await self._journal.run(Step.CHECK_TENANT_SITE, TENANT_SITE, looked, TenantSite, READ, title)
+        site = await self._journal.run(Step.CHECK_TENANT_SITE, TENANT_SITE, looked, TenantSite, LOOK, title)
         problems = (*site.problems, *(ends_fit(plan, site) if extends else ()))
         if problems:
             raise not_ready(request.vm, problems)
         self._measure_restore_point(request, plan)
+        self._require_room(request, plan)
+        self._require_time(request.deadline)
         return IsolatedFailover(self._journal, request, plan, site)
+
+    def _require_room(self, request: VmTestRequest, plan: Plan) -> None:
+        """The hold keeps replication off the VM for as long as the test may last. Production's own target is
+        not risked for a test."""
+        if request.rpo is None:
+            return
+        age = plan.read_at - (plan.newest or plan.restore_point).created
+        if age > request.rpo:
+            do = "See why it does not replicate"
+            raise refusal(NotReady("A hold would put replication off even longer", left=UNTOUCHED, do=do))
+        if age + request.deadline > request.rpo:
+            raise _Skip(
+                f"{plan.vm} was not tested, because replication would be on hold for too long: its newest "
+                f"restore point is {spoken(age)} old, the test's deadline is {spoken(request.deadline)}, "
+                f"and the target (RPO) is {spoken(request.rpo)}"
+            )
+
+    def _name_it(self, vm: str) -> None:
+        """By the original's name, also where somebody typed the replica's."""
+        if vm != self._vm:
+            self._vm = vm
+            workflow.upsert_search_attributes([ORIGINAL_VM.value_set(vm)])
+
+    def _require_time(self, deadline: timedelta) -> None:
+        if workflow.now() - self._started >= deadline:
+            said = f"Its deadline of {spoken(deadline)} was over before it began"
+            raise refusal(NotReady(said, left=UNTOUCHED))
 
     def _measure_restore_point(self, request: VmTestRequest, plan: Plan) -> None:
         """By vCenter's clock, which also wrote the restore point's time."""
         self._age = round((plan.read_at - plan.restore_point.created) / timedelta(seconds=1), 1)
-        if against(self._age, request.rpo).met is False:
-            age, target = timedelta(seconds=int(self._age)), request.rpo
+        if request.rpo is not None and against(self._age, request.rpo).met is False:
+            age, target = spoken(timedelta(seconds=self._age)), spoken(request.rpo)
             name = plan.restore_point.name
             self._failures.append(f"The restore point {name} is {age} old; the target (RPO) is {target}")
 
@@ -154,7 +188,9 @@ class VmFailoverTest(TakingBack):
         self._journal.enter(ReplicaState.PROCESSING, UNDER_TEST)
         try:
             left = request.deadline - (workflow.now() - self._started)
-            if not await _within(left, self._forward(request, failover)):
+            in_time = await _within(left, self._forward(request, failover))
+            # While no worker ran, the time went on.
+            if not in_time or workflow.now() - self._started > request.deadline:
                 self._failures.append(self._late(request.deadline))
         except BaseException as error:
             if is_cancelled_exception(error):
@@ -166,42 +202,18 @@ class VmFailoverTest(TakingBack):
 
     async def _forward(self, request: VmTestRequest, failover: IsolatedFailover) -> None:
         await failover.go()
-        await together(*(self._check(failover, n, c) for n, c in enumerate(request.checks)))
-        if self._failures_of_checks():
+        await self._checks.run(failover.plan.replica_id)
+        if not self._checks.held:
             return
         self._recovery = self._journal.seconds_since(self._started)
-        if against(self._recovery, request.rto).met is False:
-            self._failures.append(f"It took {self._recovery:.0f} s; the target (RTO) is {request.rto}")
-
-    def _failures_of_checks(self) -> bool:
-        return any(c.outcome is CheckOutcome.FAIL for c in self._checks.values())
-
-    async def _check(self, failover: IsolatedFailover, number: int, check: AnyCheck) -> None:
-        """One check. What its activity cannot tell is a failed check, not the end of the others."""
-        data = CheckInput(replica_id=failover.plan.replica_id, run=this_run(), check=check)
-        budget = Budget(attempt=check.timeout + GRACE, whole=2 * (check.timeout + GRACE))
-        title, began = f"Check: {called(check)}", workflow.now()
-        try:
-            seen = await self._journal.run(Step.CHECK_GUEST, PROVIDER, data, CheckResult, budget, title)
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise
-            seen = CheckResult(
-                what=called(check),
-                outcome=CheckOutcome.FAIL,
-                reason=cause(error)[1],
-                after_s=self._journal.seconds_since(began),
-            )
-        self._checks[number] = seen
-        if seen.outcome is CheckOutcome.FAIL:
-            self._failures.append(f"Check failed: {seen.what}: {seen.reason}")
-        elif seen.outcome is CheckOutcome.PASS and isinstance(check, HeartbeatCheck):
-            self._heartbeat = self._journal.seconds_since(self._started)
+        if request.rto is not None and against(self._recovery, request.rto).met is False:
+            took = spoken(timedelta(seconds=self._recovery))
+            self._failures.append(f"It took {took}; the target (RTO) is {spoken(request.rto)}")
 
     def _late(self, deadline: timedelta) -> str:
         cut = [r.title for r in self._journal.records if r.outcome == "cancelled"]
         at = f", at: {'; '.join(cut)}" if cut else ""
-        return f"The test had not ended by its deadline of {deadline}{at}"
+        return f"The test had not ended by its deadline of {spoken(deadline)}{at}"
 
     def _what_failed(self, error: BaseException) -> str:
         failed = next((r.title for r in self._journal.records if r.outcome == "failed"), "The test")
@@ -223,7 +235,7 @@ class VmFailoverTest(TakingBack):
 
     def _verdict(self) -> tuple[TestResult, str]:
         if not self._failures:
-            return TestResult.PASSED, "Everything held"
+            return TestResult.PASSED, self._checks.said
         more = len(self._failures) - 1
         first = self._failures[0].rstrip(".")
         return TestResult.FAILED, f"{first} (and {more} more)" if more else first
@@ -238,10 +250,10 @@ class VmFailoverTest(TakingBack):
             workflow_id=workflow.info().workflow_id[:LONGEST_RECORD_TEXT],
             period_s=int(request.period.total_seconds()) if request.period else None,
         )
-        data = RecordTestInput(vm=request.vm, run=this_run(), record=record)
+        data = RecordTestInput(vm=self._vm, run=this_run(), record=record)
         title = "Keep the result with the replica"
         try:
-            await self._journal.run(Step.RECORD_TEST, PROVIDER, data, StepResult, QUICK_LOOK, title)
+            await self._journal.run(Step.RECORD_TEST, PROVIDER, data, StepResult, RECORD, title)
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
@@ -249,34 +261,35 @@ class VmFailoverTest(TakingBack):
 
     def _ended(self, request: VmTestRequest, result: TestResult, said: str) -> VmTestReport:
         workflow.upsert_search_attributes([FAILOVER_TEST_RESULT.value_set(result.value)])
+        measures.test_ended(self._vm, result)
         self._journal.next = f"The test {result}. {said}."
         self._journal.show()
         return self._report(request, result, said)
 
     def _report(self, request: VmTestRequest, result: TestResult, said: str) -> VmTestReport:
-        info, journal, failover = workflow.info(), self._journal, self._failover
-        isolation = next((r.note for r in journal.records if r.step is Step.ISOLATE_REPLICA), "")
+        info, journal, failover, plan = workflow.info(), self._journal, self._failover, self._plan
+        isolated = (r for r in journal.records if r.step is Step.ISOLATE_REPLICA and r.outcome in DONE)
         return VmTestReport(
-            vm=request.vm,
-            replica=failover.plan.replica_name if failover else None,
+            vm=self._vm,
+            replica=plan.replica_name if plan else None,
             result=result,
             said=said,
             workflow_id=info.workflow_id,
             run_id=info.run_id,
             version=VERSION,
             network=request.network,
-            isolation=isolation,
+            isolation=next((r.note for r in isolated), ""),
             started=self._started,
             ended=workflow.now(),
             state=journal.state,
-            restore_point=failover.plan.restore_point if failover else None,
+            restore_point=plan.restore_point if plan else None,
             rpo=against(self._age, request.rpo),
             rto=against(self._recovery, request.rto),
             time_to_power_on_s=failover.time_to_power_on if failover else None,
-            time_to_heartbeat_s=self._heartbeat,
+            time_to_heartbeat_s=self._checks.time_to_heartbeat,
             time_to_tunnel_s=failover.time_to_tunnel if failover else None,
             time_to_undo_s=self._undo,
-            checks=tuple(self._checks.get(n) or _not_made(c) for n, c in enumerate(request.checks)),
+            checks=self._checks.results,
             steps=tuple(journal.records),
             warnings=tuple(journal.warnings),
             left_over=self._left_over,
@@ -310,7 +323,6 @@ async def _within(limit: timedelta, work: Coroutine[Any, Any, None]) -> bool:
     return False
 
 
-def _not_made(check: AnyCheck) -> CheckResult:
-    return CheckResult(
-        what=called(check), outcome=CheckOutcome.SKIPPED, reason="The test did not get so far", after_s=0
-    )
+def _left_by_a_failover(marker: Marker | None) -> bool:
+    """One that no longer runs. What a test left is a test that failed, and is said so."""
+    return marker is not None and not marker.test

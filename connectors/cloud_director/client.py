@@ -187,15 +187,28 @@ class CloudDirector:
         return self._change("change the VM's NICs", vdc, vm_id, plan, "update|reconfigure", attempt)
 
     def attach_networks(self, vdc: str, vapp_id: str, wanted: Sequence[Network], attempt: Attempt) -> bool:
-        """Attach these organization VDC networks to the vApp, bridged; those that are there stay."""
+        """Attach these organization VDC networks to the vApp, bridged; those that are there stay.
+
+        `WrongState` where it has another network of that name.
+        """
         realm = "admin/network" if self._gateway.login.provider else "network"
 
         def body(vapp: VApp) -> etree._Element | None:
             missing = [n for n in wanted if n.name not in vapp.networks]
+            for network in wanted:
+                if network not in missing and not networks.is_attached(_configs(vapp), network):
+                    raise _another(vapp, network)
             parents = f"{self._gateway.login.origin}/api/{realm}"
             return networks.with_added(_configs(vapp), missing, parents) if missing else None
 
         return self._change_configs("attach networks to the vApp", vdc, vapp_id, body, attempt)
+
+    def is_attached(self, vdc: str, vapp_id: str, network: Network) -> bool:
+        """Whether the vApp's network of that name is this very one, bridged."""
+        vapp = self._reader.vapp(vdc, vapp_id)
+        return understood(
+            lambda: networks.is_attached(_configs(vapp), network), "read the networks of the vApp"
+        )
 
     def detach_networks(self, vdc: str, vapp_id: str, names: Sequence[str], attempt: Attempt) -> bool:
         """Take these networks out of the vApp. `WrongState` while a NIC is on one of them."""
@@ -344,6 +357,14 @@ class CloudDirector:
         vapp_id = self._vapp_of(vdc, "vm", vm_id)[0]
         change = Change(what, vapp_id, vm_id, plan, operation, meanwhile, traceless)
         return self._changer.carry_out(change, attempt)
+
+
+def _another(vapp: VApp, network: Network) -> WrongState:
+    return WrongState(
+        f"The vApp {vapp.name} has another network of the name {network.name}",
+        left="Its networks are as they were",
+        do=f"Rename or remove it; the vApp's {network.name} must be the organization VDC network, bridged",
+    )
 
 
 def _configs(vapp: VApp) -> etree._Element | None:

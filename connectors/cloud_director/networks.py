@@ -32,9 +32,27 @@ def network(value: Any) -> Network | None:
         gateway: IPv4Address | IPv6Address = ip_address(subnet["gateway"])
         if isinstance(gateway, IPv4Address):
             interface = IPv4Interface(f"{gateway}/{subnet['prefixLength']}")
-            return Network(id=value["id"], name=value["name"], subnet=interface.network, gateway=gateway)
+            return Network(
+                id=value["id"],
+                name=value["name"],
+                subnet=interface.network,
+                gateway=gateway,
+                isolated=value["networkType"] == "ISOLATED",
+            )
     log.warning("The network %r has no IPv4 subnet and is left out", value["name"])
     return None
+
+
+def is_attached(section: etree._Element | None, wanted: Network) -> bool:
+    """Whether the vApp's network of this name is this very network, bridged. A vApp can have a network of its
+    own by any name, or one that is routed."""
+    for config in () if section is None else section.iterfind("{*}NetworkConfig"):
+        if config.get("networkName") == wanted.name:
+            parent = config.find("{*}Configuration/{*}ParentNetwork")
+            if parent is None or config.findtext("{*}Configuration/{*}FenceMode") != "bridged":
+                return False
+            return xml.uuid_in(xml.required(parent, "href")) == xml.uuid_in(wanted.id)
+    return False
 
 
 def with_added(present: etree._Element | None, added: Sequence[Network], parents: str) -> etree._Element:

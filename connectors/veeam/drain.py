@@ -9,7 +9,7 @@ from connectors.attempt import Attempt
 from connectors.veeam import answers
 from connectors.veeam.session import Session
 from connectors.veeam.transport import Request, read
-from contracts.errors import BadRequest, Busy, NotFound, OutcomeUnknown
+from contracts.errors import BadRequest, Busy, NotFound, OutcomeUnknown, WrongState
 from contracts.replication import HoldTarget
 
 REPLICATION = "VSphereReplica"
@@ -39,13 +39,16 @@ class Drain:
         self._at_first: frozenset[UUID] | None = None
         """Sessions that ran at the first look. Only they may have begun before the hold."""
 
-    async def wait(self, patience: float) -> str:
-        """Returns what was waited for. Raises `Busy` when the attempt's time ends first."""
+    async def wait(self, patience: float, may_stop: bool = True) -> str:
+        """Returns what was waited for. Raises `Busy` when the attempt's time ends first, `WrongState` when a
+        job may not be stopped and is still at work after `patience` seconds."""
         began, asked, pause = monotonic(), set[str](), QUICK
         jobs: set[str] = set()
         while runs := await self.runs():
             jobs.update(run.job for run in runs)
             waited = monotonic() - began
+            if waited >= patience and not may_stop:
+                raise self._not_stopped(jobs, waited)
             for run in runs if waited >= patience else ():
                 await self._stop(run)
                 asked.add(run.job)
@@ -58,6 +61,13 @@ class Drain:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, SLOW)
         return self._sentence(jobs, asked, monotonic() - began)
+
+    def _not_stopped(self, jobs: set[str], waited: float) -> WrongState:
+        return WrongState(
+            f"{_list(jobs)} still replicates {self._target.name} after {waited:.0f} s",
+            left="The job was not asked to stop; the restore points were not touched",
+            do="Test when it does not run, or give it more patience (drain_patience)",
+        )
 
     async def runs(self) -> list[Run]:
         """The runs that may be at work on the VM now."""

@@ -116,12 +116,15 @@ class Veeam:
         await self._stamp(found, note, attempt)
         return True
 
-    async def drain(self, target: HoldTarget, attempt: Attempt, patience: float) -> str:
-        """Wait until no run is at work on the VM; after `patience` seconds ask its job to stop gracefully.
+    async def drain(
+        self, target: HoldTarget, attempt: Attempt, patience: float, may_stop: bool = True
+    ) -> str:
+        """Wait until no run is at work on the VM; after `patience` seconds ask its job to stop gracefully, or
+        raise `WrongState` where it may not be stopped.
 
         To be called after `hold`. Returns what was waited for. Raises `Busy` when the attempt's time ends.
         """
-        return await Drain(self._session, target, attempt).wait(patience)
+        return await Drain(self._session, target, attempt).wait(patience, may_stop)
 
     async def release(
         self, target: HoldTarget, owner: str, attempt: Attempt, without_note: bool = False

@@ -108,6 +108,8 @@ async def _in_a_lab(wanted: Sequence[Case], outcomes: list[Outcome], log: Path, 
                     raise Failed
             if len(outcomes) % 50 == 0:
                 print(f"{len(outcomes)} cases played", flush=True)
+        if await process.wait():
+            print(f"a lab came to an end before its cases; see {log}", flush=True)
     except BaseException:
         process.terminate()
         raise

@@ -43,8 +43,8 @@ class DidNotRest(Exception):
 class Driver:
     """`async with Driver(folder) as driver:`; one failover after the other.
 
-    Workers in `killed` are started again while something is waited for. `handle`: the newest workflow;
-    `handles`: all since `begin`.
+    Workers in `killed` are started again while something is waited for. `handles`: all workflows since
+    `begin`.
     """
 
     def __init__(self, folder: Path, simulated: bool = True) -> None:
@@ -69,11 +69,6 @@ class Driver:
     async def _close(self) -> None:
         self.rules.close()
         await self.lab.close()
-
-    @property
-    def handle(self) -> Handle:
-        """The newest workflow."""
-        return self.handles[-1]
 
     def begin(self, points_back: int = 0, test: bool = False) -> None:
         """From now on the restore point so many before the newest is chosen."""
@@ -102,8 +97,17 @@ class Driver:
         return handle
 
     async def runs(self, step: str) -> bool:
-        """Whether the newest workflow is at this step."""
-        return step in await self._running(self.client.get_workflow_handle(self._newest))
+        """Whether the newest workflow is at this step. It may be asked for right before that is there."""
+        try:
+            return step in await self._running(self._current())
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return False
+
+    def _current(self) -> Handle:
+        """The newest workflow, also while its start is being asked for."""
+        return self.client.get_workflow_handle(self._newest)
 
     async def _running(self, handle: Handle) -> list[str]:
         pending = (await handle.describe()).raw_description.pending_activities
@@ -156,11 +160,11 @@ class Driver:
     def cancel(self) -> None:
         """The newest workflow, from a thread."""
         self.rules.give_up()
-        asyncio.run_coroutine_threadsafe(self.handle.cancel(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._current().cancel(), self.loop).result(10)
 
     def terminate(self) -> None:
         """The newest workflow, from a thread."""
-        asyncio.run_coroutine_threadsafe(self.handle.terminate(), self.loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._current().terminate(), self.loop).result(10)
 
     def kill(self, worker: WorkerProcess) -> None:
         """As a crash; it comes back."""
@@ -204,8 +208,7 @@ class Driver:
 
     async def _rests(self, handle: Handle) -> bool:
         """Whether it is in Failover by this workflow, and no step runs but the one that watches."""
-        marker = self.rules.marker()
-        if not marker or (marker["state"], marker["run_id"]) != ("Failover", handle.first_execution_run_id):
+        if not self.rules.in_failover(handle.first_execution_run_id):
             return False
         return await self._running(handle) == [Step.WATCH_FAILOVER]
 

@@ -57,17 +57,16 @@ def taking_back(phase: Phase, driver: Driver, then: Callable[[], object]) -> Rul
 
         return Rule(f"{TENANT}-vcenter/{APPLIANCE}", "lease", Kind.DELAY, act=switch_on)
 
-    done = threading.Event()
-
     def cancel() -> None:
         # When it is on, there is but one thing to be written of it: that it is in Failover.
-        if driver.rules.replica.power == "poweredOn" and not done.is_set():
-            done.set()
+        if driver.rules.replica.power == "poweredOn":
+            rule.times = 0
             then()
             driver.cancel()
 
     target = f"*{driver.lab.centre.cloud.vm(VM + SUFFIX).id}*"
-    return Rule("cloud-director", "POST metadata", Kind.DELAY, times=99, target=target, act=cancel)
+    rule = Rule("cloud-director", "POST metadata", Kind.DELAY, times=99, target=target, act=cancel)
+    return rule
 
 
 def _is_meant(point: Point, driver: Driver, target: str) -> bool:

@@ -18,7 +18,7 @@ class Rules:
     """For one replica of one lab, from `begin` until Normal again. `broken`: every rule that was broken.
 
     A thread is the replica's guest and the witness at once: it writes as soon as the replica is in Failover,
-    and looks again and again whether that is still there.
+    and looks again and again whether that is still there. `given_up`: somebody has asked for the undo.
     """
 
     def __init__(self, centre: DataCentre, tenant: str = TENANT, vm: str = VM) -> None:
@@ -49,24 +49,26 @@ class Rules:
         with self._lock:
             self.broken: list[str] = []
             self._point, self._test = point or self.points[-1], test
-            self._written, self._given_up, self._taken_over = "", False, False
+            self._written, self.given_up, self._taken_over = "", False, False
             self._audited = len(self.replica.reverts)
 
     def give_up(self) -> None:
         """Somebody is about to ask for the undo: until now everything had to be there."""
         with self._lock:
             self._look()
-            self._given_up = True
+            self.given_up = True
 
     def take_over(self) -> None:
         """The workflow was terminated and another is about to take over what it left: what the replica has
-        written by now stays, unless an undo had gone so far that it is off and may lose it."""
+        written by now stays, unless an undo was asked for and has written down that it may be lost."""
         with self._lock:
             self._look()
             marker = self.marker()
-            if self.replica.power != "poweredOn" and not (marker and marker["written"]):
+            if self.given_up and not (marker and marker["written"]):
                 self._written = ""
-            self._given_up, self._taken_over = False, True
+            if marker and marker["state"] == "FailedFailover" and "restore_point" not in marker:
+                self._point = self.points[-1]  # it was Normal already, but for the release
+            self.given_up, self._taken_over = False, True
 
     def held(self) -> bool:
         """Whether every job of the backup server leaves the original alone."""
@@ -78,10 +80,10 @@ class Rules:
         value = next((v.value for (_, key), v in metadata if key == MARKER), None)
         return json.loads(value) if value else None
 
-    def in_failover(self) -> bool:
-        """Whether the marker says Failover."""
+    def in_failover(self, run: str | None = None) -> bool:
+        """Whether the marker says Failover, of this run if one is named."""
         found = self.marker()
-        return found is not None and found["state"] == "Failover"
+        return found is not None and found["state"] == "Failover" and run in (None, found["run_id"])
 
     def must_be_in_failover(self) -> None:
         """Powered on, on the chosen point, reverted to it once, held, reached; and it has written."""
@@ -186,7 +188,7 @@ class Rules:
         self._require(not torn, "the replica's image whole")
         self._require(not (seen and self._test), "the replica under test unplugged")
         # The marker is read after the disk: a revert in good order comes after the marker's change.
-        if lost and (not self._given_up or self.in_failover()):
+        if lost and (not self.given_up or self.in_failover()):
             self._require(False, "the replica is on, and its write in Failover is still there")
 
     def _write(self) -> None:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -64,8 +64,16 @@ class World:
 class SimulatedSystem(System):
     """An appliance's kernel and OpenVPN as far as requests can see them."""
 
-    def __init__(self, state: State, world: World, legs: dict[str, str], pair: "Pair") -> None:
+    def __init__(
+        self,
+        state: State,
+        world: World,
+        legs: dict[str, str],
+        pair: "Pair",
+        reload_ssh: Callable[[], object] = lambda: None,
+    ) -> None:
         super().__init__(state)
+        self._reload_ssh = reload_ssh
         self.world = world
         self.networks = legs
         """Network key by leg, for what is plugged in now."""
@@ -97,6 +105,9 @@ class SimulatedSystem(System):
 
     def fingerprint(self) -> str:
         return hashlib.sha256(str(self.state.folder).encode()).digest().hex(":").upper()
+
+    def reload_ssh(self) -> None:
+        self._reload_ssh()
 
     def ping(self, source: IPv4Address, address: IPv4Address) -> float | None:
         """The tenant's end pings through the tunnel, and needs the provider's lease for it."""
@@ -142,7 +153,7 @@ class SimulatedFabric:
         """By appliance."""
         self._pairs: dict[str, Pair] = {}
         self._machines: dict[str, Machine] = {}
-        self._servers: list[asyncssh.SSHAcceptor] = []
+        self._servers: dict[str, asyncssh.SSHAcceptor] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fabric", daemon=True)
 
@@ -229,7 +240,9 @@ class SimulatedFabric:
             machine.boots += 1
             runtime = self.folder / "run" / f"{machine.disk.name}-{machine.boots}"
             state = State(provision.state(machine.disk), runtime)
-            machine.system = SimulatedSystem(state, self.world, _legs(vm, networks), machine.pair)
+            machine.system = SimulatedSystem(
+                state, self.world, _legs(vm, networks), machine.pair, lambda: self._reload(machine)
+            )
             machine.pair.systems[machine.role] = machine.system
 
     def rewire(self, vm: Vm, name: str, networks: Mapping[str, str]) -> None:
@@ -245,7 +258,7 @@ class SimulatedFabric:
             "127.0.0.1",
             0,
             server_factory=lambda: _Server(machine),
-            server_host_keys=[str(provision.state(machine.disk) / "ssh/host_ed25519")],
+            server_host_keys=_host_keys(machine),
             authorized_client_keys=str(provision.state(machine.disk) / "ssh/authorized_keys"),
             process_factory=lambda process: _serve(process, machine, self.faults),
             encoding=None,
@@ -253,13 +266,17 @@ class SimulatedFabric:
             password_auth=False,
             kbdint_auth=False,
         )
-        self._servers.append(server)
+        self._servers[machine.name] = server
         return server.get_port()
+
+    def _reload(self, machine: Machine) -> None:
+        """Another host key for those who connect from now on."""
+        self._servers[machine.name].update(server_host_keys=_host_keys(machine))
 
     async def _close(self) -> None:
         for machine in self._machines.values():
             _cut(machine)
-        for server in self._servers:
+        for server in self._servers.values():
             server.close()
             await server.wait_closed()
 
@@ -336,6 +353,10 @@ def _operation(raw: bytes) -> str:
         return str(json.loads(raw)["op"])
     except (ValueError, TypeError, KeyError):
         return ""
+
+
+def _host_keys(machine: Machine) -> list[str]:
+    return [str(provision.state(machine.disk) / "ssh/host_ed25519")]
 
 
 def _cut(machine: Machine) -> None:

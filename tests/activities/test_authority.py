@@ -56,9 +56,9 @@ class YesFence(Fence):
     def leave_task(self, token: bytes, task: str) -> None:
         """It is current."""
 
-    def holder(self, replica_id: str) -> str | None:
+    def holder(self, replica_id: str) -> Run | None:
         """It is held by whoever asks."""
-        return RUN.run_id
+        return RUN
 
     def confirm_lock(self, replica_id: str, run: Run) -> None:
         """It is held."""

@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 import pytest_asyncio
-from pydantic import TypeAdapter
 from temporalio.client import Client
 
 import worker
@@ -42,8 +41,7 @@ async def centre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Data
         since=datetime.now(UTC),
         test=True,
     )
-    nics = [Nic(index=0, network="acme-lan-a", address="127.0.0.1")]
-    text = TypeAdapter(list[Nic]).dump_json(nics).decode()
+    text = isolation.written([Nic(index=0, network="acme-lan-a", address=IPv4Address("127.0.0.1"))])
     replica.metadata[("SYSTEM", marker.KEY)] = MetadataValue(mark.model_dump_json(), "PRIVATE")
     replica.metadata[("SYSTEM", isolation.KEY)] = MetadataValue(text, "PRIVATE")
     yield made
@@ -90,7 +88,7 @@ async def test_a_port_that_opens_later_is_waited_for(centre: DataCentre) -> None
 
 async def test_a_closed_port_fails_after_its_time(centre: DataCentre) -> None:
     seen = await look(centre, TcpCheck(port=closed_port(), timeout=timedelta(seconds=1)), HERE)
-    assert seen.outcome is CheckOutcome.FAIL and "after 0:00:01" in seen.reason and seen.after_s < 5
+    assert seen.outcome is CheckOutcome.FAIL and "after 1 s" in seen.reason and seen.after_s < 5
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(200, CheckOutcome.PASS), (500, CheckOutcome.FAIL)])

@@ -1,6 +1,8 @@
 """The requests of the real program, over a stand-in for kernel and network."""
 
 import json
+import shutil
+import subprocess
 import threading
 import uuid
 from ipaddress import IPv4Address
@@ -277,3 +279,40 @@ def test_ssh_keys_are_replaced_and_keep_their_restrictions(tmp_path: Path) -> No
     for hostile in ([], [f"{new}\nssh-rsa AAAA"], [f'command="sh" {new}'], [new] * 5, "x", [None]):
         assert bench.ask("authorize", keys=hostile)["error"] == "invalid"
     assert file.read_text() == f'restrict,from="10.99.0.100" {new}\n'
+
+
+OTHER_FINGERPRINT = ":".join(["CD"] * 32)
+
+
+def test_another_pin_changes_nothing_else_of_the_tunnel(provider: Bench) -> None:
+    assert provider.ask("pin", peer_fingerprint=OTHER_FINGERPRINT) == {"ok": True, "changed": False}
+    assert "vpn.json" not in provider.files(), "no tunnel was ever asked for"
+    provider.ask("vpn-server", peer_fingerprint=FINGERPRINT)
+    before = json.loads(provider.files()["vpn.json"])
+    assert provider.ask("pin", peer_fingerprint=OTHER_FINGERPRINT) == {"ok": True, "changed": True}
+    assert json.loads(provider.files()["vpn.json"]) == {**before, "peer_fingerprint": OTHER_FINGERPRINT}
+    assert provider.ask("pin", peer_fingerprint=OTHER_FINGERPRINT)["changed"] is False
+    assert provider.ask("pin", peer_fingerprint="AB")["error"] == "invalid"
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen")
+def test_a_host_key_follows_another_only_when_it_was_made_here(tenant: Bench) -> None:
+    ssh = tenant.folder / "ssh"
+    ssh.mkdir()
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(ssh / "host_ed25519")]
+    subprocess.run(argv, check=True)
+    old = " ".join((ssh / "host_ed25519.pub").read_text().split()[:2])
+    new = tenant.ask("new-host-key")["host_key"]
+    assert new != old and tenant.ask("new-host-key")["host_key"] == new, "it is made once"
+    assert (ssh / "host_ed25519.next").stat().st_mode & 0o777 == 0o600
+    foreign = "ssh-ed25519 " + "A" * 68
+    assert tenant.ask("use-host-key", host_key=foreign)["error"] == "not-found"
+    assert tenant.ask("use-host-key", host_key=f"{new}\n{foreign}")["error"] == "invalid"
+    assert tenant.ask("use-host-key", host_key=old) == {"ok": True, "changed": False}
+    assert tenant.ask("use-host-key", host_key=new) == {"ok": True, "changed": True}
+    assert tenant.ask("use-host-key", host_key=new) == {"ok": True, "changed": False}
+    assert sorted(f.name for f in ssh.iterdir()) == ["host_ed25519", "host_ed25519.pub"], (
+        "the old one is gone"
+    )
+    assert (ssh / "host_ed25519.pub").read_text().startswith(new)
+    assert tenant.ask("new-host-key")["host_key"] not in (old, new)

@@ -1,6 +1,7 @@
 """What turns a stock image into an appliance: cloud-init reads it; the management NIC is known by its MAC."""
 
 import json
+import re
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -75,6 +76,17 @@ def test_the_first_boot_enables_every_unit() -> None:
     commands = yaml.safe_load((DEPLOY / "cloud-init.yaml").read_text())["runcmd"]
     enabled = {word for argv in commands if argv[:3] == ["systemctl", "enable", "--now"] for word in argv[3:]}
     assert enabled == {unit.name for unit in DEPLOY.glob("*.service")}
+
+
+@pytest.mark.parametrize("unit", sorted(DEPLOY.glob("*.service")), ids=lambda unit: str(unit.stem))
+def test_a_unit_is_hardened_as_far_as_both_must_see_one_namespace(unit: Path) -> None:
+    shown = said(tool("systemd-analyze"), "security", "--offline=true", "--threshold=53", unit)
+    assert "Overall exposure" in shown.splitlines()[-1]
+    settings = {line.partition("=")[0] for line in unit.read_text().splitlines() if not line.startswith("#")}
+    own_mounts = (
+        r"Private(Tmp|Devices|Mounts)|Protect(Home|System|Proc|Control.*|Kernel.*)|.*Paths|ProcSubset"
+    )
+    assert not [name for name in settings if re.fullmatch(own_mounts, name)]
 
 
 def test_a_seed_is_read_from_a_disc_and_from_guestinfo(tmp_path: Path) -> None:

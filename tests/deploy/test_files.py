@@ -66,14 +66,25 @@ def test_the_containerfile_passes_its_linter() -> None:
     assert said(tool("hadolint"), DEPLOY / "worker" / "Containerfile") == ""
 
 
-def test_the_containerfile_copies_what_exists() -> None:
+def copied() -> set[str]:
+    """What the Containerfile takes from this repository."""
     text = (DEPLOY / "worker" / "Containerfile").read_text()
-    copied = [words.split()[:-1] for words in re.findall(r"^COPY (?!--)(.*)$", text, re.MULTILINE)]
-    for source in (source for sources in copied for source in sources):
-        assert (REPOSITORY / source).exists(), source
+    lines = [words.split()[:-1] for words in re.findall(r"^COPY (?!--)(.*)$", text, re.MULTILINE)]
+    return {source for sources in lines for source in sources}
+
+
+def test_the_containerfile_copies_what_exists() -> None:
+    assert all((REPOSITORY / source).exists() for source in copied())
     imported = {file.parent.name for file in REPOSITORY.glob("*/__init__.py")} - {"lab", "tests"}
     imported |= {file.name for file in REPOSITORY.glob("*.py")}
-    assert imported <= {source for sources in copied for source in sources}
+    assert imported <= copied()
+
+
+def test_nothing_else_is_sent_to_who_builds_the_image() -> None:
+    lines = (REPOSITORY / ".containerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*" and rules[-1] == "**/__pycache__"
+    assert {rule.removeprefix("!") for rule in rules[1:-1]} == copied()
 
 
 def test_the_gateway_is_as_haproxy_wants_it_and_has_a_port_for_each_tenant(lab: Lab, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import yaml
 from lab.child import dies_with_parent
 from lab.faults import Kind, Rule
 from lab.lab import Lab
+from lab.ports import free_port
 from tests.deploy.commands import said, tool
 from tests.deploy.monitoring_files import FOLDER, alerts, dashboard, panels
-from tests.deploy.watched import Watched, free_port, until
+from tests.deploy.watched import Watched, until
 
 KUBERNETES = FOLDER.parent / "worker" / "kubernetes"
 POD = {

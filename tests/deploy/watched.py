@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
@@ -15,14 +15,10 @@ from temporalio.client import Client
 
 import connect
 from lab.lab import Lab
+from lab.ports import free_port
 from lab.worker_process import WorkerProcess
 from settings import TemporalSettings
 from tests.deploy.commands import configured, written
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 async def lines_of(metrics: str) -> list[str]:
@@ -47,6 +43,7 @@ class Watched:
         data = configured(lab, worker)
         data["metrics_address"] = f"127.0.0.1:{self.metrics}"
         data["health_address"] = f"127.0.0.1:{self.health}"
+        self.metrics_page = f"http://127.0.0.1:{self.metrics}/metrics"
         self.process = WorkerProcess(written(folder, data), temporal or lab.temporal.address)
 
     async def start(self) -> None:
@@ -58,22 +55,25 @@ class Watched:
             return await http.get(f"http://127.0.0.1:{self.health}{page}")
 
     async def measured(self) -> list[str]:
-        return await lines_of(f"http://127.0.0.1:{self.metrics}/metrics")
+        return await lines_of(self.metrics_page)
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.process.log_file.read_text().splitlines()]
 
 
 class Relay:
-    """A way to a server that can be cut: what comes after that is refused."""
+    """A way to a server that can be cut: what comes after that is refused. `front`, `back`: TLS of its own
+    towards the client, and towards the server."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(
+        self, server: str, front: ssl.SSLContext | None = None, back: ssl.SSLContext | None = None
+    ) -> None:
         host, _, port = server.rpartition(":")
-        self._host, self._port = host, int(port)
+        self._host, self._port, self._front, self._back = host, int(port), front, back
         self._ends: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> "Relay":
-        self._listening = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._listening = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._front)
         self.address = f"127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
         return self
 
@@ -86,7 +86,7 @@ class Relay:
             end.transport.abort()
 
     async def _connected(self, near: asyncio.StreamReader, near_end: asyncio.StreamWriter) -> None:
-        far, far_end = await asyncio.open_connection(self._host, self._port)
+        far, far_end = await asyncio.open_connection(self._host, self._port, ssl=self._back)
         self._ends |= {near_end, far_end}
         await asyncio.gather(_pass(near, far_end), _pass(far, near_end), return_exceptions=True)
         self._ends -= {near_end, far_end}

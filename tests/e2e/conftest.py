@@ -1,4 +1,4 @@
-"""One lab for all end-to-end tests; every test must leave the world as it found it."""
+"""One lab for all end-to-end tests of one process; every test must leave the world as it found it."""
 
 import asyncio
 import subprocess
@@ -9,6 +9,7 @@ from temporalio.client import Client
 
 from lab.lab import Lab
 from tests.e2e import driver, wire
+from tests.e2e.leaks import leaked, written
 
 
 def routing_of_the_machine() -> list[str]:
@@ -21,7 +22,8 @@ def routing_of_the_machine() -> list[str]:
 
 @pytest.fixture(scope="session")
 async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
-    """The lab, with every original that has a replica powered off: they are what is failed over."""
+    """The lab, with every original that has a replica powered off: they are what is failed over. When all has
+    been played, no secret is in anything that was written."""
     before = routing_of_the_machine()
     async with Lab(tmp_path_factory.mktemp("lab")) as made:
         for site in made.centre.sites.values():
@@ -31,6 +33,7 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
         await asyncio.to_thread(made.centre.fabric.settle)
         assert routing_of_the_machine() == before, "the lab changed the machine's own networks"
         yield made
+        assert leaked(made, await asyncio.to_thread(written, made)) == []
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What an operator does to appliances while a failover runs through them, by the commands of the manual."""
 
 import re
+import time
 from pathlib import Path
 
 import asyncssh
@@ -51,5 +52,23 @@ async def test_keys_are_rotated_while_a_failover_runs(lab: Lab, acme: Client, tm
     back = await run(lab, "-m", "operate", "ssh-keys", following, "--also", old)
     assert back.code == 0, back.error
     assert (await run(lab, "-m", "operate", "ssh-keys", ours)).out == "acme: done\n"
+    assert (await undo(handle)).left_over == ()
+    assert await wire.silent(lab, app, DB)
+
+
+@pytest.mark.root
+@wire.needs_root
+@pytest.mark.parametrize("side", ["provider", "acme"])
+async def test_a_failover_that_runs_pins_a_new_vpn_key_by_itself(lab: Lab, acme: Client, side: str) -> None:
+    """Nobody carries the fingerprint from one side to the other: the workflow's own steps do."""
+    app = lab.centre.sites["acme"].host("erp-app-01")
+    handle = await in_failover(acme, {"vm": "erp-db-01"})
+    assert await wire.pings(lab, app, DB)
+    began = time.monotonic()
+    done = await run(lab, "-m", "operate", "rotate-vpn-keys", lab.configs[side], "--tenant", "acme")
+    assert done.code == 0 and "The tunnel is down until" in done.error
+    assert await wire.silent(lab, app, DB)
+    assert await wire.pings(lab, app, DB, within=90)
+    print(f"the tunnel was down for {time.monotonic() - began:.1f} s")
     assert (await undo(handle)).left_over == ()
     assert await wire.silent(lab, app, DB)

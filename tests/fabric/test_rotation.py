@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from connectors.appliances import Appliance, public_key
-from contracts.errors import NoRight, Unavailable
+from contracts.errors import Misconfigured, NoRight, Unavailable
 from contracts.plan import Gateway
 from lab.fabric import provision
-from operate.rotate import rotate
+from operate.rotate import rotate, rotate_one
 from tests.fabric.conftest import needs_root
 from tests.fabric.site import (
     GATEWAY,
@@ -29,6 +29,12 @@ WAY = Gateway(host=GATEWAY, port=6180)
 
 def reached(site: Site) -> bool:
     return site.fabric.ping("production", REPLICA, 0.5) is not None
+
+
+def answers(site: Site, host: str, address: str) -> bool:
+    """Whether an SSH server listens; it closes its door for a moment when it reads its keys again."""
+    argv = ["timeout", "0.7", "bash", "-c", f"exec 3<>/dev/tcp/{address}/22"]
+    return site.fabric.exec(host, argv)[0] == 0
 
 
 async def test_a_failover_is_cut_for_one_reconnect(site: Site) -> None:
@@ -75,3 +81,41 @@ async def test_a_new_ssh_key_is_let_in_and_the_old_one_is_not_any_more(site: Sit
     with pytest.raises(NoRight):
         await site.tenant.status()
     assert await mine.authorize([old], attempt())
+
+
+async def test_one_end_makes_a_new_vpn_key_and_the_other_is_told(site: Site) -> None:
+    """Where no machine reaches both appliances, people carry the fingerprint."""
+    assert await until(lambda: reached(site)), "the failover of the first test still runs"
+    for turned, told in ((site.provider, site.tenant), (site.tenant, site.provider)):
+        before = (await told.status()).leases
+        fingerprint, cut = await rotate_one(turned)
+        assert cut and fingerprint == (await turned.status()).fingerprint
+        assert await until(lambda: not reached(site)), "nobody accepts a certificate that is not pinned"
+        assert await told.pin(fingerprint, attempt())
+        assert not await told.pin(fingerprint, attempt())
+        assert await until(lambda: reached(site), 15)
+        assert (await told.status()).leases == before
+
+
+async def test_host_keys_follow_each_other_without_a_moment_in_which_nobody_is_let_in(site: Site) -> None:
+    old = site.provider_access
+    key = await site.provider.new_host_key(attempt())
+    await site.provider.status()
+
+    def pinning(host_key: str, new: str | None = None) -> Appliance:
+        return Appliance(old.host, old.port, host_key, old.key_file, new_host_key=new)
+
+    with pytest.raises(Misconfigured):
+        await pinning(key).status()
+    both = pinning(old.host_key, key)
+    await both.status()
+    assert await both.use_host_key(key, attempt())
+    assert await until(lambda: answers(site, "provider-worker", "10.99.0.2"))
+    await both.status()
+    await pinning(key).status()
+    with pytest.raises(Misconfigured):
+        await site.provider.status()
+    assert reached(site), "the tunnel did not notice"
+    site.power_off("provider-appliance")
+    site.power_on("provider-appliance")
+    await booted(pinning(key))

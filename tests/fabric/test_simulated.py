@@ -105,3 +105,13 @@ async def test_only_the_pinned_keys_are_good(bench: Bench, tmp_path: Path) -> No
     with pytest.raises(Misconfigured):
         host_key = bench.access["provider"].host_key
         await Appliance(access.host, access.port, host_key, access.key_file).status()
+
+
+async def test_a_new_host_key_is_served_to_those_who_connect_then(bench: Bench) -> None:
+    bench.tenant_side.power_on(bench.appliances["tenant"])
+    tenant, access = bench.appliance("tenant"), bench.access["tenant"]
+    key = await tenant.new_host_key(attempt())
+    assert await tenant.use_host_key(key, attempt())
+    with pytest.raises(Misconfigured):
+        await tenant.status()
+    await Appliance(access.host, access.port, key, access.key_file).status()

@@ -44,7 +44,7 @@ class Command:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def until(self, text: str, seconds: float = 90) -> None:
+    def until(self, text: str, seconds: float = 120) -> None:
         """Wait until it has printed a text."""
         end = time.monotonic() + seconds
         while text not in self.output:
@@ -55,7 +55,7 @@ class Command:
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def end(self, seconds: float = 120) -> int:
+    def end(self, seconds: float = 240) -> int:
         """Wait for its end: the exit code."""
         end = time.monotonic() + seconds
         while self._process.poll() is None:

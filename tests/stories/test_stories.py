@@ -9,7 +9,7 @@ import pytest
 
 from lab.fabric.fabric import Fabric
 from lab.stories import STORIES
-from tests.stories.conftest import Command, Runner
+from tests.stories.conftest import Runner
 
 LAST = (
     r"{}: state {}, then Normal, time to power-on [\d.]+ s, time to reachable {}, time to undo [\d.]+ s"
@@ -63,49 +63,35 @@ def networks() -> str:
     return "".join(subprocess.check_output(["ip", "-o", *words], text=True) for words in asked)
 
 
-PAIRS = [("one-vm", "two-vms"), ("cut-tunnel", "failover-test"), ("onboard-tenant",)]
-"""Played side by side, two at most: one waits while the other computes, and two cores bear no more."""
-
-
-@pytest.fixture(scope="module")
-def spoiled(run: Runner) -> dict[str, Command]:
-    """A story in which something is wrong, in two ways."""
-    return {"torn": run.code(TORN), "no restore point": run.code(NO_RESTORE_POINT)}
-
-
-def test_every_story_is_played() -> None:
-    assert sorted(story for pair in PAIRS for story in pair) == sorted(STORIES)
-
-
 @real
 @pytest.mark.root
-@pytest.mark.parametrize("pair", PAIRS, ids="-and-".join)
-def test_stories_with_real_packets(run: Runner, pair: tuple[str, str]) -> None:
-    for story, command in {story: run.lab("demo", story) for story in pair}.items():
-        assert command.end() == 0, command.output
-        isolated = story == "failover-test"
-        state, reachable = ("passed", "not measured") if isolated else ("Failover", r"[\d.]+ s")
-        assert re.fullmatch(LAST.format(story, state, reachable), command.lines[-1]), command.output
-        assert ("5 of 5 pings answered" in command.output) is not isolated
-        assert "Left out" not in command.output
-        assert len(command.descendants) > 10, "the test has not seen what the story started"
-        assert command.left() == []
+@pytest.mark.parametrize("story", STORIES)
+def test_a_story_with_real_packets(run: Runner, story: str) -> None:
+    command = run.lab("demo", story)
+    assert command.end() == 0, command.output
+    isolated = story == "failover-test"
+    state, reachable = ("passed", "not measured") if isolated else ("Failover", r"[\d.]+ s")
+    assert re.fullmatch(LAST.format(story, state, reachable), command.lines[-1]), command.output
+    assert ("5 of 5 pings answered" in command.output) is not isolated
+    assert "Left out" not in command.output
+    assert len(command.descendants) > 10, "the test has not seen what the story started"
+    assert command.left() == []
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids="-and-".join)
-def test_stories_without_packets(run: Runner, pair: tuple[str, str]) -> None:
-    for story, command in {story: run.lab("demo", story, "--simulated") for story in pair}.items():
-        assert command.end() == 0, command.output
-        state = "passed" if story == "failover-test" else "Failover"
-        assert re.fullmatch(LAST.format(story, state, "not measured"), command.lines[-1]), command.output
-        assert "Left out: tunnel, ARP and ping" in command.output
-        assert "pings answered" not in command.output
-        assert "verified that production reaches" not in command.output
-        assert command.left() == []
+@pytest.mark.parametrize("story", STORIES)
+def test_a_story_without_packets(run: Runner, story: str) -> None:
+    command = run.lab("demo", story, "--simulated")
+    assert command.end() == 0, command.output
+    state = "passed" if story == "failover-test" else "Failover"
+    assert re.fullmatch(LAST.format(story, state, "not measured"), command.lines[-1]), command.output
+    assert "Left out: tunnel, ARP and ping" in command.output
+    assert "pings answered" not in command.output
+    assert "verified that production reaches" not in command.output
+    assert command.left() == []
 
 
-def test_a_check_that_does_not_hold_is_named(spoiled: dict[str, Command]) -> None:
-    command = spoiled["torn"]
+def test_a_check_that_does_not_hold_is_named(run: Runner) -> None:
+    command = run.code(TORN)
     assert command.end() == 1, command.output
     assert "✗ power, NICs, metadata" in command.output
     assert "torn" in command.output
@@ -113,8 +99,8 @@ def test_a_check_that_does_not_hold_is_named(spoiled: dict[str, Command]) -> Non
     assert "Traceback" not in command.output
 
 
-def test_a_failover_that_is_refused_ends_the_story(spoiled: dict[str, Command]) -> None:
-    command = spoiled["no restore point"]
+def test_a_failover_that_is_refused_ends_the_story(run: Runner) -> None:
+    command = run.code(NO_RESTORE_POINT)
     assert command.end() == 1, command.output
     assert "erp-db-01 cannot be failed over now" in command.output
     assert "Traceback" not in command.output

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError
@@ -10,13 +11,16 @@ from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError
 
 from contracts.failover_test import FailoverTestReport, TestRecord, TestResult
-from contracts.plan import Extension
+from contracts.plan import Extension, PlanResult
 from contracts.replica import ReplicaState
 from contracts.report import ReadinessReport, ReplicaList
+from contracts.schedule import TestSchedule
 from contracts.step import Step
+from schedules import put
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_partial_failover import Handle, eventually, failure_of, in_state
 from tests.workflows.testing_world import TestingWorld
+from tests.workflows.world import NEW, OLD
 from workflows.steps import PROVIDER
 
 FORWARD = (
@@ -98,11 +102,23 @@ async def test_a_guest_that_does_not_come_up(client: Client) -> None:
     assert world.left_over() == set()
 
 
-async def test_a_restore_point_that_is_too_old_fails_first_and_the_test_goes_on(client: Client) -> None:
+async def test_a_restore_point_that_is_too_old_fails_and_is_not_made_older_by_a_hold(client: Client) -> None:
     world = TestingWorld()
-    world.guest_up = False
     async with workers(client, world):
         (vm,) = (await run_test(client, {**ONE, "rpo": "1h"})).vms
+    assert vm.result is TestResult.FAILED and vm.rpo.met is False
+    assert vm.said.startswith("The restore point one is") and "the target (RPO) is 1 h" in vm.said
+    assert world.log == [Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE, Step.RECORD_TEST]
+
+
+async def test_an_old_restore_point_that_was_asked_for_fails_first_and_the_test_goes_on(
+    client: Client,
+) -> None:
+    world = TestingWorld()
+    world.guest_up = False
+    world.newest = NEW.model_copy(update={"created": datetime.now(UTC)})
+    async with workers(client, world):
+        (vm,) = (await run_test(client, {**ONE, "restore_point": OLD.id, "rpo": "1h"})).vms
     assert vm.result is TestResult.FAILED and vm.rpo.met is False
     assert vm.said.startswith("The restore point one is")
     assert Step.CHECK_GUEST in world.log and world.left_over() == set()
@@ -117,7 +133,7 @@ async def test_the_target_for_the_time_is_missed(client: Client) -> None:
         await asyncio.sleep(1)
         world.block.clear()
         report = FailoverTestReport.model_validate(await handle.result())
-    assert report.result is TestResult.FAILED and "the target (RTO) is 0:00:01" in report.said
+    assert report.result is TestResult.FAILED and "the target (RTO) is 1 s" in report.said
 
 
 @pytest.mark.parametrize("step", [Step.REVERT_SNAPSHOT, Step.POWER_ON_ISOLATED, Step.CHECK_GUEST])
@@ -126,7 +142,7 @@ async def test_at_its_deadline_it_is_undone(client: Client, step: Step) -> None:
     world.block.add(step)
     async with workers(client, world):
         (vm,) = (await run_test(client, {**ONE, "deadline": "2s"})).vms
-    assert vm.result is TestResult.FAILED and "deadline of 0:00:02" in vm.said
+    assert vm.result is TestResult.FAILED and "deadline of 2 s" in vm.said
     assert world.left_over() == set() and vm.state is ReplicaState.NORMAL
 
 
@@ -175,7 +191,7 @@ async def test_a_vm_in_a_failover_is_skipped_and_the_failover_not_touched(client
 
 async def test_a_vm_whose_marker_says_that_it_is_in_use_is_skipped(client: Client) -> None:
     world = TestingWorld()
-    world.in_use = True
+    world.found = PlanResult(plan=None, in_use=True)
     async with workers(client, world):
         report = await run_test(client, ONE)
     assert report.result is TestResult.SKIPPED and "in use" in report.vms[0].said
@@ -220,6 +236,14 @@ async def test_a_tunnel_that_cannot_be_brought_up_is_taken_back(client: Client, 
         (vm,) = (await run_test(client, {**ONE, "network": "extension"})).vms
     assert vm.result is TestResult.FAILED and f"no {step}" in vm.said
     assert world.left_over() == set()
+
+
+async def test_a_tunnel_that_another_test_switched_off_is_brought_up_again(client: Client) -> None:
+    world = TestingWorld()
+    world.refuse(Step.VERIFY_TUNNEL, "ApplianceChanged")
+    async with workers(client, world):
+        (vm,) = (await run_test(client, {**ONE, "network": "extension"})).vms
+    assert vm.result is TestResult.PASSED and world.log.count(Step.START_VPN_SERVER) == 2
 
 
 async def test_without_appliances_there_is_no_tunnel_to_test(client: Client) -> None:
@@ -284,6 +308,7 @@ async def test_all_replicas_are_tested_when_none_is_named(client: Client) -> Non
         ({"vms": ["erp-db-01", "erp-db-01"]}, "more than once"),
         ({"vms": ["a"] * 51}, "vms"),
         ({**ONE, "checks": ["hartbeat"]}, "checks.0"),
+        ({**ONE, "checks": []}, "checks"),
         ({**ONE, "checks": [{"check": "tcp"}]}, "port"),
         ({**ONE, "checks": [{"check": "tcp", "port": 70000}]}, "port"),
         ({**ONE, "checks": [{"check": "http", "port": 80, "path": "/\r\nHost: x"}]}, "path"),
@@ -318,23 +343,42 @@ async def test_readiness_and_the_list_tell_of_the_last_test(client: Client) -> N
     assert [r.last_tests[:1] for r in replicas] == [(old,), (bad,), ()]
 
 
-async def test_a_schedule_over_simulated_weeks(skipping: Client) -> None:
-    """Three VMs, each week for six weeks; in the third week the guests do not come up."""
-    world, weeks, name = TestingWorld(), 6, uuid.uuid4()
-    reports = []
+async def firing_times(client: Client, wanted: TestSchedule) -> list[datetime]:
+    """When a real server would start the tests of a schedule that is made as the product makes it."""
+    name = f"weekly-{uuid.uuid4()}"
+    assert await put(client, name, wanted) == "created"
+    handle = client.get_schedule_handle(name)
+    try:
+        return list((await handle.describe()).info.next_action_times)
+    finally:
+        await handle.delete()
+
+
+async def test_a_schedule_over_simulated_weeks(client: Client, skipping: Client) -> None:
+    """Three VMs, each week; in the third week the guests do not come up. A real server says when,
+    with jitter, for the one that skips time has no schedules: there each test is put off until its time."""
+    test = {"parallel": 1, "rpo": "9000d"}
+    wanted = TestSchedule.model_validate({"every": "7d", "jitter": "2h", "test": test})
+    times, world, reports = await firing_times(client, wanted), TestingWorld(), list[FailoverTestReport]()
+    assert len(times) >= 6 and all(t2 - t1 >= timedelta(days=6, hours=22) for t1, t2 in pairwise(times))
+    assert len({t.timestamp() % timedelta(days=7).total_seconds() for t in times}) > 1, "they are jittered"
     async with workers(skipping, world):
-        for week in range(weeks):
+        for week, at in enumerate(times):
             world.guest_up = week != 2
+            before = reports[-1].ended - reports[0].started + times[0] if reports else datetime.now(UTC)
+            assert before < at, "it would be skipped, for the one before still runs"
             handle = await skipping.start_workflow(
                 "FailoverTest",
-                {"parallel": 1, "rpo": "9000d", "period": "7d"},
-                id=f"weekly-{name}-{week}",
+                wanted.request,
+                id=f"weekly-{uuid.uuid4()}",
                 task_queue=PROVIDER,
-                start_delay=timedelta(days=7),
+                start_delay=at - before,
             )
             reports.append(FailoverTestReport.model_validate(await handle.result()))
             assert world.left_over() == set()
+    weeks = len(times)
     results = [r.result for r in reports]
     assert results == [TestResult.FAILED if w == 2 else TestResult.PASSED for w in range(weeks)]
-    assert reports[-1].started - reports[0].started >= timedelta(days=7 * (weeks - 1))
+    assert reports[-1].started - reports[0].started >= timedelta(days=7 * (weeks - 1), hours=-2)
     assert len(world.records) == 3 * weeks
+    assert {r.period_s for _, r in world.records} == {(7 * 24 + 2) * 3600 + 1800}

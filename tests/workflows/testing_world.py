@@ -7,7 +7,7 @@ from typing import Any
 from temporalio import activity
 
 from contracts.check import CheckInput, CheckOutcome, CheckResult, called
-from contracts.failover_test import RecordTestInput, TestRecord
+from contracts.failover_test import RecordTestInput, TestRecord, TestRecords
 from contracts.plan import PlanInput, PlanResult
 from contracts.replica import Power, ReplicaState
 from contracts.report import ReplicaList, ReplicaSummary
@@ -33,7 +33,11 @@ class TestingWorld(World):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.guest_up = True
-        self.in_use = False
+        self.skipping: set[str] = set()
+        """Kinds of checks that cannot be made."""
+        self.newest = OLD
+        self.found: PlanResult | None = None
+        """What preflight finds, if not a plan."""
         self.replicas = ("erp-db-01", "erp-web-01", "mail-01")
         self.records: list[tuple[str, TestRecord]] = []
         self.most_at_once = self._at_once = 0
@@ -49,9 +53,14 @@ class TestingWorld(World):
 
     @activity.defn(name=Step.PLAN_FAILOVER)
     async def plan(self, data: PlanInput) -> PlanResult:
-        """In use, where the test says so."""
-        found = await World.plan(self, data)
-        return PlanResult(plan=None, in_use=True) if self.in_use else found
+        """In use, or left by somebody, where the test says so."""
+        result = self.found or await World.plan(self, data)
+        if self.found is not None:
+            await self._enter(Step.PLAN_FAILOVER)
+        if result.plan is None:
+            return result
+        vm = data.request.vm.removesuffix("_replica")
+        return PlanResult(plan=result.plan.model_copy(update={"vm": vm, "newest": self.newest}))
 
     @activity.defn(name=Step.ISOLATE_REPLICA)
     async def isolate(self, data: IsolateInput) -> StepResult:
@@ -91,6 +100,7 @@ class TestingWorld(World):
         await self._enter(Step.CHECK_GUEST)
         assert "on" in self.effects
         outcome = CheckOutcome.PASS if self.guest_up else CheckOutcome.FAIL
+        outcome = CheckOutcome.SKIPPED if data.check.check in self.skipping else outcome
         return CheckResult(what=called(data.check), outcome=outcome, reason=f"up: {self.guest_up}", after_s=1)
 
     @activity.defn(name=Step.VERIFY_TUNNEL)
@@ -104,7 +114,8 @@ class TestingWorld(World):
     async def record(self, data: RecordTestInput) -> StepResult:
         """Kept, when everything is back."""
         await self._enter(Step.RECORD_TEST)
-        self.records.append((data.vm, data.record))
+        earlier = TestRecords(tests=tuple(r for vm, r in reversed(self.records) if vm == data.vm))
+        self.records.append((data.vm, earlier.with_new(data.record).tests[0]))
         return StepResult(changed=True, note="kept")
 
     @activity.defn(name=Step.INSPECT_REPLICAS)

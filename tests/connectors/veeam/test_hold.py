@@ -12,6 +12,7 @@ from contracts.errors import (
     Busy,
     Expired,
     OutcomeUnknown,
+    WrongState,
 )
 from contracts.replication import HoldTarget
 from lab.faults import Kind
@@ -114,6 +115,16 @@ async def test_drain_asks_gracefully_to_stop_when_its_patience_ends(site: Site) 
     await until(lambda: cycle.ended)
     assert [(t.vm, t.result) for t in cycle.tasks] == [("erp-db-01", "Success")]
     assert len(site.replicas["erp-db-01"].snapshots) == 2
+
+
+async def test_a_job_that_may_not_be_stopped_has_precedence(site: Site) -> None:
+    client = site.client()
+    cycle = site.endpoint.start_cycle(site.job, 30)
+    await until(lambda: cycle.tasks)
+    target = await held(site, client)
+    with pytest.raises(WrongState, match="Replicate ERP still replicates erp-db-01 after"):
+        await client.drain(target, attempt(), patience=0.2, may_stop=False)
+    assert site.count(STOP) == 0 and cycle.ended is None
 
 
 @pytest.mark.parametrize("kind", [Kind.DROP_AFTER, Kind.TASK_HANG])

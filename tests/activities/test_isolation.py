@@ -1,0 +1,158 @@
+"""A test's replica is apart from production by what its networks are, not by what they are called."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from time import monotonic
+
+import pytest
+import pytest_asyncio
+from temporalio.client import Client
+from temporalio.testing import ActivityEnvironment
+
+import worker
+from activities import isolation, marker
+from activities.provider import ProviderTenant
+from activities.replica import ReplicaActivities
+from connectors.attempt import Attempt
+from contracts.errors import WrongState
+from contracts.network import AllocationMode, Nic
+from contracts.replica import Marker, Power, ReplicaState
+from contracts.step import IsolateInput, ReplicaStep, StepResult
+from lab.cloud_director.model import MetadataValue, OrgNetwork
+from lab.cloud_director.model import Vm as CloudVm
+from lab.data_centre import DataCentre
+from lab.worker_config import write_configs
+from settings import ProviderWorkerSettings, load
+from tests.activities.test_authority import RUN, Process, YesFence
+from workflows.steps import PROVIDER
+
+VM = "crm-db-01"
+"""Of globex, which has a network for tests."""
+
+
+def environment() -> ActivityEnvironment:
+    """With time enough for an attempt."""
+    made, minute = ActivityEnvironment(), timedelta(minutes=1)
+    made.info = replace(made.info, start_to_close_timeout=minute, schedule_to_close_timeout=minute)
+    return made
+
+
+@dataclass
+class UnderTest:
+    """A replica that a test has, reverted and off, and the steps that isolate it."""
+
+    centre: DataCentre
+    activities: ReplicaActivities
+
+    @property
+    def cloud(self) -> CloudVm:
+        """The replica."""
+        return self.centre.cloud.vm(f"{VM}_replica")
+
+    @property
+    def network(self) -> OrgNetwork:
+        """The one for tests."""
+        return next(n for n in self.centre.cloud.world.networks if n.name == "globex-tests")
+
+    async def isolate(self) -> StepResult:
+        """`IsolateReplica`."""
+        found = await asyncio.to_thread(self.activities.tenant.replica, self.cloud.id)
+        data = IsolateInput(replica_id=self.cloud.id, run=RUN, nics=found.nics)
+        return await asyncio.to_thread(environment().run, self.activities.isolate_replica, data)
+
+    async def power_on(self) -> StepResult:
+        """`PowerOnIsolated`."""
+        data = ReplicaStep(replica_id=self.cloud.id, run=RUN)
+        return await asyncio.to_thread(environment().run, self.activities.power_on_isolated, data)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def under_test(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[UnderTest]:
+    """In a data centre without packets."""
+    centre = DataCentre(tmp_path_factory.mktemp("centre"), simulated=True)
+    centre.start()
+    settings = load(write_configs(centre)["provider"])
+    assert isinstance(settings, ProviderWorkerSettings)
+    process = Process(await Client.connect("127.0.0.1:1", lazy=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "Fence", YesFence)
+        process.provider(settings)
+    steps = process.lists["globex", PROVIDER]
+    found = next(o for s in steps if isinstance(o := getattr(s, "__self__", None), ReplicaActivities))
+    assert isinstance(found.tenant, ProviderTenant)
+    made = UnderTest(centre, found)
+    mark = Marker(
+        state=ReplicaState.PROCESSING,
+        workflow_id=RUN.workflow_id,
+        run_id=RUN.run_id,
+        since=datetime.now(UTC),
+        test=True,
+    )
+    made.cloud.metadata["SYSTEM", marker.KEY] = MetadataValue(mark.model_dump_json(), "PRIVATE")
+    yield made
+    await asyncio.to_thread(centre.close)
+
+
+async def test_on_the_network_for_tests_it_is_powered_on(under_test: UnderTest) -> None:
+    assert "globex-tests alone" in (await under_test.isolate()).note
+    await under_test.power_on()
+    assert [nic.network for nic in under_test.cloud.machine.nics] == [under_test.network.port_group]
+    assert under_test.centre.replica(VM).power == "poweredOn"
+
+
+@pytest.mark.parametrize("kind", ["NAT_ROUTED", "DIRECT", "OPAQUE"])
+async def test_a_network_for_tests_that_is_not_isolated_is_refused(under_test: UnderTest, kind: str) -> None:
+    under_test.network.type = kind
+    with pytest.raises(WrongState, match="globex-tests, is not an isolated"):
+        await under_test.isolate()
+    assert [nic.network for nic in under_test.cloud.nics] == ["globex-lan-a"]
+
+
+async def test_a_network_of_the_vapp_that_only_has_its_name_is_refused(under_test: UnderTest) -> None:
+    """Its parent is production's network."""
+    lan = next(n for n in under_test.centre.cloud.world.networks if n.name == "globex-lan-a")
+    under_test.cloud.vapp.networks.append(replace(lan, name="globex-tests"))
+    with pytest.raises(WrongState, match="another network of the name globex-tests"):
+        await under_test.isolate()
+    assert [nic.network for nic in under_test.cloud.nics] == ["globex-lan-a"]
+
+
+async def test_a_network_that_was_exchanged_after_the_isolation_is_found_at_power_on(
+    under_test: UnderTest,
+) -> None:
+    await under_test.isolate()
+    lan = next(n for n in under_test.centre.cloud.world.networks if n.name == "globex-lan-a")
+    vapp = under_test.cloud.vapp
+    vapp.networks = [replace(lan, name=n.name) if n.name == "globex-tests" else n for n in vapp.networks]
+    with pytest.raises(WrongState, match="a network that production can see"):
+        await under_test.power_on()
+    assert under_test.centre.replica(VM).power == "poweredOff"
+
+
+async def test_the_wiring_of_ten_nics_is_remembered_within_the_limit_of_a_value(
+    under_test: UnderTest,
+) -> None:
+    nics = tuple(
+        Nic(
+            index=n,
+            network=f"globex-production-network-{n}",
+            mac=f"00:50:56:01:02:{n:02x}",
+            mode=AllocationMode.MANUAL,
+            address=IPv4Address(f"192.168.1{n}.150"),
+            primary=n == 0,
+        )
+        for n in range(10)
+    )
+    tenant = under_test.activities.tenant
+    found = await asyncio.to_thread(tenant.replica, under_test.cloud.id)
+
+    def kept() -> tuple[Nic, ...] | None:
+        isolation.remember(tenant, found, nics, Attempt(monotonic() + 60))
+        return isolation.remembered(tenant, found)
+
+    assert await asyncio.to_thread(kept) == nics
+    assert len(under_test.cloud.metadata["SYSTEM", isolation.KEY].value) <= 1000
+    assert found.power is Power.OFF

@@ -1,0 +1,92 @@
+"""`worker.py --check` with the appliances switched on: what they say of themselves is looked at."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+import connect
+from connectors.attempt import Attempt
+from lab.lab import Lab
+from settings import ProviderWorkerSettings, load
+from tests.deploy.commands import check, configured, written
+from tests.deploy.test_check import lines
+
+
+@pytest.fixture
+def switched_on(lab: Lab) -> Iterator[None]:
+    """Both of acme's, the provider's through Cloud Director."""
+    settings = load(lab.configs["provider"])
+    assert isinstance(settings, ProviderWorkerSettings)
+    cloud, site = connect.cloud_director(settings.cloud_director), lab.centre.sites["acme"]
+    vdc = cloud.vdc("acme", "acme-vdc")
+    provider, tenant = cloud.vm_named(vdc, "acme-network-extension"), site.vm("network-extension")
+    site.hypervisor.power_on(tenant)
+    cloud.power_on(vdc, provider.id, Attempt(monotonic() + 30))
+    yield
+    site.hypervisor.power_off(tenant)
+    cloud.undeploy(vdc, provider.id, Attempt(monotonic() + 30))
+    cloud.close()
+
+
+def of_provider(lab: Lab) -> dict[str, Any]:
+    """Its appliance for acme, and the key for it."""
+    settings = configured(lab, "provider")
+    return {**settings["tenants"][0]["appliance"], "key": settings["appliance_key"]}
+
+
+def nothing(lab: Lab, data: dict[str, Any]) -> None:
+    pass
+
+
+def another_host_key(lab: Lab, data: dict[str, Any]) -> None:
+    data["tenants"][0]["appliance"]["host_key"] = of_provider(lab)["host_key"]
+
+
+def the_other_sides(lab: Lab, data: dict[str, Any]) -> None:
+    other = of_provider(lab)
+    data["tenants"][0]["appliance"].update({name: other[name] for name in ("host", "port", "host_key")})
+    data["appliance_key"] = other["key"]
+
+
+def a_key_that_is_not_let_in(lab: Lab, data: dict[str, Any]) -> None:
+    data["appliance_key"] = of_provider(lab)["key"]
+
+
+def a_port_where_nobody_listens(lab: Lab, data: dict[str, Any]) -> None:
+    data["tenants"][0]["appliance"]["port"] = 1
+
+
+@pytest.mark.usefixtures("switched_on")
+@pytest.mark.parametrize(
+    ("spoil", "found", "said"),
+    [
+        (nothing, "ok", "answers; program version"),
+        (another_host_key, "FAILED", "shows another host key"),
+        (the_other_sides, "FAILED", "says that it is the provider's, not the tenant's"),
+        (a_key_that_is_not_let_in, "FAILED", "refused the key"),
+        (a_port_where_nobody_listens, "FAILED", "did not answer"),
+    ],
+)
+async def test_the_tenants_appliance_is_asked(
+    lab: Lab, tmp_path: Path, spoil: Any, found: str, said: str
+) -> None:
+    data = configured(lab, "acme")
+    spoil(lab, data)
+    ran = await check(lab, written(tmp_path, data))
+    appliance = lines(ran.out)["acme", "appliance"]
+    assert appliance.startswith(found) and said in appliance, ran.out
+
+
+@pytest.mark.usefixtures("switched_on")
+@pytest.mark.parametrize("worker", ["provider", "acme"])
+async def test_an_appliance_with_another_version_of_the_program_is_named(
+    lab: Lab, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lines((await check(lab, lab.configs[worker])).out)["acme", "appliance"].startswith("ok")
+    monkeypatch.setattr("appliance.requests.VERSION", "0")
+    ran = await check(lab, lab.configs[worker])
+    appliance = lines(ran.out)["acme", "appliance"]
+    assert ran.code == 1 and appliance.startswith("FAILED") and "has version 0" in appliance, ran.out
