@@ -5,6 +5,7 @@ import re
 import time
 import uuid
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -46,12 +47,15 @@ class Capture:
     def __init__(self, fabric: Fabric, host: str, neighbour: IPv4Address) -> None:
         self._fabric, self._host, self._neighbour = fabric, host, neighbour
         self._file = fabric.folder / f"capture-{uuid.uuid4().hex}"
-        self._running: asyncio.Task[tuple[int, str]] | None = None
+        self._thread = ThreadPoolExecutor(1)
+        """Its own: as many captures as the event loop has threads would leave none for what they watch."""
+        self._running: asyncio.Future[tuple[int, str]] | None = None
 
     async def begin(self) -> None:
         """Return when it listens, and has seen its first ping."""
         argv = ["sh", "-c", _SCRIPT, str(self._file)]
-        self._running = asyncio.create_task(asyncio.to_thread(self._fabric.exec, self._host, argv, LONGEST))
+        run, loop = self._fabric.exec, asyncio.get_running_loop()
+        self._running = loop.run_in_executor(self._thread, run, self._host, argv, LONGEST)
         end = time.monotonic() + LISTENS_WITHIN
         while "listening on" not in self._read("err"):
             if self._running.done() or time.monotonic() > end:
@@ -66,6 +70,7 @@ class Capture:
         await asyncio.to_thread(self._fabric.exec, self._host, stop)
         if self._running is not None:
             await self._running
+        self._thread.shutdown()
         frames = [line for line in self._read("out").splitlines() if _FRAME.match(line)]
         for ending in ("pid", "out", "err"):
             self._file.with_name(f"{self._file.name}.{ending}").unlink()
