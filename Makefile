@@ -7,14 +7,14 @@ STORY ?= one-vm
 SLOW ?= 1
 LABS ?= 4
 ONLY ?=
-# Most of the tests' time is waiting, so twice as many processes as cores. tests/conftest.py says what stays together.
 JOBS ?= 4
-SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := $(shell sha256sum requirements/all.txt | cut -c1-16)
 INSTALLED := $(VENV)/.installed-$(PINS)
+# Most of the tests' time is waiting: four processes keep two cores busy. tests/conftest.py says what stays together.
+SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
 COMPILE := uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --universal
 
 .PHONY: help setup demo stories lab test crash-matrix lint lock clean
@@ -44,7 +44,7 @@ stories: setup  ## name the stories that can be played
 lab: setup  ## bring the lab up and keep it up, to be used by hand
 	@$(BIN)/python -m lab up
 
-test: setup lint  ## all checks and tests (SLOW=0 leaves the slow ones out)
+test: setup lint  ## all checks and tests (JOBS=4 side by side; SLOW=0 leaves the slow ones out)
 	@lab/system_packages.sh checkers
 	@$(BIN)/python -m tests.deploy.fetch_kubectl
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter 0,$(SLOW)),-m "not slow")

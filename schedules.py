@@ -29,11 +29,13 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
-from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, RPCStatusCode
 
+import connect
 from contracts.base import Contract
+from contracts.errors import Fault
 from contracts.schedule import ScheduleName, TestSchedule
+from settings import TemporalSettings
 from workflows.converter import data_converter
 from workflows.steps import PROVIDER
 
@@ -158,14 +160,16 @@ async def put_all(client: Client, wanted: Mapping[str, TestSchedule], dry_run: b
 
 
 async def _run(wanted: Schedules, dry_run: bool) -> list[str]:
-    config = ClientConfig.load_client_connect_config()
-    config["namespace"] = wanted.namespace
-    client = await Client.connect(**config, data_converter=data_converter)
+    try:
+        base = await connect.temporal(TemporalSettings())
+    except Fault as fault:
+        raise BadSchedules(str(fault)) from None
+    client = Client(base.service_client, namespace=wanted.namespace, data_converter=data_converter)
     return await put_all(client, wanted.schedules, dry_run)
 
 
 def main() -> int:
-    """Exit code 2: the file is not in order, or the server refused a schedule."""
+    """Exit code 2: the file is not in order, no server answers, or it refused a schedule."""
     parser = argparse.ArgumentParser(prog="python -m schedules", description="Scheduled failover tests.")
     parser.add_argument("file", type=Path, help="YAML file; docs/failover-tests.md shows one")
     parser.add_argument("--dry-run", action="store_true", help="say what would be changed, change nothing")

@@ -156,8 +156,8 @@ class Process:
             theirs = ProviderTenant(tenant, cloud, vcenters, extension, fence, turns)
             self._add(client, PROVIDER, provider_activities(theirs), self._threads, WORKFLOWS)
             tunnel = extension.status if extension else None
-            tested = Tested(client, partial(test_records.of_all, theirs))
-            self.watched.append(Tenant(client, PROVIDER, tunnel, tested=tested))
+            records = partial(test_records.replicas, theirs), partial(test_records.kept, theirs)
+            self.watched.append(Tenant(client, PROVIDER, tunnel, tested=Tested(client, *records)))
 
     def tenant_site(self, settings: TenantSiteWorkerSettings) -> None:
         """Role `tenant-site`: each tenant has a backup server, a vCenter and maybe an appliance."""
@@ -205,6 +205,7 @@ async def serve(settings: WorkerSettings) -> int:
 
     Returns the exit code: 1 when a worker failed for good, else 0.
     """
+    logs.serves([tenant.namespace for tenant in settings.tenants])
     base = await connect.temporal(settings.temporal, settings.metrics_address)
     for tenant in settings.tenants:
         await require_provisioned(base, tenant.namespace)

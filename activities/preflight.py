@@ -6,14 +6,15 @@ from datetime import datetime
 from temporalio import activity
 
 from activities import isolation, marker
+from activities.addresses import of_replica
 from activities.leases import leases_of
 from activities.looking import noting, problem_of, within
 from activities.provider import ProviderTenant
-from activities.provider_appliance import MOST_NETWORKS
+from activities.provider_appliance import MOST_NETWORKS, wired
 from activities.restore_points import choose, latest
 from contracts.appliance import Lease
 from contracts.errors import Fault, NotFound, Who
-from contracts.network import AllocationMode, Network
+from contracts.network import Network, at_a_spare, misfits
 from contracts.plan import Adoption, Extension, Plan, PlanInput, PlanResult, Problem, ProviderSide
 from contracts.replica import CloudVm, Marker, Power, RestorePoint, VSphereVm
 from contracts.run import Run
@@ -93,7 +94,8 @@ class PreflightActivities:
         """All organization VDC networks, and how they are extended."""
         with noting(problems, Who.PROVIDER):
             networks = within(self.tenant.networks, "Cloud Director")
-            problems += _addresses(vm, networks)
+            extended = self.tenant.settings.extension is Extension.APPLIANCE
+            problems += of_replica(vm, networks, extended)
             return networks, self._side(networks, leases_of(vm), problems)
         return None
 
@@ -132,6 +134,7 @@ class PreflightActivities:
             appliance_was_on=was_on,
             gateway=settings.gateway,
             peer_fingerprint=settings.peer_fingerprint,
+            spares=settings.appliance.spares if settings.appliance else {},
         )
 
     def _check_appliance(
@@ -145,46 +148,20 @@ class PreflightActivities:
         if len(networks) > MOST_NETWORKS:
             problems.append(_too_many(networks))
         used = {lease.network for lease in leases}
-        for network in networks:
-            spare = settings.spares.get(network.name)
-            if spare is None and network.name in used:
-                problems.append(_no_spare(network.name))
-            elif spare is not None and spare not in network.subnet:
-                problems.append(_bad_spare(network, str(spare)))
+        problems += [_no_spare(n.name) for n in networks if n.name in used - settings.spares.keys()]
+        unfit = (*misfits(networks, settings.spares), *at_a_spare(leases, settings.spares))
+        problems += [_misfit(why) for why in unfit]
         was_on, appliance = False, self.tenant.appliance
         with noting(problems, Who.PROVIDER, "so the provider's appliance cannot be used"):
-            was_on = within(self.tenant.appliance_vm, "Cloud Director").power is Power.ON
+            vm = within(self.tenant.appliance_vm, "Cloud Director")
+            was_on = vm.power is Power.ON
+            if settings.management_network not in {nic.network for nic in vm.nics}:
+                problems.append(_no_management(vm, settings.management_network))
+            if len(networks) <= MOST_NETWORKS:
+                wired(vm, networks)
             if was_on and appliance is not None:
                 within(lambda: asyncio.run(appliance.status()), "The provider's appliance")
         return was_on
-
-
-def _addresses(vm: CloudVm, networks: tuple[Network, ...]) -> list[Problem]:
-    """Static addresses only: the source's DHCP does not answer here, and the replica would be unreachable."""
-    problems: list[Problem] = []
-    by_name = {n.name: n for n in networks}
-    for nic in vm.nics:
-        network = by_name.get(nic.network or "")
-        if not nic.connected or nic.network is None:
-            continue
-        where = f"NIC {nic.index} of {vm.name} on {nic.network}"
-        if network is None:
-            problems.append(_provider(f"{where}: that is no organization VDC network", "Connect it to one"))
-        elif nic.address is None or nic.mode is AllocationMode.DHCP:
-            problems.append(
-                _provider(
-                    f"{where} has no static address", "Give it the original's address in Cloud Director"
-                )
-            )
-        elif nic.address not in network.subnet:
-            problems.append(
-                _provider(
-                    f"{where} has the address {nic.address} outside {network.subnet}", "Correct the address"
-                )
-            )
-    if not leases_of(vm) and not problems:
-        problems.append(_provider(f"{vm.name} has no connected NIC", "Connect it in Cloud Director"))
-    return problems
 
 
 def _provider(what: str, do: str) -> Problem:
@@ -267,8 +244,15 @@ def _no_spare(name: str) -> Problem:
     )
 
 
-def _bad_spare(network: Network, spare: str) -> Problem:
+def _misfit(why: str) -> Problem:
     return _provider(
-        f"The spare address {spare} lies outside {network.name} ({network.subnet})",
-        "Correct it under appliance.spares",
+        f"The provider's appliance cannot extend the networks: {why}",
+        "Correct the network, or its address under appliance.spares; without one there it is not extended",
+    )
+
+
+def _no_management(vm: CloudVm, name: str) -> Problem:
+    return _provider(
+        f"{vm.name} has no NIC on {name}, which is set as its management network",
+        "Correct appliance.management_network, or give it that NIC in Cloud Director",
     )

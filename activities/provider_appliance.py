@@ -73,7 +73,7 @@ class ProviderApplianceActivities:
             )
         vm = self.tenant.appliance_vm()
         attached = cloud.vapp_networks(vdc, vm.vapp_id)
-        wanted = _wired(vm, networks)
+        wanted = wired(vm, networks)
         if wanted == vm.nics and all(n.name in attached for n in networks):
             return StepResult(changed=False, note=f"All {len(networks)} networks are connected")
         self._remember_wiring(vm, attached, attempt)
@@ -177,7 +177,7 @@ class ProviderApplianceActivities:
         return StepResult(changed=True, note=f"Disconnected from {len(extra)} networks")
 
 
-def _wired(vm: CloudVm, networks: tuple[Network, ...]) -> tuple[Nic, ...]:
+def wired(vm: CloudVm, networks: tuple[Network, ...]) -> tuple[Nic, ...]:
     """The NICs that the VM has, and one more for each network without one."""
     have = {nic.network for nic in vm.nics}
     free = (i for i in range(10) if i not in {nic.index for nic in vm.nics})
@@ -186,7 +186,10 @@ def _wired(vm: CloudVm, networks: tuple[Network, ...]) -> tuple[Nic, ...]:
         Nic(index=i, network=n.name, mode=AllocationMode.NONE) for i, n in zip(free, missing, strict=False)
     ]
     if len(new) < len(missing):
-        raise LimitReached(f"{vm.name} has no NIC left for {len(missing) - len(new)} networks")
+        raise LimitReached(
+            f"{vm.name} has no NIC left for {len(missing) - len(new)} networks",
+            do="Remove NICs from it that nothing uses, in Cloud Director",
+        )
     return (*vm.nics, *new)
 
 

@@ -1,6 +1,7 @@
 """What one tenant's namespace may touch at the tenant's site, and the checks there."""
 
 import asyncio
+from ipaddress import IPv4Address
 
 from temporalio import activity
 
@@ -96,9 +97,7 @@ class TenantSiteActivities:
                 target = await self.site.backup.find_target(data.vm)
                 hold = await self.site.backup.hold_of(target)
         has_appliance = self.site.settings.appliance is not None and data.extension is Extension.APPLIANCE
-        was_on = False
-        if has_appliance:
-            was_on = await self._check_appliance(data, problems)
+        vm = await self._check_appliance(data, problems) if has_appliance else None
         if data.extension is not Extension.NONE:
             found, said = await self._original(data, target)
             problems += found
@@ -108,23 +107,27 @@ class TenantSiteActivities:
             excluded=hold is not None,
             held=hold is not None and hold.ours,
             appliance=has_appliance,
-            appliance_was_on=was_on,
+            appliance_was_on=vm is not None and vm.power is Power.ON,
+            spares=self._spares(vm) if vm else {},
             problems=tuple(problems),
             warnings=tuple(warnings),
         )
 
-    async def _check_appliance(self, data: TenantSiteInput, problems: list[Problem]) -> bool:
-        """Whether it was on, if it could be looked at."""
-        was_on = False
+    async def _check_appliance(self, data: TenantSiteInput, problems: list[Problem]) -> VSphereVm | None:
+        vm: VSphereVm | None = None
         with noting(problems, Who.TENANT, "so the tenant's appliance cannot be used"):
             async with in_time("The tenant's vCenter"):
                 vm = await asyncio.to_thread(self.site.appliance_vm)
-            was_on = vm.power is Power.ON
             problems += self._legs(vm, data)
-            if was_on:
+            if vm.power is Power.ON:
                 async with in_time("The tenant's appliance"):
                     await self.site.appliance.status()
-        return was_on
+        return vm
+
+    def _spares(self, vm: VSphereVm) -> dict[str, IPv4Address]:
+        groups = {nic.network for nic in vm.nics}
+        networks = self.site.appliance_settings.networks
+        return {name: n.spare for name, n in networks.items() if n.port_group in groups}
 
     def _legs(self, vm: VSphereVm, data: TenantSiteInput) -> list[Problem]:
         """What it lacks on the networks of the replica."""

@@ -37,10 +37,14 @@ class KeptTests:
     records: TestRecords
 
 
-def of_all(tenant: ProviderTenant) -> list[KeptTests]:
-    """What all of a tenant's replicas keep: a question for each."""
-    replicas = [vm for vm in tenant.cloud.vms(tenant.vdc) if tenant.is_replica(vm)]
-    return [KeptTests(tenant.original_of(vm), vm.name, read(tenant, vm)) for vm in replicas]
+def replicas(tenant: ProviderTenant) -> list[CloudVm]:
+    """All of a tenant's."""
+    return [vm for vm in tenant.cloud.vms(tenant.vdc) if tenant.is_replica(vm)]
+
+
+def kept(tenant: ProviderTenant, vm: CloudVm) -> KeptTests:
+    """What one of them keeps."""
+    return KeptTests(tenant.original_of(vm), vm.name, read(tenant, vm))
 
 
 class TestRecordActivities:

@@ -2,6 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import IPv4Address
+
+from pydantic import Field
 
 from contracts.appliance import Lease
 from contracts.base import Contract
@@ -48,6 +51,8 @@ class ProviderSide(Contract):
     gateway: Gateway | None = None
     peer_fingerprint: str | None = None
     """Configured fingerprint of the tenant's end, where the product does not run that end."""
+    spares: dict[str, IPv4Address] = Field(default_factory=dict)
+    """By network: the address that the appliance has for itself."""
 
 
 class Adoption(Contract):
@@ -112,6 +117,8 @@ class TenantSite(Contract):
     """That exclusion is of a failover of this product."""
     appliance: bool = False
     appliance_was_on: bool = False
+    spares: dict[str, IPv4Address] = Field(default_factory=dict)
+    """By network that the appliance has a NIC on: the address that it has for itself."""
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
 

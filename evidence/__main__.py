@@ -9,12 +9,14 @@ import sys
 
 from pydantic import ValidationError
 from temporalio.client import Client, WorkflowFailureError
-from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
+import connect
+from contracts.errors import Fault
 from contracts.failover_test import FailoverTestReport
 from evidence.page import page
+from settings import TemporalSettings
 from workflows.converter import data_converter
 
 
@@ -41,9 +43,11 @@ async def report_of(client: Client, workflow_id: str) -> FailoverTestReport:
 
 
 async def _fetch(namespace: str, workflow_id: str) -> str:
-    config = ClientConfig.load_client_connect_config()
-    config["namespace"] = namespace
-    client = await Client.connect(**config, data_converter=data_converter)
+    try:
+        base = await connect.temporal(TemporalSettings())
+    except Fault as fault:
+        raise NoReport(str(fault)) from None
+    client = Client(base.service_client, namespace=namespace, data_converter=data_converter)
     return page(await report_of(client, workflow_id))
 
 

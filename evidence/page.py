@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from lxml import etree
 from lxml.html import tostring
 
-from contracts.failover_test import FailoverTestReport, TestResult, VmTestReport
+from contracts.check import HeartbeatCheck, called
+from contracts.failover_test import FailoverTestReport, VmTestReport
 from evidence.text import clean, moment, seconds, target
 from evidence.timeline import timeline
 
@@ -13,13 +14,14 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2529; max-width: 1000px; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.6em } h2 { margin-top: 2.5em; border-top: 2px solid #cfd8dc; padding-top: .7em }
 table { border-collapse: collapse; width: 100%; margin: 1em 0 }
-th, td { text-align: left; vertical-align: top; padding: .3em .7em .3em 0; border-bottom: 1px solid #e0e6e9 }
+th, td { text-align: left; vertical-align: top; overflow-wrap: anywhere; padding: .3em .7em .3em 0; border-bottom: 1px solid #e0e6e9 }
 th { font-weight: 600; color: #455a64 }
 .passed, .pass { color: #2e7d32; font-weight: 600 } .failed, .fail { color: #c62828; font-weight: 600 }
-.skipped { color: #78909c; font-weight: 600 }
+.skipped, .cancelled { color: #78909c; font-weight: 600 }
 svg { width: 100%; height: auto } svg text { font: 12px system-ui, sans-serif; fill: #37474f }
 @media print { h2 { break-before: page } body { margin: 0 } }
 """  # noqa: E501
+HEARTBEAT = called(HeartbeatCheck())
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """The page asks the browser to load and run nothing, whatever a name in it may look like."""
 
@@ -34,7 +36,7 @@ def page(report: FailoverTestReport) -> str:
     etree.SubElement(head, "style").text = STYLE
     body = etree.SubElement(html, "body")
     _put(body, "h1", "Failover test")
-    _put(body, "p", f"The test {report.result}: {report.said}.", report.result)
+    _put(body, "p", f"{report.result}: {report.said}.", report.result)
     _facts(
         body,
         (
@@ -79,19 +81,23 @@ def _vm(body: etree._Element, vm: VmTestReport) -> None:
 
 def _about(vm: VmTestReport) -> list[tuple[str, str]]:
     point = vm.restore_point
+    known = bool(vm.run_id)  # else its test has said nothing
     restored = f"{point.name} ({point.id}) of {moment(point.created)}" if point else "none was used"
     tunnel = [("Time to tunnel", seconds(vm.time_to_tunnel_s))] if vm.time_to_tunnel_s is not None else []
-    isolation = vm.isolation or ("it was not powered on" if vm.result is not TestResult.PASSED else "")
+    off = "it was not powered on" if vm.time_to_power_on_s is None else ""
+    heartbeat = seconds(vm.time_to_heartbeat_s)
+    if not any(c.what == HEARTBEAT for c in vm.checks):
+        heartbeat = "not asked for"
     return [
         ("Replica", vm.replica or "not known"),
-        ("Restore point", restored),
+        ("Restore point", restored if known else "not known"),
         ("Its age (RPO)", target(vm.rpo)),
         ("Until every check had passed (RTO)", target(vm.rto)),
         ("Time to power-on", seconds(vm.time_to_power_on_s)),
-        ("Time to guest heartbeat", seconds(vm.time_to_heartbeat_s)),
+        ("Time to guest heartbeat", heartbeat),
         *tunnel,
         ("Time to put it back", seconds(vm.time_to_undo_s)),
-        ("Isolation", isolation),
+        ("Isolation", vm.isolation or (off if known else "not known")),
         ("State afterwards", vm.state),
         ("From, until", f"{moment(vm.started)}, {moment(vm.ended)}"),
         ("Workflow", f"{vm.workflow_id}, run {vm.run_id}"),
@@ -121,5 +127,5 @@ def _put(parent: etree._Element, tag: str, text: str, kind: str = "") -> None:
     """An element with a text. `kind`: shown in a colour, if it is the word for a result."""
     element = etree.SubElement(parent, tag)
     element.text = clean(str(text))
-    if kind in ("passed", "pass", "failed", "fail", "skipped"):
+    if kind in ("passed", "pass", "failed", "fail", "skipped", "cancelled"):
         element.set("class", str(kind))

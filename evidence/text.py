@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from contracts.failover_test import Target
+from contracts.spoken import spoken
 
 
 def clean(text: str) -> str:
@@ -19,7 +20,7 @@ def seconds(value: float | None) -> str:
     """A duration."""
     if value is None:
         return "not measured"
-    return f"{value:.1f} s" if value < 600 else str(timedelta(seconds=round(value)))
+    return f"{value:.1f} s" if value < 60 else spoken(timedelta(seconds=value))
 
 
 def target(value: Target) -> str:

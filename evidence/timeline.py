@@ -4,9 +4,9 @@ from lxml import etree
 
 from contracts.failover_test import VmTestReport
 from contracts.step import StepRecord
-from evidence.text import clean
+from evidence.text import clean, seconds
 
-WIDTH, LABELS, ROW = 980, 380, 22
+WIDTH, LABELS, ROW, RIGHT = 980, 380, 22, 80
 COLOURS = {
     "done": "#2e7d32",
     "pass": "#2e7d32",
@@ -16,6 +16,8 @@ COLOURS = {
     "failed": "#c62828",
     "fail": "#c62828",
 }
+LONGEST = 46
+"""Characters of a label: as many as fit, also where a browser's font is wide."""
 NARROWEST = 2.0
 """Pixels: what took no time is still seen."""
 
@@ -36,22 +38,27 @@ def timeline(report: VmTestReport) -> etree._Element:
 
 def _axis(svg: etree._Element, whole: float, height: int) -> None:
     for part in range(5):
-        x = LABELS + (WIDTH - LABELS - 60) * part / 4
+        x = LABELS + (WIDTH - LABELS - RIGHT) * part / 4
         line = {"x1": f"{x:.1f}", "x2": f"{x:.1f}", "y1": str(ROW), "y2": str(height), "stroke": "#cfd8dc"}
         etree.SubElement(svg, "line", line)
-        _text(svg, x, ROW - 8, f"{whole * part / 4:.1f} s", "middle")
+        _text(svg, x, ROW - 8, _mark(whole * part / 4, whole), "middle")
+
+
+def _mark(after: float, whole: float) -> str:
+    """On the axis."""
+    return f"{after:.1f} s" if whole < 180 else f"{after / 60:.1f} min"
 
 
 def _bar(svg: etree._Element, step: StepRecord, number: int, after: float, whole: float) -> None:
-    scale = (WIDTH - LABELS - 60) / whole
+    scale = (WIDTH - LABELS - RIGHT) / whole
     top, took = ROW * (number + 1) + 3, step.seconds or 0.0
     x, width = LABELS + after * scale, max(NARROWEST, took * scale)
-    label = step.title if len(step.title) <= 58 else f"{step.title[:57]}…"
+    label = step.title if len(step.title) <= LONGEST else f"{step.title[: LONGEST - 1]}…"
     _text(svg, LABELS - 8, top + 12, label, "end")
     box = {"x": f"{x:.1f}", "y": str(top), "width": f"{width:.1f}", "height": str(ROW - 6), "rx": "2"}
     bar = etree.SubElement(svg, "rect", box, fill=COLOURS.get(step.outcome, "#546e7a"))
-    etree.SubElement(bar, "title").text = clean(f"{step.title}: {step.outcome}, {took:.1f} s")
-    _text(svg, x + width + 4, top + 12, f"{took:.1f} s", "start")
+    etree.SubElement(bar, "title").text = clean(f"{step.title}: {step.ended}, {seconds(took)}")
+    _text(svg, x + width + 4, top + 12, seconds(took), "start")
 
 
 def _text(svg: etree._Element, x: float, y: float, text: str, anchor: str) -> None:

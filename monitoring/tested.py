@@ -18,6 +18,7 @@ from temporalio.common import MetricMeter
 
 from activities.test_records import KeptTests
 from contracts.failover_test import FailoverTestRequest, TestResult
+from contracts.replica import CloudVm
 
 READ_EVERY = 3600.0
 """Seconds. It is also read when a test has ended."""
@@ -55,12 +56,16 @@ class Shown:
 
 @dataclass
 class Tested:
-    """One tenant's. `kept`: reads the records of all replicas; it blocks. `ended`: tests that had ended when
-    it was read last, at `read_at` of the clock of `time.monotonic`; `shown`: the VMs that were."""
+    """One tenant's. `replicas` lists them, `kept` reads what one of them keeps; both block.
+
+    `ended`: tests that had ended when it was read last, at `read_at` of the clock of `time.monotonic`.
+    `shown`: the VMs that were.
+    """
 
     __test__ = False
     client: Client
-    kept: Callable[[], Sequence[KeptTests]]
+    replicas: Callable[[], Sequence[CloudVm]]
+    kept: Callable[[CloudVm], KeptTests]
     ended: int = -1
     read_at: float = -math.inf
     shown: set[str] = field(default_factory=set)
@@ -71,7 +76,10 @@ class Tested:
         if ended == self.ended and time.monotonic() - self.read_at < READ_EVERY:
             return
         async with turn, asyncio.timeout(READ_WITHIN):
-            found = standing(await asyncio.to_thread(self.kept), await plans(self.client))
+            replicas = await asyncio.to_thread(self.replicas)
+            # One by one, so that a worker that ends stops between two of them.
+            kept = [await asyncio.to_thread(self.kept, vm) for vm in replicas]
+            found = standing(kept, await plans(self.client))
         for vm, shown in found.items():
             show(self.client.namespace, vm, shown)
         for vm in self.shown - set(found):

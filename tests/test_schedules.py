@@ -1,6 +1,9 @@
 """The schedules' file: what is refused, with the field's name, before anything is sent."""
 
+import os
 import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -81,3 +84,17 @@ def test_no_file(tmp_path: Path) -> None:
         load(tmp_path / "latin.yaml")
     with pytest.raises(BadSchedules, match="cannot be read"):
         load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("program", ["schedules", "evidence"])
+def test_a_server_that_does_not_answer_is_named(tmp_path: Path, program: str) -> None:
+    words = {"schedules": [str(written(tmp_path, GOOD))], "evidence": ["--namespace", "acme", "any"]}[program]
+    done = subprocess.run(
+        [sys.executable, "-m", program, *words],
+        cwd=MANUAL.parent.parent,
+        env={**os.environ, "TEMPORAL_ADDRESS": "127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and "Temporal at 127.0.0.1:1 " in done.stderr
+    assert "Traceback" not in done.stderr

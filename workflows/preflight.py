@@ -17,6 +17,7 @@ from workflows.steps import PROVIDER, READ, TENANT_SITE, cause, refusal
 
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import BadRequest, NotReady, Who
+    from contracts.network import at_a_spare, misfits
     from contracts.plan import (
         Extension,
         Plan,
@@ -145,7 +146,23 @@ def _no_answer(error: ActivityError) -> Problem:
 
 def ends_fit(plan: Plan, site: TenantSite) -> list[Problem]:
     """Each end of the tunnel that is the product's must know how to find the other."""
-    return _other_end(plan, site) + _way_to_it(plan, site)
+    return _other_end(plan, site) + _way_to_it(plan, site) + _tenant_addresses(plan, site)
+
+
+def _tenant_addresses(plan: Plan, site: TenantSite) -> list[Problem]:
+    """What the tenant's appliance would refuse later, or would share with the provider's."""
+    shared = [
+        f"{spare} on {name} is the provider's appliance's too"
+        for name, spare in site.spares.items()
+        if plan.side.spares.get(name) == spare
+    ]
+    unfit = [*misfits(plan.networks, site.spares), *at_a_spare(plan.leases, site.spares), *shared]
+    # Asked last, as below.
+    if not unfit or not workflow.patched("spares-fit"):
+        return []
+    do = "Correct the network, or the address in the tenant-site worker's settings (appliance.networks)"
+    said = "The tenant's appliance cannot extend the networks"
+    return [Problem(what=f"{said}: {why}", who=Who.PROVIDER, do=do) for why in unfit]
 
 
 def _way_to_it(plan: Plan, site: TenantSite) -> list[Problem]:

@@ -15,6 +15,7 @@ from contracts.replica import Marker, ReplicaState
 from lab.cloud_director.model import MetadataValue
 from lab.crash_matrix.rules import TENANT, VM, Rules
 from lab.data_centre import SUFFIX, DataCentre
+from lab.fabric import provision
 from lab.hypervisor import Snapshot
 from lab.site import APPLIANCE
 
@@ -149,7 +150,8 @@ def test_replication_that_goes_on_is_seen(rules: Rules) -> None:
 
 def test_a_lease_a_tunnel_and_maintenance_that_are_left_over_are_seen(rules: Rules, tmp_path: Path) -> None:
     centre = rules.centre
-    state = State(centre.fabric.disks[rules.site.host(APPLIANCE)], tmp_path)
+    disk = centre.fabric.disks[rules.site.host(APPLIANCE)]
+    state = State(provision.state(disk), tmp_path)
     vapp = centre.cloud.vapp(f"{TENANT}-replicas")
     state.put_lease(Lease(LEASE, f"{TENANT}-lan-a", IPv4Address("192.168.10.50")))
     rules.must_be_normal()

@@ -34,7 +34,7 @@ def lines(out: str) -> dict[tuple[str, str], str]:
 @pytest.mark.parametrize(
     ("worker", "end"),
     [
-        ("provider", "18 ok, 2 not looked at"),  # the appliances are off
+        ("provider", "19 ok, 2 not looked at"),  # the appliances are off
         ("acme", "8 ok, 1 not looked at"),
         ("initech", "all 8 ok"),
     ],
@@ -103,6 +103,10 @@ def a_network_without_spare(lab: Lab, data: dict[str, Any], folder: Path) -> Non
     del data["tenants"][0]["appliance"]["spares"]["acme-lan-b"]
 
 
+def a_network_for_tests_that_is_routed(lab: Lab, data: dict[str, Any], folder: Path) -> None:
+    data["tenants"][2]["test_network"] = {"name": "initech-lan"}
+
+
 ACME_VMS = ("erp-db-01", "erp-web-01", "mail-01")
 
 
@@ -119,6 +123,7 @@ ACME_VMS = ("erp-db-01", "erp-web-01", "mail-01")
         (a_namespace_that_is_not_provisioned, ("forgotten", "namespace"), "python -m operate provision"),
         (a_suffix_that_no_replica_has, ("acme", "replicas"), "ends in -dr"),
         (a_network_without_spare, ("acme", "networks"), "No spare address is configured on acme-lan-b"),
+        (a_network_for_tests_that_is_routed, ("initech", "network for tests"), "not an isolated network"),
     ],
 )
 async def test_the_provider_is_told_what_is_wrong(

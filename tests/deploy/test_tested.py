@@ -9,6 +9,7 @@ from temporalio.client import Schedule, ScheduleActionStartWorkflow, ScheduleInt
 
 from activities.test_records import KeptTests
 from contracts.failover_test import TestRecord, TestRecords, TestResult
+from contracts.replica import CloudVm, Power
 from lab.lab import Lab
 from monitoring.tested import WHEN_NOT_SAID, Plan, Show, Tested, plans, standing
 from operate.provision import Wanted, provision
@@ -90,8 +91,12 @@ async def test_a_vm_that_is_gone_is_spoken_of_no_more(lab: Lab) -> None:
     client, metrics = await metered_client(lab, "going")
     runtime = client.service_client.config.runtime
     assert runtime is not None
-    there = [kept("db", record(3, period=DAY))]
-    book, show, turn = Tested(client, lambda: there), Show(runtime.metric_meter), asyncio.Semaphore(1)
+    db = CloudVm(
+        id="1", name="db_replica", vapp_id="2", vapp_name="r", power=Power.OFF, deployed=False, nics=()
+    )
+    there = [db]
+    book = Tested(client, lambda: there, lambda vm: kept("db", record(3, period=DAY)))
+    show, turn = Show(runtime.metric_meter), asyncio.Semaphore(1)
     await book.look(show, turn)
     assert value(await lines_of(metrics), "failover_test_due", vm="db") == at(4)
     there.clear()

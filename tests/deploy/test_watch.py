@@ -10,7 +10,7 @@ from time import time
 import httpx
 import pytest
 from temporalio import activity
-from temporalio.client import WorkflowFailureError
+from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Worker
 
 from contracts.errors import Unavailable
@@ -83,6 +83,7 @@ async def test_a_restarted_worker_knows_what_was_tested_and_what_is_overdue(lab:
         every=timedelta(days=7), paused=True, test=FailoverTestRequest(vms=("mail-01", "never-replicated"))
     )
     await put(acme, "weekly", weekly)
+    await until(lambda: is_listed(acme, "weekly"))
     try:
         async with started(lab, tmp_path) as worker:
             await until(lambda: is_shown(worker, "tps-01"))
@@ -100,6 +101,11 @@ async def test_a_restarted_worker_knows_what_was_tested_and_what_is_overdue(lab:
             assert await shown(worker, "failover_test_last_failed", **vm) == last
     finally:
         await acme.get_schedule_handle("weekly").delete()
+
+
+async def is_listed(client: Client, schedule: str) -> bool:
+    """The server lists a new one a moment later."""
+    return schedule in [found.id async for found in await client.list_schedules()]
 
 
 async def is_shown(worker: Watched, vm: str) -> bool:
@@ -138,8 +144,9 @@ async def test_a_test_is_no_failover_and_wants_no_tunnel(lab: Lab, tmp_path: Pat
 async def test_the_provider_sees_that_a_tenants_site_has_no_worker(lab: Lab, tmp_path: Path) -> None:
     """That one runs where the provider's Prometheus does not look."""
     async with started(lab, tmp_path) as worker:
-        acme = {"namespace": "acme", "task_queue": "tenant-site", "kind": "activity"}
-        assert await shown(worker, "failover_pollers", **acme) == 1
+        site = {"namespace": "globex", "task_queue": "tenant-site", "kind": "activity"}
+        await until(lambda: has(worker.metrics_page, "failover_pollers", **site))
+        assert await shown(worker, "failover_pollers", **site) == 1
     async with watching(lab, "lonely", "provider") as (_, metrics):
         await until(lambda: has(metrics, "failover_pollers"))
         for queue in ("tenant-site", "tenant-site-watch"):

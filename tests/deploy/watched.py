@@ -43,6 +43,7 @@ class Watched:
         data = configured(lab, worker)
         data["metrics_address"] = f"127.0.0.1:{self.metrics}"
         data["health_address"] = f"127.0.0.1:{self.health}"
+        self.metrics_page = f"http://127.0.0.1:{self.metrics}/metrics"
         self.process = WorkerProcess(written(folder, data), temporal or lab.temporal.address)
 
     async def start(self) -> None:
@@ -54,7 +55,7 @@ class Watched:
             return await http.get(f"http://127.0.0.1:{self.health}{page}")
 
     async def measured(self) -> list[str]:
-        return await lines_of(f"http://127.0.0.1:{self.metrics}/metrics")
+        return await lines_of(self.metrics_page)
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.process.log_file.read_text().splitlines()]

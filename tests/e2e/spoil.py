@@ -9,9 +9,10 @@ from typing import Any  # Any: any field of a NIC
 
 from contracts.network import AllocationMode
 from contracts.replica import Marker, ReplicaState
-from lab.cloud_director.model import OFF, ON, MetadataValue
+from lab.cloud_director.model import OFF, ON, CloudNic, MetadataValue
 from lab.data_centre import SUFFIX, DataCentre
 from lab.faults import Kind, Rule
+from lab.site import APPLIANCE
 
 MARKER = ("SYSTEM", "partial-failover.marker")
 
@@ -57,6 +58,58 @@ def dhcp(centre: DataCentre, vm: str = "erp-db-01") -> Any:
 def outside(centre: DataCentre) -> Any:
     """The replica's address does not belong to its network."""
     return _first_nic(centre, "erp-db-01", address=IPv4Address("172.16.0.9"))
+
+
+def at(address: str) -> Any:
+    """The replica has this address, whose it may not be."""
+
+    def spoil(centre: DataCentre) -> Any:
+        return _first_nic(centre, "erp-db-01", address=IPv4Address(address))
+
+    spoil.__name__ = f"at {address}"
+    return spoil
+
+
+def with_router(network: str, router: str) -> Any:
+    """A network is not what it was when the appliances' addresses were chosen."""
+
+    @contextmanager
+    def spoil(centre: DataCentre) -> Iterator[None]:
+        found = next(n for n in centre.cloud.world.networks if n.name == network)
+        before, found.gateway = found.gateway, IPv4Interface(router)
+        try:
+            yield
+        finally:
+            found.gateway = before
+
+    spoil.__name__ = f"{network} {router}".replace("/", " ")
+    return spoil
+
+
+@contextmanager
+def appliance_full(centre: DataCentre) -> Iterator[None]:
+    """All ten NICs of the provider's appliance are taken."""
+    cloud = centre.cloud.vm(f"acme-{APPLIANCE}")
+    before = list(cloud.nics)
+    cloud.nics += [CloudNic(i, None, f"00:50:56:77:00:0{i}", connected=False) for i in range(1, 10)]
+    try:
+        yield
+    finally:
+        cloud.nics = before
+
+
+@contextmanager
+def management_renamed(centre: DataCentre) -> Iterator[None]:
+    """The management network has another name than the worker's settings say."""
+    network = next(n for n in centre.cloud.world.networks if n.name == "acme-management")
+    cloud = centre.cloud.vm(f"acme-{APPLIANCE}")
+    before = list(cloud.nics)
+    network.name = "acme-mgmt"
+    cloud.nics[0] = replace(before[0], network=network.name)
+    try:
+        yield
+    finally:
+        network.name, cloud.nics = "acme-management", before
 
 
 def unplugged(centre: DataCentre) -> Any:

@@ -20,6 +20,7 @@ from contracts.failover_test import (
     against,
 )
 from contracts.replica import ReplicaState, RestorePoint
+from contracts.spoken import spoken
 from contracts.step import Step, StepRecord
 from contracts.version import VERSION
 from evidence import page
@@ -90,9 +91,9 @@ def parsed(text: str = "plain") -> Any:  # Any: lxml's results of XPath have man
 
 def test_everything_that_an_auditor_asks_is_on_it() -> None:
     shown = parsed().text_content()
-    for text in ("2026-11-22 03:00:00 UTC", "snapshot-1", "target 1 day, 0:00:00: missed", VERSION, "run"):
+    for text in ("2026-11-22 03:00:00 UTC", "snapshot-1", "2 d, target 1 d: missed", VERSION, "run"):
         assert text in shown
-    assert "not measured, target 60.0 s: not measured" in shown
+    assert "not measured, target 1 min: not measured" in shown
 
 
 def test_each_step_is_a_bar_where_it_belongs() -> None:
@@ -101,6 +102,43 @@ def test_each_step_is_a_bar_where_it_belongs() -> None:
     assert len(bars) == 3
     assert places[1][0] - places[0][0] == pytest.approx(places[0][1] / 1.5, abs=0.2)
     assert [b.get("fill") for b in bars] == ["#2e7d32", "#c62828", "#c62828"]
+
+
+def test_nothing_is_said_of_what_nobody_knows() -> None:
+    """A test that was ended from outside has told nothing of its replica."""
+    lost = vm_report("plain").model_copy(
+        update={"run_id": "", "restore_point": None, "isolation": "", "steps": (), "checks": ()}
+    )
+    shown = page(report().model_copy(update={"vms": (lost,)}))
+    assert "it was not powered on" not in shown and "none was used" not in shown
+    assert shown.count(">not known<") == 2
+
+
+def test_a_time_that_was_not_asked_for_is_not_missing() -> None:
+    assert "not asked for" in parsed().text_content()
+    passed = CheckResult(what="guest heartbeat", outcome=CheckOutcome.PASS, reason="green", after_s=3)
+    asked = vm_report("plain").model_copy(update={"checks": (passed,), "time_to_heartbeat_s": 7.0})
+    shown = page(report().model_copy(update={"vms": (asked,)}))
+    assert "7.0 s" in shown and "not asked for" not in shown
+
+
+def test_a_long_test_is_drawn_over_minutes_and_tells_of_attempts() -> None:
+    long = vm_report("plain")
+    step = long.steps[0].model_copy(update={"seconds": 1500.0, "attempts": 2, "title": "x" * 200})
+    long = long.model_copy(update={"steps": (step,), "ended": BEGAN + timedelta(minutes=40)})
+    drawn = page(report().model_copy(update={"vms": (long,)}))
+    texts = [element.text or "" for element in html.fromstring(drawn).iter("text")]
+    assert {"0.0 min", "40.0 min", "25 min"} <= set(texts)
+    assert max(len(text) for text in texts) <= 46
+    assert "done, attempt 2" in drawn
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [(0.04, "0 s"), (1, "1 s"), (2.5, "2.5 s"), (59.4, "59 s"), (60, "1 min"), (3725, "1 h 2 min")],
+)
+def test_durations_are_words(seconds: float, says: str) -> None:
+    assert spoken(timedelta(seconds=seconds)) == says
 
 
 def test_hostile_texts_stay_texts() -> None:

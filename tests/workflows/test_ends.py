@@ -1,6 +1,7 @@
 """Both ends of the tunnel must find each other, or nothing begins."""
 
 import asyncio
+from ipaddress import IPv4Address
 
 import pytest
 from temporalio.client import Client
@@ -10,7 +11,7 @@ from contracts.replica import ReplicaState
 from contracts.step import Step
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_partial_failover import failure_of, in_state, report_of
-from tests.workflows.world import World
+from tests.workflows.world import LAN, World
 
 PEER = ":".join(["CD"] * 32)
 
@@ -47,3 +48,23 @@ async def test_where_no_appliance_extends_networks_no_gateway_is_needed(client: 
         await handle.execute_update("undo")
         await report_of(handle)
     assert world.left_over() == set()
+
+
+@pytest.mark.parametrize(
+    ("spare", "says"),
+    [
+        ("192.168.10.251", "192.168.10.251 on acme-lan-a is the provider's appliance's too"),
+        ("192.168.10.50", "192.168.10.50 on acme-lan-a is its own spare address"),
+        ("192.168.10.1", "The spare address 192.168.10.1 is the gateway's"),
+    ],
+)
+async def test_the_tenants_appliance_needs_an_address_of_its_own(
+    client: Client, spare: str, says: str
+) -> None:
+    world = World()
+    world.spares["provider"] = {LAN.name: IPv4Address("192.168.10.251")}
+    world.spares["tenant"] = {LAN.name: IPv4Address(spare), "a network of long ago": IPv4Address("10.0.0.1")}
+    async with workers(client, world):
+        failure = await asyncio.wait_for(failure_of(await start(client, {"vm": "erp-db-01"})), 20)
+    assert says in failure.message and "(provider)" in failure.message
+    assert world.log == [Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE]

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError
@@ -13,7 +14,9 @@ from contracts.failover_test import FailoverTestReport, TestRecord, TestResult
 from contracts.plan import Extension, PlanResult
 from contracts.replica import ReplicaState
 from contracts.report import ReadinessReport, ReplicaList
+from contracts.schedule import TestSchedule
 from contracts.step import Step
+from schedules import put
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_partial_failover import Handle, eventually, failure_of, in_state
 from tests.workflows.testing_world import TestingWorld
@@ -340,23 +343,42 @@ async def test_readiness_and_the_list_tell_of_the_last_test(client: Client) -> N
     assert [r.last_tests[:1] for r in replicas] == [(old,), (bad,), ()]
 
 
-async def test_a_schedule_over_simulated_weeks(skipping: Client) -> None:
-    """Three VMs, each week for six weeks; in the third week the guests do not come up."""
-    world, weeks, name = TestingWorld(), 6, uuid.uuid4()
-    reports = []
+async def firing_times(client: Client, wanted: TestSchedule) -> list[datetime]:
+    """When a real server would start the tests of a schedule that is made as the product makes it."""
+    name = f"weekly-{uuid.uuid4()}"
+    assert await put(client, name, wanted) == "created"
+    handle = client.get_schedule_handle(name)
+    try:
+        return list((await handle.describe()).info.next_action_times)
+    finally:
+        await handle.delete()
+
+
+async def test_a_schedule_over_simulated_weeks(client: Client, skipping: Client) -> None:
+    """Three VMs, each week; in the third week the guests do not come up. A real server says when,
+    with jitter, for the one that skips time has no schedules: there each test is put off until its time."""
+    test = {"parallel": 1, "rpo": "9000d"}
+    wanted = TestSchedule.model_validate({"every": "7d", "jitter": "2h", "test": test})
+    times, world, reports = await firing_times(client, wanted), TestingWorld(), list[FailoverTestReport]()
+    assert len(times) >= 6 and all(t2 - t1 >= timedelta(days=6, hours=22) for t1, t2 in pairwise(times))
+    assert len({t.timestamp() % timedelta(days=7).total_seconds() for t in times}) > 1, "they are jittered"
     async with workers(skipping, world):
-        for week in range(weeks):
+        for week, at in enumerate(times):
             world.guest_up = week != 2
+            before = reports[-1].ended - reports[0].started + times[0] if reports else datetime.now(UTC)
+            assert before < at, "it would be skipped, for the one before still runs"
             handle = await skipping.start_workflow(
                 "FailoverTest",
-                {"parallel": 1, "rpo": "9000d", "period": "7d"},
-                id=f"weekly-{name}-{week}",
+                wanted.request,
+                id=f"weekly-{uuid.uuid4()}",
                 task_queue=PROVIDER,
-                start_delay=timedelta(days=7),
+                start_delay=at - before,
             )
             reports.append(FailoverTestReport.model_validate(await handle.result()))
             assert world.left_over() == set()
+    weeks = len(times)
     results = [r.result for r in reports]
     assert results == [TestResult.FAILED if w == 2 else TestResult.PASSED for w in range(weeks)]
-    assert reports[-1].started - reports[0].started >= timedelta(days=7 * (weeks - 1))
+    assert reports[-1].started - reports[0].started >= timedelta(days=7 * (weeks - 1), hours=-2)
     assert len(world.records) == 3 * weeks
+    assert {r.period_s for _, r in world.records} == {(7 * 24 + 2) * 3600 + 1800}

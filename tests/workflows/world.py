@@ -89,6 +89,7 @@ class World:
         self.provider_appliance = self.tenant_appliance = extension is Extension.APPLIANCE
         self.gateway: Gateway | None = Gateway(host="203.0.113.1", port=6180)
         self.peer_fingerprint: str | None = None
+        self.spares: dict[str, dict[str, IPv4Address]] = {"provider": {}, "tenant": {}}
         self.log: list[Step] = []
         self.watches: list[Standing] = []
         """What the workflow knew at each watch that began."""
@@ -206,6 +207,7 @@ class World:
             appliance=self.provider_appliance,
             gateway=self.gateway,
             peer_fingerprint=self.peer_fingerprint,
+            spares=self.spares["provider"],
         )
         plan = Plan(
             vm=data.request.vm,
@@ -226,7 +228,12 @@ class World:
         """The tenant's backup server knows the VM."""
         await self._enter(Step.CHECK_TENANT_SITE)
         target = HoldTarget(name=data.vm, object_id="vm-1", host="vc", jobs=("job",))
-        return TenantSite(target=target, appliance=self.tenant_appliance, problems=self.problems["tenant"])
+        return TenantSite(
+            target=target,
+            appliance=self.tenant_appliance,
+            spares=self.spares["tenant"],
+            problems=self.problems["tenant"],
+        )
 
     @activity.defn(name=Step.HOLD_REPLICATION)
     async def hold(self, data: HoldInput) -> StepResult:
