@@ -148,10 +148,10 @@ async def test_the_provider_sees_that_a_tenants_site_has_no_worker(lab: Lab, tmp
         await until(lambda: has(worker.metrics_page, "failover_pollers", **site))
         assert await shown(worker, "failover_pollers", **site) == 1
     async with watching(lab, "lonely", "provider") as (_, metrics):
-        await until(lambda: has(metrics, "failover_pollers"))
+        last = {"namespace": "lonely", "task_queue": "tenant-site-watch", "kind": "activity"}
+        await until(lambda: has(metrics, "failover_pollers", **last))
         for queue in ("tenant-site", "tenant-site-watch"):
-            site = {"namespace": "lonely", "task_queue": queue, "kind": "activity"}
-            assert value(await lines_of(metrics), "failover_pollers", **site) == 0
+            assert value(await lines_of(metrics), "failover_pollers", **{**last, "task_queue": queue}) == 0
 
 
 async def test_a_process_that_polls_for_steps_alone_does_not_get_work(lab: Lab) -> None:
