@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PINS := $(shell sha256sum requirements/all.txt | cut -c1-16)
 INSTALLED := $(VENV)/.installed-$(PINS)
 # Most of the tests' time is waiting: four processes keep two cores busy. tests/conftest.py says what stays together.
-SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 COMPILE := uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --universal
 
 .PHONY: help setup demo stories lab test crash-matrix lint lock clean

@@ -205,6 +205,7 @@ async def serve(settings: WorkerSettings) -> int:
 
     Returns the exit code: 1 when a worker failed for good, else 0.
     """
+    logs.serves([tenant.namespace for tenant in settings.tenants])
     base = await connect.temporal(settings.temporal, settings.metrics_address)
     for tenant in settings.tenants:
         await require_provisioned(base, tenant.namespace)

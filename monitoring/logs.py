@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import threading
+from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any  # Any: what a log record and a workflow's input may hold
@@ -17,6 +18,8 @@ tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
 """The namespace that a task works for, where no step and no workflow says so: set once at its start."""
 replica: ContextVar[str | None] = ContextVar("replica", default=None)
 """The original VM or replica that the step at hand is about; set by the step interceptor."""
+_only: list[str] = []
+"""The tenant of this process, if it serves no other: then every line is about it."""
 LONGEST_FIELD = 2000
 """Characters of a value of the SDK's core: it writes whole failures, with their stacks."""
 
@@ -54,6 +57,11 @@ def configure(level: int = logging.INFO) -> None:
     activity.logger.activity_info_on_message = False
 
 
+def serves(tenants: Sequence[str]) -> None:
+    """Whom this process works for."""
+    _only[:] = tenants if len(tenants) == 1 else []
+
+
 def _thread_ended(ended: threading.ExceptHookArgs) -> None:
     name = ended.thread.name if ended.thread else "?"
     what = (ended.exc_type, ended.exc_value or ended.exc_type(), ended.exc_traceback)
@@ -61,7 +69,8 @@ def _thread_ended(ended: threading.ExceptHookArgs) -> None:
 
 
 def _where(record: logging.LogRecord) -> dict[str, Any]:
-    where: dict[str, Any] = {"tenant": tenant.get(), "replica": replica.get(), "workflow": None, "step": None}
+    known = tenant.get() or next(iter(_only), None)
+    where: dict[str, Any] = {"tenant": known, "replica": replica.get(), "workflow": None, "step": None}
     with contextlib.suppress(TemporalError, RuntimeError):
         if activity.in_activity():
             step = activity.info()

@@ -1,18 +1,19 @@
-"""Which tests stay together, and which begin first, when `make test` runs them in processes side by side."""
+"""Which tests stay together, and in which order they begin, when `make test` runs them side by side."""
 
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parent
-TOGETHER = ("e2e", "workflows", "deploy")
-"""Folders whose tests share a lab or a server, which so is started once. Elsewhere each file is a group."""
-ALONE = ("stories",)
-"""Folders where each test starts what it needs: they may run in any process."""
+TOGETHER = ("e2e", "deploy")
+"""Folders whose tests share a lab, which so is started once. Elsewhere each file is a group."""
 SECOND_LAB = ("test_failover_tests.py", "test_refusals.py", "test_secrets.py", "test_worker_process.py")
 """Half of `e2e`, by time: with one lab for all, the other processes would wait for it in the end."""
-FIRST = ("e2e", "crash", "stories", "property", "fabric", "workflows", "deploy", "lab")
-"""Folders whose groups take longest: what begins last should be short, so that no process is waited for."""
+ALONE = ("stories",)
+"""Folders where each test starts what it needs: they may run in any process."""
+LATER = ("e2e", "deploy", "crash", "workflows", "stories", "property", "fabric")
+"""Folders that begin after all others: connectors are tested with attempts of a second, so little else shall
+compute meanwhile. The longest come first, so that no process is waited for in the end."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,4 +38,4 @@ def _group(item: pytest.Item) -> str:
 
 
 def _turn(folder: str) -> int:
-    return FIRST.index(folder) if folder in FIRST else len(FIRST)
+    return LATER.index(folder) if folder in LATER else -1

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,11 @@ PROGRAMS = (
     "ping",
     "arping",
 )
-PROBE = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "ip", "link", "set", "lo", "up")
+APART = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc")
+PROBE = (*APART, "ip", "link", "set", "lo", "up")
 """Root in a container often may not do this, and only trying tells."""
+OVERLAY = (*APART, "mount", "-t", "overlay", "overlay", "-o", "lowerdir=/usr:/etc", "/usr")
+"""How an appliance gets the files of its seed."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,12 @@ def lacks() -> list[Lack]:
     found = [Lack(program, "make setup as root on Debian or Ubuntu") for program in programs]
     if os.geteuid() != 0:
         found.append(Lack("root", "run it as root"))
-    elif not programs and not _may_make_networks():
+    elif not programs and not _succeeds(PROBE):
         found.append(
             Lack("CAP_SYS_ADMIN and CAP_NET_ADMIN", "root that may make namespaces (a privileged container)")
         )
+    elif not programs and not _succeeds(OVERLAY):
+        found.append(Lack("overlay file systems", "modprobe overlay"))
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         found.append(Lack("/dev/net/tun", "modprobe tun, and in a container that device"))
     return found
@@ -62,12 +68,10 @@ def left_out() -> str:
     return f"Left out: tunnel, ARP and ping, for lack of {lacking}. What brings them in: {remedies}."
 
 
-def _may_make_networks() -> bool:
+def _succeeds(argv: Sequence[str]) -> bool:
     environment = {"PATH": PATH, "LC_ALL": "C"}
     try:
-        return (
-            subprocess.run(PROBE, env=environment, capture_output=True, timeout=10, check=False).returncode
-            == 0
-        )
+        done = subprocess.run(argv, env=environment, capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
+    return done.returncode == 0

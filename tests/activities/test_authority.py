@@ -95,8 +95,9 @@ class World:
     cloud: CloudDirector
     backups: dict[str, Veeam]
 
-    async def call(self, name: str, values: Values) -> Any:
-        """Run a step ("queue/name") as a worker would, on an input that is made of these values."""
+    async def call(self, name: str, values: Values, **info: Any) -> Any:
+        """Run a step ("queue/name") as a worker would, on an input that is made of these values. `info`: of
+        the attempt."""
         queue, _, step_name = name.rpartition("/")
         steps = self.process.lists["acme", queue or PROVIDER]
         step = next(s for s in steps if name_of(s) == step_name)
@@ -106,7 +107,7 @@ class World:
         environment = ActivityEnvironment()
         minute = timedelta(minutes=1)
         environment.info = replace(
-            environment.info, start_to_close_timeout=minute, schedule_to_close_timeout=minute
+            environment.info, start_to_close_timeout=minute, schedule_to_close_timeout=minute, **info
         )
         if inspect.iscoroutinefunction(step):
             return await environment.run(step, data)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -48,8 +49,10 @@ async def centre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Data
     await asyncio.to_thread(made.close)
 
 
-async def look(centre: DataCentre, check: AnyCheck, reachable: IPv4Network | None) -> CheckResult:
-    """Run the check as the provider's worker does, with these settings."""
+async def look(
+    centre: DataCentre, check: AnyCheck, reachable: IPv4Network | None, **info: Any
+) -> CheckResult:
+    """Run the check as the provider's worker does, with these settings. `info`: of the attempt."""
     settings = load(write_configs(centre)["provider"])
     assert isinstance(settings, ProviderWorkerSettings)
     acme, *others = settings.tenants
@@ -61,7 +64,7 @@ async def look(centre: DataCentre, check: AnyCheck, reachable: IPv4Network | Non
         process.provider(settings.model_copy(update={"tenants": (acme, *others)}))
     world = World(centre, process, None, {})  # type: ignore[arg-type]  # no ids are looked up here
     values: Values = {"replica_id": under_test(centre).id, "run": RUN, "check": check}
-    result = await world.call(f"{PROVIDER}/{Step.CHECK_GUEST}", values)
+    result = await world.call(f"{PROVIDER}/{Step.CHECK_GUEST}", values, **info)
     assert isinstance(result, CheckResult)
     return result
 
@@ -89,6 +92,13 @@ async def test_a_port_that_opens_later_is_waited_for(centre: DataCentre) -> None
 async def test_a_closed_port_fails_after_its_time(centre: DataCentre) -> None:
     seen = await look(centre, TcpCheck(port=closed_port(), timeout=timedelta(seconds=1)), HERE)
     assert seen.outcome is CheckOutcome.FAIL and "after 1 s" in seen.reason and seen.after_s < 5
+
+
+async def test_the_time_of_a_check_goes_on_in_its_next_attempt(centre: DataCentre) -> None:
+    check, now = TcpCheck(port=closed_port(), timeout=timedelta(seconds=40)), datetime.now(UTC)
+    began = now - timedelta(seconds=39)
+    seen = await look(centre, check, HERE, attempt=2, scheduled_time=began, started_time=now)
+    assert seen.outcome is CheckOutcome.FAIL and seen.after_s < 20
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(200, CheckOutcome.PASS), (500, CheckOutcome.FAIL)])

@@ -103,6 +103,21 @@ async def test_on_the_network_for_tests_it_is_powered_on(under_test: UnderTest) 
     assert under_test.centre.replica(VM).power == "poweredOn"
 
 
+async def test_so_many_power_ons_at_a_time_and_no_more(under_test: UnderTest) -> None:
+    tenant = under_test.activities.tenant
+    found = await asyncio.to_thread(tenant.replica, under_test.cloud.id)
+    turns, taken = tenant.turns[found.vcenter or ""], 0
+    while turns.acquire(blocking=False):
+        taken += 1
+    await under_test.isolate()
+    waiting = asyncio.create_task(under_test.power_on())
+    await asyncio.sleep(1.5)
+    assert under_test.centre.replica(VM).power == "poweredOff"
+    turns.release(taken)
+    await waiting
+    assert under_test.centre.replica(VM).power == "poweredOn"
+
+
 @pytest.mark.parametrize("kind", ["NAT_ROUTED", "DIRECT", "OPAQUE"])
 async def test_a_network_for_tests_that_is_not_isolated_is_refused(under_test: UnderTest, kind: str) -> None:
     under_test.network.type = kind

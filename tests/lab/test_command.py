@@ -21,6 +21,7 @@ print(folder.path, flush=True)
 {0}
 """
 WHAT_IS_LEFT_OUT = "from lab.fabric.needs import left_out; print(left_out())"
+NO_MOUNT = f'mount --bind /bin/false {shutil.which("mount")} && exec "$@"'
 root_with_all = pytest.mark.skipif(bool(lacks()), reason="needs root that may make namespaces")
 
 
@@ -77,8 +78,9 @@ def test_ctrl_c_while_it_still_loads_is_silent(tmp_path: Path) -> None:
         (["setpriv", "--bounding-set", "-sys_admin"], "CAP_SYS_ADMIN"),
         (["setpriv", "--bounding-set", "-net_admin"], "CAP_NET_ADMIN"),
         (["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev/net && exec "$@"', "sh"], "modprobe tun"),
+        (["unshare", "-m", "sh", "-c", NO_MOUNT, "sh"], "modprobe overlay"),
     ],
-    ids=["no namespaces", "no networks in them", "no tun"],
+    ids=["no namespaces", "no networks in them", "no tun", "no overlay"],
 )
 def test_what_a_machine_lacks_is_said_in_one_line_with_its_remedy(lack: list[str], says: str) -> None:
     said = subprocess.check_output([*lack, sys.executable, "-c", WHAT_IS_LEFT_OUT], cwd=REPOSITORY, text=True)

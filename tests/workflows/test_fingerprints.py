@@ -124,7 +124,7 @@ OF_CONDITIONS = {
     "of a wait": Change("partial_failover.py", "lambda: self._undo is not None", "lambda: True"),
     "of a repetition": Change("watch.py", "history_length() < ", "history_length() > "),
     "of a visit": Change(
-        "vm_failover_test.py", "in enumerate(request.checks)))", "in enumerate(request.checks) if n))"
+        "guest_checks.py", "in enumerate(self._checks)))", "in enumerate(self._checks) if n))"
     ),
     "of an end before a step": Change("undo.py", "if self._off is None:", "if self._off is not None:"),
     "of an end after a step": Change("taking_back.py", "if self._accepted_as_is:", "if self._mended:"),

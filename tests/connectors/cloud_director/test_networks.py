@@ -42,10 +42,10 @@ def test_nics_that_a_revert_changed_are_declared_again(site: Site, client: Cloud
 
 
 def test_a_reload_is_adopted_and_not_repeated(site: Site, client: CloudDirector) -> None:
-    site.plan("POST reloadFromVc", Kind.TASK_HANG, seconds=0.8)
+    site.plan("POST reloadFromVc", Kind.TASK_HANG, seconds=3.0)
     beats = Beats()
     with pytest.raises(Expired):
-        client.reload_from_vcenter(site.vdc.id, site.vm.id, beats.attempt(0.4))
+        client.reload_from_vcenter(site.vdc.id, site.vm.id, beats.attempt(1.2))
     client.reload_from_vcenter(site.vdc.id, site.vm.id, attempt(earlier=beats.seen[-1]))
     assert site.count("POST reloadFromVc") == 1
 

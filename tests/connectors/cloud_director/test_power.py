@@ -65,7 +65,7 @@ def test_busy_is_waited_out(site: Site, client: CloudDirector) -> None:
 def test_busy_for_too_long_says_busy(site: Site, client: CloudDirector) -> None:
     site.plan("POST powerOn", Kind.BUSY, times=100)
     with pytest.raises(Busy):
-        client.power_on(site.vdc.id, site.vm.id, attempt(1.0))
+        client.power_on(site.vdc.id, site.vm.id, attempt(2.5))
     assert site.vm.machine.reverts == []
 
 
@@ -104,12 +104,12 @@ def test_what_is_so_already_counts_only_when_nothing_is_under_way(site: Site, cl
     vdc, vm = site.vdc.id, site.vm.id
     client.set_metadata(vdc, "vm", vm, "state", "Processing", attempt())
     for call in ("POST metadata", "POST powerOn"):
-        site.plan(call, Kind.TASK_HANG, seconds=0.6)
+        site.plan(call, Kind.TASK_HANG, seconds=3.0)
     with pytest.raises(Expired):
-        client.set_metadata(vdc, "vm", vm, "state", "Failover", attempt(0.2))
+        client.set_metadata(vdc, "vm", vm, "state", "Failover", attempt(1.2))
     assert client.set_metadata(vdc, "vm", vm, "state", "Processing", attempt()) is True
     with pytest.raises(Expired):
-        client.power_on(vdc, vm, attempt(0.2))
+        client.power_on(vdc, vm, attempt(1.2))
     assert client.undeploy(vdc, vm, attempt()) is True
     assert client.metadata(vdc, "vm", vm, "state") == "Processing"
     assert client.vm(vdc, vm).power is Power.OFF and site.vm.machine.reverts == ["on", "off"]
@@ -153,10 +153,10 @@ def test_a_task_that_fails_is_told_and_tried_again_by_the_next_attempt(
 
 
 def test_a_task_that_hangs_is_adopted_by_the_next_attempt(site: Site, client: CloudDirector) -> None:
-    site.plan("POST powerOn", Kind.TASK_HANG, seconds=1.5)
+    site.plan("POST powerOn", Kind.TASK_HANG, seconds=4.0)
     beats = Beats()
     with pytest.raises(Expired, match="goes on"):
-        client.power_on(site.vdc.id, site.vm.id, beats.attempt(0.6))
+        client.power_on(site.vdc.id, site.vm.id, beats.attempt(1.5))
     (task,) = site.endpoint.all_tasks()
     assert beats.seen[-1] == f"{site.endpoint.url}/api/task/{task.id}"
     assert client.power_on(site.vdc.id, site.vm.id, attempt(earlier=beats.seen[-1])) is True

@@ -69,7 +69,7 @@ def attempt(seconds: float = 20.0, earlier: str | None = None) -> Attempt:
     return Attempt(monotonic() + seconds, earlier_task=earlier)
 
 
-async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
     """Poll until `true` is."""
     end = monotonic() + seconds
     while not true():

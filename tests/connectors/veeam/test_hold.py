@@ -71,7 +71,7 @@ async def test_without_drain_a_run_in_flight_tears_the_replica(site: Site) -> No
     cloud, replica = site.endpoint.replication.replicas, site.replicas["erp-db-01"]
     client = site.client()
     target = await client.find_target("erp-db-01")
-    cycle = site.endpoint.start_cycle(site.job, 0.6)
+    cycle = site.endpoint.start_cycle(site.job, 1.5)
     await until(lambda: cycle.tasks)
     assert await client.hold(target, "run-1", attempt())
     cloud.power_on(replica)
@@ -82,7 +82,7 @@ async def test_without_drain_a_run_in_flight_tears_the_replica(site: Site) -> No
 async def test_drain_waits_for_the_run_at_the_vm_but_not_for_its_neighbours(site: Site) -> None:
     cloud, replica = site.endpoint.replication.replicas, site.replicas["erp-db-01"]
     client = site.client()
-    cycle = site.endpoint.start_cycle(site.job, 0.8)
+    cycle = site.endpoint.start_cycle(site.job, 2.0)
     await until(lambda: cycle.tasks)
     target = await held(site, client)
     said = await client.drain(target, attempt(), patience=20)
@@ -97,7 +97,7 @@ async def test_drain_waits_for_the_run_at_the_vm_but_not_for_its_neighbours(site
 async def test_drain_waits_while_a_run_may_yet_come_to_the_vm(site: Site) -> None:
     """A run that was there before the hold and shows no part for the VM may have it in its list."""
     client = site.client()
-    cycle = site.endpoint.start_cycle(site.job, 0.5)
+    cycle = site.endpoint.start_cycle(site.job, 1.5)
     await until(lambda: cycle.tasks)
     app = await client.find_target("erp-app-01")
     await client.hold(app, "run-1", attempt())
@@ -107,7 +107,7 @@ async def test_drain_waits_while_a_run_may_yet_come_to_the_vm(site: Site) -> Non
 
 async def test_drain_asks_gracefully_to_stop_when_its_patience_ends(site: Site) -> None:
     client = site.client()
-    cycle = site.endpoint.start_cycle(site.job, 1.2)
+    cycle = site.endpoint.start_cycle(site.job, 2.0)
     await until(lambda: cycle.tasks)
     target = await held(site, client)
     assert "Asked Replicate ERP to stop" in await client.drain(target, attempt(), patience=0)
@@ -131,7 +131,7 @@ async def test_a_job_that_may_not_be_stopped_has_precedence(site: Site) -> None:
 async def test_a_stop_is_sent_once_even_if_its_answer_is_lost_or_it_lingers(site: Site, kind: Kind) -> None:
     client = site.client()
     app = await client.find_target("erp-app-01")
-    cycle = site.endpoint.start_cycle(site.job, 0.6)
+    cycle = site.endpoint.start_cycle(site.job, 1.5)
     await until(lambda: cycle.tasks)
     await client.hold(app, "run-1", attempt())
     site.fault(STOP, kind, seconds=0.5)
@@ -150,7 +150,7 @@ async def test_drain_says_busy_when_its_time_is_over(site: Site) -> None:
 async def test_drain_beats_while_it_waits(site: Site) -> None:
     client, beats = site.client(), list[str | None]()
     target = await client.find_target("erp-db-01")
-    cycle = site.endpoint.start_cycle(site.job, 0.5)
+    cycle = site.endpoint.start_cycle(site.job, 1.5)
     await until(lambda: cycle.tasks)
     await client.drain(target, Attempt(monotonic() + 20, beats.append), patience=20)
     assert beats

@@ -67,7 +67,7 @@ async def test_many_calls_at_once_renew_an_expired_token_once(site: Site) -> Non
 async def test_short_lived_tokens_are_renewed_before_they_end(site: Site) -> None:
     site.endpoint.accounts.token_seconds = 1.0
     client = site.client()
-    end = monotonic() + 1.3
+    end = monotonic() + 3.0
     while monotonic() < end:
         await client.find_target("erp-db-01")
         await asyncio.sleep(0.05)

@@ -128,8 +128,8 @@ def test_task_that_ends_badly(world: World, kind: Kind) -> None:
 def test_hanging_task_is_adopted_by_the_next_attempt(world: World) -> None:
     client = world.client()
     since = client.now()
-    world.fault("RevertToSnapshot_Task", Kind.TASK_HANG, seconds=1.5)
-    first = attempt(seconds=0.5)
+    world.fault("RevertToSnapshot_Task", Kind.TASK_HANG, seconds=4)
+    first = attempt(seconds=1.5)
     with pytest.raises(Expired):
         world.revert(client, 1, first, since)
     assert world.revert(client, 1, attempt(earlier=first.task), since) is True
@@ -140,12 +140,12 @@ def test_hanging_task_is_adopted_by_the_next_attempt(world: World) -> None:
 def test_hanging_task_is_adopted_without_its_reference(world: World) -> None:
     client = world.client()
     since = client.now()
-    world.fault("*_Task", Kind.TASK_HANG, times=2, seconds=1.2)
+    world.fault("*_Task", Kind.TASK_HANG, times=2, seconds=4)
     with pytest.raises(Expired):
-        world.revert(client, 1, attempt(seconds=0.4), since)
+        world.revert(client, 1, attempt(seconds=1.5), since)
     assert world.revert(client, 1, attempt(), since) is True
     with pytest.raises(Expired):
-        client.power_on(world.replica.moref, attempt(seconds=0.4))
+        client.power_on(world.replica.moref, attempt(seconds=1.5))
     assert client.power_on(world.replica.moref, attempt()) is True
     assert world.replica.reverts == [world.points[1].moref, "on"]
 
@@ -162,8 +162,8 @@ def test_a_switch_off_waits_for_a_switch_on_that_is_under_way(world: World) -> N
 def test_hanging_task_is_adopted_when_the_vm_lists_it_no_more(world: World) -> None:
     client = world.client()
     since = client.now()
-    world.fault("RevertToSnapshot_Task", Kind.TASK_HANG, seconds=1.2)
-    first = attempt(seconds=0.4)
+    world.fault("RevertToSnapshot_Task", Kind.TASK_HANG, seconds=4)
+    first = attempt(seconds=1.5)
     with pytest.raises(Expired):
         world.revert(client, 1, first, since)
     for _ in range(10):  # each fails at once, because the revert holds the VM

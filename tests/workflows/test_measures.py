@@ -1,0 +1,32 @@
+"""What a failover test is counted as, when Cloud Director is what failed."""
+
+import pytest
+from temporalio.client import Client
+from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
+
+from contracts.step import Step
+from tests.workflows.conftest import workers
+from tests.workflows.test_failover_test import ONE, run_test
+from tests.workflows.testing_world import TestingWorld
+from workflows.converter import data_converter
+
+
+@pytest.mark.parametrize("step", [Step.PLAN_FAILOVER, Step.ISOLATE_REPLICA])
+async def test_a_test_counts_also_where_its_record_cannot_be_kept(client: Client, step: Step) -> None:
+    buffer = MetricBuffer(100_000)
+    measured = await Client.connect(
+        client.service_client.config.target_host,
+        namespace=client.namespace,
+        data_converter=data_converter,
+        runtime=Runtime(telemetry=TelemetryConfig(metrics=buffer)),
+    )
+    world = TestingWorld()
+    world.refuse(step)
+    world.refuse(Step.RECORD_TEST, times=9)
+    async with workers(measured, world):
+        await run_test(measured, ONE)
+    counted = [u for u in buffer.retrieve_updates() if u.metric.name == "failover_tests"]
+    assert [(u.value, u.attributes["vm"], u.attributes["result"]) for u in counted] == [
+        (1, "erp-db-01", "failed")
+    ]
+    assert world.records == []
