@@ -24,7 +24,7 @@ async def test_an_attempt_that_was_frozen_changes_nothing_when_it_wakes(bench: B
     """It is frozen right before it would send the revert; its successor finishes the failover."""
     zombie, folder = bench.lab.workers["provider"], bench.lab.centre.folder
     successor = WorkerProcess(folder / "provider.yaml", bench.lab.temporal.address)
-    bench.rules.begin()
+    bench.begin()
     rule = Rule("provider-vcenter", "CurrentTime", Kind.DELAY, passes=1, act=zombie.freeze)
     bench.lab.centre.faults.add(rule)
     handle = await bench.start()
@@ -46,7 +46,7 @@ async def test_an_attempt_that_was_frozen_changes_nothing_when_it_wakes(bench: B
 
 
 async def test_the_failover_goes_on_when_the_temporal_server_comes_back(bench: Bench) -> None:
-    bench.rules.begin()
+    bench.begin()
     rule = Rule("cloud-director", "POST powerOn", Kind.DELAY)
     bench.lab.centre.faults.add(rule)
     handle = await bench.start()
@@ -62,7 +62,7 @@ async def test_the_failover_goes_on_when_the_temporal_server_comes_back(bench: B
 async def test_an_appliance_that_is_switched_off_while_it_boots_is_powered_on_again(bench: Bench) -> None:
     """As by the end of another failover, which decided so a moment before."""
     site = bench.rules.site
-    bench.rules.begin()
+    bench.begin()
     rule = Rule(
         "acme-vcenter/network-extension",
         "status",
@@ -82,7 +82,7 @@ async def test_an_appliance_that_is_switched_off_while_it_boots_is_powered_on_ag
 async def test_a_worker_that_drains_hands_its_task_over(bench: Bench) -> None:
     """It ends in time and logs out; the next worker adopts the task that it waited for."""
     worker = bench.lab.workers["provider"]
-    bench.rules.begin()
+    bench.begin()
     rule = Rule("provider-vcenter", "RevertToSnapshot_Task", Kind.TASK_HANG, seconds=8)
     bench.lab.centre.faults.add(rule)
     handle = await bench.start()

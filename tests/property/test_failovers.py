@@ -203,7 +203,7 @@ class Failovers(RuleBasedStateMachine):
 
 TestFailovers = Failovers.TestCase
 TestFailovers.settings = settings(
-    max_examples=12,
+    max_examples=16,
     stateful_step_count=10,
     derandomize=True,
     deadline=None,
