@@ -2,7 +2,6 @@
 
 import asyncio
 
-from pydantic import TypeAdapter
 from temporalio import activity
 
 from activities.appliances import (
@@ -36,9 +35,6 @@ class WiringBefore(Contract):
 
     networks: tuple[str, ...]
     nics: tuple[Nic, ...]
-
-
-_WIRING = TypeAdapter(WiringBefore)
 
 
 class ProviderApplianceActivities:
@@ -76,16 +72,22 @@ class ProviderApplianceActivities:
         wanted = wired(vm, networks)
         if wanted == vm.nics and all(n.name in attached for n in networks):
             return StepResult(changed=False, note=f"All {len(networks)} networks are connected")
-        self._remember_wiring(vm, attached, attempt)
+        before = self._wiring_before(vm) or WiringBefore(networks=attached, nics=vm.nics)
+        self._remember(vm, before, attempt)
         cloud.attach_networks(vdc, vm.vapp_id, networks, attempt)
         cloud.set_nics(vdc, vm.id, wanted, attempt)
+        # The end of another failover, which took its own networks out meanwhile, may have forgotten it since.
+        self._remember(vm, before, attempt)
         return StepResult(changed=True, note=f"Connected to {len(networks)} organization VDC networks")
 
-    def _remember_wiring(self, vm: CloudVm, attached: tuple[str, ...], attempt: Attempt) -> None:
-        cloud, vdc = self.tenant.cloud, self.tenant.vdc
-        if cloud.metadata(vdc, "vapp", vm.vapp_id, KEY) is None:
-            before = WiringBefore(networks=attached, nics=vm.nics)
-            cloud.set_metadata(vdc, "vapp", vm.vapp_id, KEY, before.model_dump_json(), attempt)
+    def _wiring_before(self, vm: CloudVm) -> WiringBefore | None:
+        text = self.tenant.cloud.metadata(self.tenant.vdc, "vapp", vm.vapp_id, KEY)
+        return None if text is None else WiringBefore.model_validate_json(text)
+
+    def _remember(self, vm: CloudVm, before: WiringBefore, attempt: Attempt) -> None:
+        if self._wiring_before(vm) is None:
+            text = before.model_dump_json()
+            self.tenant.cloud.set_metadata(self.tenant.vdc, "vapp", vm.vapp_id, KEY, text, attempt)
 
     @activity.defn(name=Step.POWER_ON_PROVIDER_APPLIANCE, no_thread_cancel_exception=True)
     def power_on(self, data: ApplianceStep) -> ApplianceReady:
@@ -164,16 +166,19 @@ class ProviderApplianceActivities:
         self._authorize(data)
         cloud, vdc = self.tenant.cloud, self.tenant.vdc
         vm = self.tenant.appliance_vm()
-        text = cloud.metadata(vdc, "vapp", vm.vapp_id, KEY)
-        if text is None:
+        before = self._wiring_before(vm)
+        if before is None:
             return StepResult(changed=False, note="No network was connected by a failover")
         if vm.power is Power.ON:
             return StepResult(changed=False, note=f"{vm.name} is in use and keeps its networks")
-        before = _WIRING.validate_json(text)
         extra = [n for n in cloud.vapp_networks(vdc, vm.vapp_id) if n not in before.networks]
         cloud.set_nics(vdc, vm.id, before.nics, attempt)
         cloud.detach_networks(vdc, vm.vapp_id, extra, attempt)
         cloud.delete_metadata(vdc, "vapp", vm.vapp_id, KEY, attempt)
+        if {nic.network for nic in self.tenant.appliance_vm().nics} != {nic.network for nic in before.nics}:
+            # Another failover connected it meanwhile, and relied on what was just forgotten.
+            self._remember(vm, before, attempt)
+            return StepResult(changed=True, note=f"{vm.name} is in use again and keeps its networks")
         return StepResult(changed=True, note=f"Disconnected from {len(extra)} networks")
 
 

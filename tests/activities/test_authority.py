@@ -7,7 +7,7 @@ foreign replica protects nothing.
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast  # Any: each step has its own input and result
@@ -39,7 +39,7 @@ from contracts.run import Run
 from contracts.step import NormalProof, ReplicaStep, Standing, Step
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
-from settings import TenantSiteWorkerSettings, load
+from settings import TenantSiteWorkerSettings, WorkerSettings, load
 from workflows.steps import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 
 RUN = Run(workflow_id="any", run_id="any")
@@ -91,6 +91,7 @@ class World:
     """The activities of acme's namespace, and what is behind."""
 
     centre: DataCentre
+    settings: Sequence[WorkerSettings]
     process: Process
     cloud: CloudDirector
     backups: dict[str, Veeam]
@@ -161,24 +162,32 @@ ACTING = [name for name in ALL if name not in (PLAN, INSPECT, CHECK)]
 """All but those that answer with what they found, which must be nothing of globex's."""
 
 
+async def built(settings: Sequence[WorkerSettings], fence: type[Fence] = YesFence) -> Process:
+    """A worker's process, with everything of its own."""
+    process = Process(await Client.connect("127.0.0.1:1", lazy=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "Fence", fence)
+        for one in settings:
+            if isinstance(one, TenantSiteWorkerSettings):
+                process.tenant_site(one)
+            else:
+                process.provider(one)
+    return process
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """A data centre without packets, and the activities over it as worker.py builds them."""
     centre = DataCentre(tmp_path_factory.mktemp("centre"), simulated=True)
     centre.start()
-    settings = {name: load(file) for name, file in write_configs(centre).items()}
-    process = Process(await Client.connect("127.0.0.1:1", lazy=True))
+    settings = [load(file) for file in write_configs(centre).values()]
     backups = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "Fence", YesFence)
-        for one in settings.values():
-            if isinstance(one, TenantSiteWorkerSettings):
-                process.tenant_site(one)
-                backups[one.tenants[0].namespace] = connect.backup_server(one.tenants[0].backup_server)
-            else:
-                process.provider(one)
-                cloud = connect.cloud_director(one.cloud_director)
-    yield World(centre, process, cloud, backups)
+    for one in settings:
+        if isinstance(one, TenantSiteWorkerSettings):
+            backups[one.tenants[0].namespace] = connect.backup_server(one.tenants[0].backup_server)
+        else:
+            cloud = connect.cloud_director(one.cloud_director)
+    yield World(centre, settings, await built(settings), cloud, backups)
     await asyncio.to_thread(centre.close)
 
 

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from temporalio.client import Client
 
-import worker
 from activities import isolation, marker
 from contracts.check import AnyCheck, CheckOutcome, CheckResult, HttpCheck, PowerCheck, TcpCheck
 from contracts.errors import WrongState
@@ -22,7 +20,7 @@ from lab.cloud_director.model import Vm as CloudVm
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
 from settings import ProviderWorkerSettings, TestNetworkSettings, load
-from tests.activities.test_authority import RUN, Process, Values, World, YesFence
+from tests.activities.test_authority import RUN, Values, World, built
 from tests.connectors.test_probe import answering, closed_port
 from workflows.steps import PROVIDER
 
@@ -58,11 +56,8 @@ async def look(
     acme, *others = settings.tenants
     network = TestNetworkSettings(name="acme-tests", reachable=reachable)
     acme = acme.model_copy(update={"test_network": network})
-    process = Process(await Client.connect("127.0.0.1:1", lazy=True))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "Fence", YesFence)
-        process.provider(settings.model_copy(update={"tenants": (acme, *others)}))
-    world = World(centre, process, None, {})  # type: ignore[arg-type]  # no ids are looked up here
+    changed = [settings.model_copy(update={"tenants": (acme, *others)})]
+    world = World(centre, changed, await built(changed), None, {})  # type: ignore[arg-type]  # no ids are looked up here
     values: Values = {"replica_id": under_test(centre).id, "run": RUN, "check": check}
     result = await world.call(f"{PROVIDER}/{Step.CHECK_GUEST}", values, **info)
     assert isinstance(result, CheckResult)

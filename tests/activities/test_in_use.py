@@ -5,17 +5,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from temporalio.client import Client
 
-import worker
 from contracts.plan import PlanResult
 from contracts.request import PartialFailoverRequest
 from contracts.run import Run
 from contracts.step import Step
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
-from settings import ProviderWorkerSettings, load
-from tests.activities.test_authority import RUN, Process, World, YesFence
+from settings import load
+from tests.activities.test_authority import RUN, World, YesFence, built
 from workflows.steps import PROVIDER
 
 TEST = Run(workflow_id="failover-test-weekly/erp-db-01", run_id="another")
@@ -34,13 +32,8 @@ async def held(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
     """A data centre without packets, and a provider's worker."""
     centre = DataCentre(tmp_path_factory.mktemp("centre"), simulated=True)
     centre.start()
-    settings = load(write_configs(centre)["provider"])
-    assert isinstance(settings, ProviderWorkerSettings)
-    process = Process(await Client.connect("127.0.0.1:1", lazy=True))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "Fence", HeldFence)
-        process.provider(settings)
-    yield World(centre, process, None, {})  # type: ignore[arg-type]  # no ids are looked up here
+    settings = [load(write_configs(centre)["provider"])]
+    yield World(centre, settings, await built(settings, HeldFence), None, {})  # type: ignore[arg-type]  # no ids are looked up here
     await asyncio.to_thread(centre.close)
 
 

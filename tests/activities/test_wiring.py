@@ -1,0 +1,73 @@
+"""One failover connects a tenant's appliance while the end of another, on another worker, takes its networks
+out: whoever comes last still knows how it was wired before."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from activities.provider_appliance import KEY
+from contracts.step import Step
+from lab.cloud_director.model import Vm
+from lab.faults import Kind, Rule
+from lab.site import APPLIANCE
+from tests.activities.test_authority import Values, World, built
+
+NAME = f"acme-{APPLIANCE}"
+FORGET = partial(Rule, "cloud-director", "DELETE metadata", Kind.DELAY, target=f"*/{KEY}")
+
+
+@pytest.fixture
+def appliance(world: World) -> Iterator[Vm]:
+    """Cloud Director's view of it; in the end it is wired as it was."""
+    before = world.centre.state()
+    yield world.centre.cloud.vm(NAME)
+    world.centre.faults.clear()
+    assert world.centre.state() == before
+
+
+async def own_values(world: World) -> Values:
+    """Of a failover that has connected the appliance."""
+    own = await world.values("acme", "erp-db-01")
+    await world.call(Step.CONNECT_NETWORKS, own)
+    return own
+
+
+async def test_connected_before_it_is_forgotten(world: World, appliance: Vm) -> None:
+    own, other = await own_values(world), replace(world, process=await built(world.settings))
+    connect = partial(asyncio.run, other.call(Step.CONNECT_NETWORKS, own))
+    world.centre.faults.add(FORGET(act=connect))
+    await world.call(Step.DISCONNECT_NETWORKS, own)
+    assert len(appliance.nics) > 1
+    await other.call(Step.DISCONNECT_NETWORKS, own)
+
+
+async def test_connected_after_it_was_forgotten(world: World, appliance: Vm) -> None:
+    own, other = await own_values(world), replace(world, process=await built(world.settings))
+    attach = Rule(
+        "cloud-director",
+        "PUT networkConfigSection",
+        Kind.DELAY,
+        passes=1,  # that is where the networks are taken out
+        act=partial(waited, lambda: ("SYSTEM", KEY) not in appliance.vapp.metadata),
+    )
+    world.centre.faults.add(attach)
+    forget = FORGET(act=partial(waited, lambda: attach.happened is not None))
+    world.centre.faults.add(forget)
+    disconnecting = asyncio.create_task(world.call(Step.DISCONNECT_NETWORKS, own))
+    await asyncio.to_thread(waited, lambda: forget.happened is not None)
+    await other.call(Step.CONNECT_NETWORKS, own)
+    await disconnecting
+    assert len(appliance.nics) > 1
+    await other.call(Step.DISCONNECT_NETWORKS, own)
+
+
+def waited(true: Callable[[], bool]) -> None:
+    """Hold up the call, and no other, until that is so."""
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
