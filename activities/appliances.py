@@ -67,7 +67,7 @@ def release_leases(appliance: Appliance, data: ApplianceStep, attempt: Attempt) 
     answers = [
         asyncio.run(appliance.release(lease.id, data.power_off_when_idle, attempt)) for lease in data.leases
     ]
-    return answers[-1]
+    return answers[-1].model_copy(update={"changed": any(answer.changed for answer in answers)})
 
 
 @contextmanager

@@ -112,8 +112,8 @@ class ProviderApplianceActivities:
         attempt = current_attempt(self.tenant.fence, data)
         self.tenant.replica(data.replica_id)
         with unless_switched_off(self._power):
-            asyncio.run(self._appliance.serve_vpn(data.peer_fingerprint, attempt))
-        return StepResult(changed=True, note="The VPN server listens")
+            changed = asyncio.run(self._appliance.serve_vpn(data.peer_fingerprint, attempt))
+        return StepResult(changed=changed, note="The VPN server listens")
 
     @activity.defn(name=Step.CONFIGURE_PROVIDER_PROXY_ARP, no_thread_cancel_exception=True)
     def configure_proxy_arp(self, data: ApplianceStep) -> StepResult:
@@ -139,12 +139,14 @@ class ProviderApplianceActivities:
         vm = self.tenant.appliance_vm()
         if vm.power is not Power.ON and not data.placed:
             return StepResult(changed=False, note=f"{vm.name} is off and holds no lease of this failover")
-        if vm.power is not Power.ON:
+        was_off = vm.power is not Power.ON
+        if was_off:
             # A lease on its disk would come alive at the next boot, so it is taken out there.
             self.tenant.cloud.power_on(self.tenant.vdc, vm.id, attempt)
             wait_until_it_answers(self._appliance, self._power, attempt)
         released = release_leases(self._appliance, data, attempt)
-        return StepResult(changed=True, note=f"Addresses left on {vm.name}: {released.left}")
+        note = f"Addresses left on {vm.name}: {released.left}"
+        return StepResult(changed=was_off or released.changed, note=note)
 
     @activity.defn(name=Step.POWER_OFF_PROVIDER_APPLIANCE, no_thread_cancel_exception=True)
     def power_off(self, data: ApplianceStep) -> StepResult:

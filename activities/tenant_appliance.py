@@ -69,10 +69,10 @@ class TenantApplianceActivities:
         attempt = self._begin(data)
         gateway = data.gateway
         with unless_switched_off(self._power):
-            asyncio.run(
+            changed = asyncio.run(
                 self.site.appliance.connect_vpn(gateway.host, gateway.port, data.peer_fingerprint, attempt)
             )
-        return StepResult(changed=True, note=f"The VPN client dials {gateway.host}:{gateway.port}")
+        return StepResult(changed=changed, note=f"The VPN client dials {gateway.host}:{gateway.port}")
 
     @activity.defn(name=Step.CONFIGURE_TENANT_PROXY_ARP, no_thread_cancel_exception=True)
     def configure_proxy_arp(self, data: ApplianceStep) -> StepResult:
@@ -110,12 +110,14 @@ class TenantApplianceActivities:
         vm = self.site.appliance_vm()
         if vm.power is not Power.ON and not data.placed:
             return StepResult(changed=False, note=f"{vm.name} is off and holds no lease of this failover")
-        if vm.power is not Power.ON:
+        was_off = vm.power is not Power.ON
+        if was_off:
             # A lease on its disk would come alive at the next boot, so it is taken out there.
             self.site.vcenter.power_on(vm.moref, attempt)
             wait_until_it_answers(self.site.appliance, self._power, attempt)
         released = release_leases(self.site.appliance, data, attempt)
-        return StepResult(changed=True, note=f"Addresses left on {vm.name}: {released.left}")
+        note = f"Addresses left on {vm.name}: {released.left}"
+        return StepResult(changed=was_off or released.changed, note=note)
 
     @activity.defn(name=Step.POWER_OFF_TENANT_APPLIANCE, no_thread_cancel_exception=True)
     def power_off(self, data: ApplianceStep) -> StepResult:

@@ -220,7 +220,7 @@ def _release(request: dict[str, Any], state: State, system: System) -> Answer:
     mac = model.mac(request["announce_mac"], "announce_mac") if request.get("announce_mac") else None
     power_off = model.flag(request.get("power_off_when_idle", False), "power_off_when_idle")
     with state.lock():
-        leases = state.leases()
+        leases, before = state.leases(), (state.vpn(), state.closing)
         lease = leases.pop(lease_id, None)
         if lease:
             state.drop_lease(lease_id)
@@ -230,13 +230,14 @@ def _release(request: dict[str, Any], state: State, system: System) -> Answer:
         elif power_off:  # of one that never had a lease; the last of the others switches off for it
             state.set_power_off_when_idle(True)
         closing = state.closing
+        changed = lease is not None or (state.vpn(), closing) != before
     if not leases:
         _wait(
             lambda: _vpn_wanted(state) or system.tunnel().state == "stopped", system, "OpenVPN did not stop"
         )
     if lease and state.role is Role.TENANT:
         _give_back(lease, mac, state, system)
-    return {"left": len(leases), "closing": closing, "power_off": closing}
+    return {"left": len(leases), "closing": closing, "power_off": closing, "changed": changed}
 
 
 def _idle(power_off: bool, state: State, system: System) -> None:

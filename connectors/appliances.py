@@ -104,15 +104,17 @@ class Appliance:
         answer = await self._change("declare networks", {"op": "networks", "networks": declared}, attempt)
         return bool(answer.get("changed"))
 
-    async def serve_vpn(self, peer_fingerprint: str, attempt: Attempt) -> None:
-        """At the provider: have the VPN server listen for the tenant's appliance."""
+    async def serve_vpn(self, peer_fingerprint: str, attempt: Attempt) -> bool:
+        """At the provider: have the VPN server listen for the tenant's appliance. Whether that changed
+        anything."""
         request = {"op": "vpn-server", "peer_fingerprint": peer_fingerprint, "port": VPN_PORT}
-        await self._change("start the VPN server", request, attempt)
+        return bool((await self._change("start the VPN server", request, attempt)).get("changed"))
 
-    async def connect_vpn(self, gateway: str, port: int, peer_fingerprint: str, attempt: Attempt) -> None:
-        """At the tenant: have the VPN client connect through the cloud gateway."""
+    async def connect_vpn(self, gateway: str, port: int, peer_fingerprint: str, attempt: Attempt) -> bool:
+        """At the tenant: have the VPN client connect through the cloud gateway. Whether that changed
+        anything."""
         request = {"op": "vpn-client", "gateway": gateway, "port": port, "peer_fingerprint": peer_fingerprint}
-        await self._change("start the VPN client", request, attempt)
+        return bool((await self._change("start the VPN client", request, attempt)).get("changed"))
 
     async def rotate_keys(self, attempt: Attempt) -> str:
         """Have it make another VPN key; its certificate's fingerprint. Its tunnel is cut until the other end

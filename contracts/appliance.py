@@ -97,11 +97,13 @@ class ApplianceStatus(Contract):
 
 
 class Released(Contract):
-    """`left`: leases that remain. `power_off`: the caller must power the appliance off."""
+    """`left`: leases that remain. `power_off`: the caller must power the appliance off. `changed`: there was
+    something to do; programs before version 3 do not say it."""
 
     left: int
     closing: bool
     power_off: bool
+    changed: bool = True
 
 
 class Verified(Contract):

@@ -114,14 +114,17 @@ class World:
             return await environment.run(step, data)
         return await asyncio.to_thread(environment.run, step, data)
 
+    def vdc(self, tenant: str) -> str:
+        """UUID of a tenant's org VDC."""
+        return self.cloud.vdc(tenant, f"{tenant}-vdc")
+
     async def values(self, tenant: str, vm: str) -> Values:
         """A tenant's ids, names and addresses, by the names of the fields in the steps' inputs."""
         target = await self.backups[tenant].find_target(vm)
         return await asyncio.to_thread(self._values, tenant, vm, target)
 
     def _values(self, tenant: str, vm: str, target: HoldTarget) -> Values:
-        cloud = self.cloud
-        vdc = cloud.vdc(tenant, f"{tenant}-vdc")
+        cloud, vdc = self.cloud, self.vdc(tenant)
         replica = next(v for v in cloud.vms(vdc) if v.name == f"{vm}_replica")
         newest, now = self.centre.replica(vm).snapshots[-1], datetime.now(UTC)
         point = RestorePoint(id=newest.moref, number=newest.number, name=newest.name, created=newest.created)

@@ -166,10 +166,12 @@ def test_closing(provider: Bench) -> None:
     provider.ask("vpn-server", peer_fingerprint=FINGERPRINT)
     provider.lease(1, power_off_when_idle=True)
     provider.lease(2, "192.168.10.51")
-    assert provider.release(1) == {"ok": True, "left": 1, "closing": False, "power_off": False}
-    last = provider.release(2)
-    assert last == {"ok": True, "left": 0, "closing": True, "power_off": True}
-    assert provider.release(2) == last, "a lost answer can be asked for again"
+    kept = {"ok": True, "left": 1, "closing": False, "power_off": False}
+    assert provider.release(1) == {**kept, "changed": True}
+    assert provider.release(1) == {**kept, "changed": False}, "a lost answer can be asked for again"
+    last = {"ok": True, "left": 0, "closing": True, "power_off": True}
+    assert provider.release(2) == {**last, "changed": True}
+    assert provider.release(2) == {**last, "changed": False}, "a lost answer can be asked for again"
     assert provider.ask("status")["vpn"] == {"wanted": False, "state": "stopped", "since": None}
     for refused in (
         provider.lease(3),
@@ -185,12 +187,25 @@ def test_closing(provider: Bench) -> None:
 
 def test_an_appliance_that_was_on_before_stays_on(tenant: Bench) -> None:
     tenant.lease()
-    assert tenant.release() == {"ok": True, "left": 0, "closing": False, "power_off": False}
+    assert tenant.release() == {
+        "ok": True,
+        "left": 0,
+        "closing": False,
+        "power_off": False,
+        "changed": True,
+    }
     assert tenant.lease()["ok"]
 
 
 def test_a_failover_that_never_placed_its_lease_can_close_what_it_powered_on(tenant: Bench) -> None:
-    assert tenant.release(7, power_off_when_idle=True)["power_off"] is True
+    closed = tenant.release(7, power_off_when_idle=True)
+    assert (closed["power_off"], closed["changed"]) == (True, True)
+
+
+def test_a_failover_that_never_placed_its_lease_stops_a_tunnel_that_nobody_uses(tenant: Bench) -> None:
+    tenant.ask("vpn-client", gateway="gw.example", port=6180, peer_fingerprint=FINGERPRINT)
+    assert tenant.release(7)["changed"] is True
+    assert tenant.release(7)["changed"] is False
 
 
 def test_who_powered_it_on_without_a_lease_leaves_the_power_off_to_the_last(tenant: Bench) -> None:

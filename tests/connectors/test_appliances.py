@@ -82,6 +82,7 @@ async def test_what_is_asked_and_answered(tmp_path: Path) -> None:
     async with server(tmp_path, serve) as appliance:
         released = await appliance.release(LEASE.id, True, Attempt(FOREVER))
     assert released.power_off and released.left == 0
+    assert released.changed, "what an older program does not say may have been so"
     assert asked == [{"op": "release", "id": LEASE.id, "announce_mac": None, "power_off_when_idle": True}]
 
 

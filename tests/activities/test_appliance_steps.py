@@ -1,0 +1,44 @@
+"""Each step on an appliance says whether it had anything to do, so that the timeline is honest."""
+
+import pytest
+
+from contracts.step import Step, StepResult
+from tests.activities.test_authority import Values, World
+from workflows.steps import PROVIDER, TENANT_SITE
+
+SIDES = {
+    PROVIDER: (
+        Step.START_VPN_SERVER,
+        Step.CONFIGURE_PROVIDER_PROXY_ARP,
+        Step.REMOVE_PROVIDER_PROXY_ARP,
+    ),
+    TENANT_SITE: (
+        Step.START_VPN_CLIENT,
+        Step.CONFIGURE_TENANT_PROXY_ARP,
+        Step.REMOVE_TENANT_PROXY_ARP,
+    ),
+}
+
+
+async def changed(world: World, side: str, step: Step, values: Values) -> bool:
+    """Whether it says that it changed anything."""
+    result = await world.call(f"{side}/{step}", values)
+    assert isinstance(result, StepResult)
+    return result.changed
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_a_second_time_there_is_nothing_to_do(world: World, extended: Values, side: str) -> None:
+    for step in SIDES[side]:
+        assert await changed(world, side, step, extended) is True
+        assert await changed(world, side, step, extended) is False
+
+
+@pytest.mark.parametrize("side", SIDES)
+async def test_without_a_lease_the_end_of_a_failover_still_stops_its_tunnel(
+    world: World, extended: Values, side: str
+) -> None:
+    start, _, remove = SIDES[side]
+    assert await changed(world, side, start, extended) is True
+    assert await changed(world, side, remove, extended) is True
+    assert await changed(world, side, remove, extended) is False
