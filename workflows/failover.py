@@ -1,8 +1,9 @@
 """The forward steps, in the order of the procedure, with its branches side by side.
 
-Two deliberate changes to the documented order: replication is held before the revert (a cycle in between
-would write into the disk being booted), and the branches of replica and appliances do not wait for each
-other where nothing in one needs the other.
+First of all the replica is marked, so that nothing is done that a later run could not find. Two deliberate
+changes to the documented order: replication is held before the revert (a cycle in between would write into
+the disk being booted), and the branches of replica and appliances do not wait for each other where nothing
+in one needs the other.
 """
 
 from collections.abc import Coroutine
@@ -95,9 +96,11 @@ class Failover:
         self._provider_fingerprint: str | None = None
         self._tenant_fingerprint: str | None = None
         self._server_listens = False
+        self._marked = False
 
     async def go(self) -> None:
         """From Normal to Failover."""
+        await self._marked_first()
         await together(self._replica(), *self._sides())
         await self._do(Step.MARK_FAILOVER, PROVIDER, self._mark(), StepResult, "Mark it Failover")
 
@@ -112,8 +115,18 @@ class Failover:
         self._server_listens = False
         await together(*self._sides())
 
+    async def _marked_first(self) -> None:
+        """Whatever ends this workflow from outside after this, the marker is there to be adopted; before,
+        there is nothing to take back."""
+        if workflow.patched("marked-first"):
+            await self._mark_processing()
+            self._marked = True
+
     async def _replica(self) -> None:
-        await together(self.hold(), self._mark_processing())
+        if self._marked:
+            await self.hold()
+        else:  # begun before the marker came first
+            await together(self.hold(), self._mark_processing())
         adoption = self.plan.adoption
         if adoption is None or adoption.revert:
             await self._revert()

@@ -46,6 +46,23 @@ def held(lab: Lab) -> int:
     return len(lab.centre.sites["initech"].backup.exclusions)
 
 
+async def test_terminated_before_it_is_marked_nothing_has_begun(lab: Lab, acme: Client) -> None:
+    """Else nobody would know whose the appliances and the hold are."""
+    before, faults = lab.centre.state(), lab.centre.faults
+    marking = Rule("cloud-director", "POST metadata", Kind.DROP_BEFORE, times=1000)
+    faults.add(marking)
+    handle = await start(acme, {"vm": "mail-01"})
+
+    async def tried_again() -> bool:
+        return marking.times <= 998
+
+    await until(tried_again)
+    await handle.terminate()
+    faults.clear()
+    await asyncio.to_thread(lab.centre.cloud.tasks.wait_idle, 30)
+    assert lab.centre.state() == before
+
+
 async def test_terminated_while_it_is_undone_the_adopted_replica_runs(lab: Lab, initech: Client) -> None:
     """It was seen on, and went off a moment later."""
     handle = await in_failover(initech, {"vm": VM})

@@ -123,6 +123,14 @@ async def test_cancelled_at_a_step_it_ends_normal(client: Client, step: Step) ->
     assert world.left_over() == set()
 
 
+async def test_nothing_begins_before_the_replica_is_marked(client: Client) -> None:
+    world = World()
+    world.refuse(Step.MARK_PROCESSING)
+    async with workers(client, world):
+        await failure_of(await start(client, {"vm": "erp-db-01"}))
+    assert not {Step.HOLD_REPLICATION, Step.CONNECT_NETWORKS, Step.POWER_ON_TENANT_APPLIANCE} & set(world.log)
+
+
 async def test_cancelled_in_failover_it_is_undone(client: Client) -> None:
     world = World()
     async with workers(client, world):
