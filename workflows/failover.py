@@ -6,7 +6,7 @@ the disk being booted), and the branches of replica and appliances do not wait f
 in one needs the other.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import TypeVar
 
@@ -50,7 +50,7 @@ with workflow.unsafe.imports_passed_through():
 Result = TypeVar("Result", bound=Contract)
 
 MOST_STARTS = 5
-"""An appliance's side is started over when another failover's end switched it off meanwhile."""
+"""Of an appliance's side."""
 MOST_LOOKS = 30
 """Times that the replica is looked for through the tunnel while its guest boots."""
 
@@ -172,13 +172,7 @@ class Failover:
     async def _provider_side(self) -> None:
         """Networks, power, VPN server, proxy ARP at the provider."""
         data = self.provider_step()
-        for start in range(MOST_STARTS):
-            try:
-                await self._start_provider_side(data)
-                return
-            except ActivityError as error:
-                if cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
-                    raise
+        await started_over(lambda: self._start_provider_side(data))
 
     async def _start_provider_side(self, data: ApplianceStep) -> None:
         count = len(self.plan.networks)
@@ -202,13 +196,7 @@ class Failover:
     async def _tenant_side(self) -> None:
         """Power, VPN client, proxy ARP at the tenant's site."""
         data = self.tenant_step()
-        for start in range(MOST_STARTS):
-            try:
-                await self._start_tenant_side(data)
-                return
-            except ActivityError as error:
-                if cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
-                    raise
+        await started_over(lambda: self._start_tenant_side(data))
 
     async def _start_tenant_side(self, data: ApplianceStep) -> None:
         title = "Power on the tenant's appliance"
@@ -301,3 +289,13 @@ class Failover:
     def see_whether_lost(self, error: ActivityError) -> None:
         """Remember it when a step was refused because another run has the replica."""
         self.lost = self.lost or cause(error)[0] in (LostLock.__name__, AlreadyInFailover.__name__)
+
+
+async def started_over(side: Callable[[], Awaitable[None]]) -> None:
+    """An appliance's side; again from its beginning when another failover's end switched it off meanwhile."""
+    for start in range(MOST_STARTS):
+        try:
+            return await side()
+        except ActivityError as error:
+            if cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
+                raise
