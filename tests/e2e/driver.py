@@ -147,11 +147,12 @@ def assert_order(rows: list[Row], *steps: Step) -> None:
 
 
 async def record(name: str, handle: Handle) -> None:
-    """Keep the history for the replay tests, when RECORD_HISTORIES=1 asks for it."""
-    if os.environ.get("RECORD_HISTORIES") == "1":
+    """Keep the history for the replay tests, in the folder of them that RECORD_HISTORIES names."""
+    if generation := os.environ.get("RECORD_HISTORIES"):
         history = json.loads((await handle.fetch_history()).to_json())
-        HISTORIES.mkdir(exist_ok=True)
-        (HISTORIES / f"{name}.json").write_text(json.dumps(_scrubbed(history), separators=(",", ":")) + "\n")
+        folder = HISTORIES / generation
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps(_scrubbed(history), separators=(",", ":")) + "\n")
 
 
 def _scrubbed(value: Any) -> Any:
