@@ -154,6 +154,7 @@ async def test_an_nsx_edge_needs_no_appliance(lab: Lab, initech: Client) -> None
     centre = lab.centre
     app, replica = centre.sites["initech"].host("tps-app-01"), centre.replica_host("tps-01")
     handle = await in_failover(initech, {"vm": "tps-01"})
+    await wire.forget_neighbours(lab, app)
     assert await wire.pings(lab, app, "10.20.0.50")
     assert await wire.pings(lab, replica, "10.20.0.20")
     report = await undo(handle)
