@@ -139,13 +139,17 @@ class Driver:
 
     async def take_over(self) -> Handle:
         """As a tenant does whose workflow was terminated, as soon as the replica is free: adopt it. Where
-        there is nothing to adopt, that is said, and what to do; it is done."""
+        there is nothing to adopt, nothing has begun, or all but the release is done; that is said, and what
+        to do; it is done."""
         await self.until(self._free, "the replica's lock to be free")
+        undone = self.rules.given_up
         self.rules.take_over()
         handle = await self.start(adopt=True)
         if await self.failover(handle):
             return handle
         self.rules.must_have_been_refused(await failure_of(handle))
+        if not undone:
+            self.rules.must_be_normal()
         handle = await self.start()
         if not await self.failover(handle):
             raise DidNotRest(f"started anew, as the refusal says; it ended: {await failure_of(handle)}")
