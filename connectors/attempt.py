@@ -1,7 +1,7 @@
 """One attempt of an activity, as a connector sees it: may I still act, and what did the last one start?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from contracts.errors import Expired
@@ -61,6 +61,11 @@ class Attempt:
         """As `watch`, where nothing of this attempt is under way. Raises when the activity is cancelled."""
         self.heartbeat(self.task)
         self.listen()
+
+    def for_the_rest(self) -> "Attempt":
+        """For the second half of what this attempt has just begun, where half of it is worse than the whole:
+        within its time, whoever has taken its place or its replica by now."""
+        return replace(self, confirm=lambda task: None)
 
     def left(self) -> float:
         """Seconds until the deadline, never negative."""

@@ -195,7 +195,8 @@ class Veeam:
             raise problem
         if found.note or not own:
             return False
-        await self._stamp(found, note, attempt)
+        # Without its note nobody would know whose it is; the failover may have been ended at this moment.
+        await self._stamp(found, note, attempt.for_the_rest())
         return True
 
     async def _stamp(self, exclusion: answers.Exclusion, note: str, attempt: Attempt) -> None:

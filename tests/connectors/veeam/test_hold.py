@@ -11,6 +11,7 @@ from connectors.veeam import Veeam
 from contracts.errors import (
     Busy,
     Expired,
+    LostLock,
     OutcomeUnknown,
     WrongState,
 )
@@ -289,6 +290,19 @@ async def test_a_cancelled_hold_leaves_no_exclusion_without_a_note(site: Site) -
     holding.cancel()
     with pytest.raises(asyncio.CancelledError):
         await holding
+    assert site.notes() == ["partial-failover run-1"]
+
+
+async def test_a_hold_whose_failover_ended_meanwhile_leaves_no_exclusion_without_a_note(site: Site) -> None:
+    """The one that takes over would believe that it is somebody else's, and never release it."""
+    client = site.client()
+    target = await client.find_target("erp-db-01")
+
+    def confirm(task: str | None) -> None:
+        if site.endpoint.exclusions:
+            raise LostLock("This run no longer holds the replica")
+
+    await client.hold(target, "run-1", Attempt(monotonic() + 20, confirm=confirm))
     assert site.notes() == ["partial-failover run-1"]
 
 
