@@ -53,7 +53,7 @@ class ProviderApplianceActivities:
         return self.tenant.appliance_vm().power
 
     def _authorize(self, data: ApplianceStep) -> None:
-        require_own_leases(self.tenant, self.tenant.replica(data.replica_id), data)
+        require_own_leases(self.tenant, data)
 
     @activity.defn(name=Step.CONNECT_NETWORKS, no_thread_cancel_exception=True)
     def connect_networks(self, data: ApplianceStep) -> StepResult:

@@ -38,6 +38,7 @@ from contracts.request import PartialFailoverRequest
 from contracts.run import Run
 from contracts.step import NormalProof, ReplicaStep, Standing, Step
 from lab.data_centre import DataCentre
+from lab.faults import Kind, Rule
 from lab.worker_config import write_configs
 from settings import TenantSiteWorkerSettings, WorkerSettings, load
 from workflows.steps import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
@@ -219,6 +220,22 @@ async def test_with_its_own_replica_and_all_else_foreign(world: World, name: str
     except Fault:
         pass
     assert of_globex(world.centre) == before
+
+
+async def test_the_addresses_are_its_own_also_while_a_revert_has_them_unplugged(world: World) -> None:
+    """They are plugged in again between a look at the NICs and one at what the revert remembered of them."""
+    own, replica = await world.values("acme", "erp-db-01"), world.centre.cloud.vm("erp-db-01_replica")
+    plugged = replica.nics
+    replica.nics = [replace(nic, network=None, address=None) for nic in plugged]
+    with pytest.raises(NotFound):
+        await world.call(Step.CONNECT_NETWORKS, own)
+
+    def ended() -> None:
+        replica.nics = plugged
+
+    world.centre.faults.add(Rule("cloud-director", "GET metadata", Kind.DELAY, act=ended))
+    await world.call(Step.CONNECT_NETWORKS, own)
+    await world.call(Step.DISCONNECT_NETWORKS, own)
 
 
 async def test_a_revert_takes_no_foreign_restore_point(world: World) -> None:
