@@ -15,7 +15,7 @@ from zlib import crc32
 
 from lab.child import dies_with_parent
 from lab.crash_matrix.bench import Bench, Outcome
-from lab.crash_matrix.cases import Case, Harm, Phase, cases
+from lab.crash_matrix.cases import Case, Phase, cases
 
 LOG, CALLS = 40_000, 1000
 """Characters of each worker's log, and calls, that are kept of a case that failed."""
@@ -127,21 +127,16 @@ def report(wanted: Sequence[Case], outcomes: Sequence[Outcome], seconds: float) 
         passed = sum(not o.broken for o in some)
         print(f"{harm:52} {len(some):6} {passed:7} {max(o.seconds for o in some):19.1f} s")
     missed = [o for o in outcomes if not o.reached and not o.broken]
-    forward = [o for o in outcomes if o.case.startswith(f"{Phase.FAILOVER} |")]
-    taken_back = [o for o in forward if o.state == "Normal"]
     for outcome in missed:
         where = f"it came in {', '.join(outcome.elsewhere)}" if outcome.elsewhere else "it never came"
         print(f"without its moment in that step ({where}): {outcome.case}")
-    for outcome in taken_back:
-        if not outcome.case.endswith(Harm.CANCELLED):
-            print(f"taken back: {outcome.case}")
     failed = [o for o in outcomes if o.broken]
     steps = {c.point.step for c in wanted}
     worst = max((o.seconds for o in outcomes), default=0)
     print(f"{len(outcomes)} of {len(wanted)} cases of {len(steps)} steps played in {seconds / 60:.1f} min")
     print(
         f"{len(outcomes) - len(failed)} passed, {len(failed)} failed; {len(missed)} without their moment; "
-        f"{len(taken_back)} failovers taken back; worst time to settle {worst:.1f} s"
+        f"worst time to settle {worst:.1f} s"
     )
     return 1 if failed or missed or len(outcomes) < len(wanted) else 0
 
