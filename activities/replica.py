@@ -65,9 +65,9 @@ class ReplicaActivities:
     def _mark(self, data: MarkInput, state: ReplicaState) -> StepResult:
         attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.settled_replica(data.replica_id, attempt)
-        if data.nics:
-            isolation.remember(self.tenant, vm, data.nics, attempt)
         changed = marker.write(self.tenant, vm, state, data, attempt)
+        if data.nics:  # after the marker: what has none is taken for untouched
+            isolation.remember(self.tenant, vm, data.nics, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is {state}")
 
     @activity.defn(name=Step.REVERT_SNAPSHOT, no_thread_cancel_exception=True)

@@ -1,0 +1,23 @@
+"""Marking a replica Processing writes two things, and may be cut off after each."""
+
+import pytest
+
+from activities import marker
+from contracts.errors import Fault
+from contracts.step import Step
+from lab.faults import Kind, Rule
+from tests.activities.test_authority import World
+
+
+@pytest.mark.parametrize("written", [0, 1])
+async def test_a_replica_without_a_marker_is_as_it_was(world: World, written: int) -> None:
+    """Nobody looks for more at one that has none."""
+    own, before = await world.values("acme", "mail-01"), world.centre.state()
+    world.centre.faults.add(Rule("cloud-director", "POST metadata", Kind.REFUSE, times=99, passes=written))
+    with pytest.raises(Fault):
+        await world.call(Step.MARK_PROCESSING, own)
+    world.centre.faults.clear()
+    metadata = world.centre.cloud.vm("mail-01_replica").metadata
+    assert ("SYSTEM", marker.KEY) in metadata or world.centre.state() == before
+    await world.call(Step.MARK_NORMAL, own)
+    assert world.centre.state() == before
