@@ -37,14 +37,15 @@ class Harm(StrEnum):
 
 @dataclass(frozen=True)
 class Point:
-    """The first remote call of that name that a step makes, about that thing. `entity`: the thing's name,
-    empty where that is not known."""
+    """A remote call of that name that a step makes, about that thing. `entity`: the thing's name, empty where
+    that is not known. `turn`: which one of these; of reads, the first stands for all."""
 
     phase: Phase
     step: str
     endpoint: str
     call: str
     entity: str
+    turn: int = 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Case:
     def __str__(self) -> str:
         p = self.point
         about = f" of {p.entity}" if p.entity else ""
-        return f"{p.phase} | {p.step} | {p.endpoint} {p.call}{about} | {self.harm}"
+        turn = f", {p.turn}" if p.turn > 1 else ""
+        return f"{p.phase} | {p.step} | {p.endpoint} {p.call}{about}{turn} | {self.harm}"
 
     @property
     def points_back(self) -> int:

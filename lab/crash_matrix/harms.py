@@ -22,7 +22,8 @@ KILL_DELAY = 0.7
 def fault(case: Case, driver: Driver) -> Rule:
     """Not planned yet."""
     point = case.point
-    rule = Rule(point.endpoint, point.call, Kind.DELAY, when=partial(_is_meant, point, driver))
+    meant = partial(_is_meant, point, driver)
+    rule = Rule(point.endpoint, point.call, Kind.DELAY, passes=point.turn - 1, when=meant)
     kill = _killer(point, driver)
     match case.harm:
         case Harm.KILLED_BEFORE:

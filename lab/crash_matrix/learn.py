@@ -1,13 +1,14 @@
 """Which remote calls a step makes: the audit of a clean run laid beside the workflow's history."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from temporalio.client import WorkflowHistory
 
 from contracts.step import Step
-from lab.crash_matrix.cases import LOGINS, Phase, Point, is_appliance
+from lab.crash_matrix.cases import LOGINS, Phase, Point, is_appliance, is_change
 from lab.faults import Call
 
 ON_PROVIDER_APPLIANCE = {
@@ -81,8 +82,9 @@ def steps_at(moment: float, steps: Iterable[Window]) -> set[str]:
 def points(
     phase: Phase, calls: Sequence[Call], steps: Sequence[Window], entity_of: Callable[[Call], str]
 ) -> list[Point]:
-    """Each step's calls, every name once for each thing that it is about, in their order."""
-    found: dict[tuple[str, str, str, str], Point] = {}
+    """Each step's calls, in their order: every change; of reads, each name once for each thing that it is
+    about."""
+    found: Counter[Point] = Counter()
     for call in calls:
         if call.call in LOGINS:
             continue
@@ -90,8 +92,11 @@ def points(
         for step in _steps_of(call, key[2], steps):
             if step == Step.WATCH_FAILOVER and phase is not Phase.FAILOVER:
                 continue  # by chance: it is on its way out
-            found.setdefault((step, *key), Point(phase, step, *key))
-    return list(found.values())
+            first = Point(phase, step, *key)
+            found[first] += 1
+            if found[first] > 1 and is_change(first):
+                found[replace(first, turn=found[first])] += 1
+    return list(found)
 
 
 def _steps_of(call: Call, entity: str, steps: Iterable[Window]) -> list[str]:

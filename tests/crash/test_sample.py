@@ -33,6 +33,7 @@ SAMPLE = [
         (Step.CONFIGURE_TENANT_PROXY_ARP, "lease", Kind.DROP_AFTER),
         (Step.REMOVE_TENANT_PROXY_ARP, "release", Kind.DROP_BEFORE),
     ),
+    ((Step.MARK_PROCESSING, "POST metadata", Harm.TERMINATED),),
     ((Step.MARK_FAILOVER, "GET vm", Harm.CANCELLED),),
     ((Step.REVERT_SNAPSHOT, "GET", Harm.CANCELLED),),
     (
