@@ -26,32 +26,30 @@ from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-import connect
-import serving
-from activities import test_records
-from activities.errors import FaultInterceptor
-from activities.fence import Fence
-from activities.guest import GuestActivities
-from activities.inspection import InspectionActivities
-from activities.preflight import PreflightActivities
-from activities.provider import ProviderTenant
-from activities.provider_appliance import ProviderApplianceActivities
-from activities.replica import ReplicaActivities
-from activities.replication import ReplicationActivities
-from activities.tenant_appliance import TenantApplianceActivities
-from activities.tenant_site import Site, TenantSiteActivities
-from activities.test_records import TestRecordActivities
-from activities.watching import WatchActivities
-from contracts.errors import Fault, Misconfigured
-from contracts.version import VERSION
-from monitoring import logs
-from monitoring.health import Health
-from monitoring.steps import StepMonitor
-from monitoring.tested import Tested
-from monitoring.watch import Tenant, Watch
-from operate.check import check, table
-from operate.provision import NotProvisioned, require_provisioned
-from settings import (
+from activities.provider import test_records
+from activities.provider.appliance import ProviderApplianceActivities
+from activities.provider.guest import GuestActivities
+from activities.provider.inspection import InspectionActivities
+from activities.provider.preflight import PreflightActivities
+from activities.provider.replica import ReplicaActivities
+from activities.provider.tenant import ProviderTenant
+from activities.provider.test_records import TestRecordActivities
+from activities.shared.fence import Fence
+from activities.tenant_site.appliance import TenantApplianceActivities
+from activities.tenant_site.replication import ReplicationActivities
+from activities.tenant_site.site import Site, TenantSiteActivities
+from activities.tenant_site.watch import WatchActivities
+from partial_failover.connectors import factories
+from partial_failover.contracts.errors import FailoverError, Misconfigured
+from partial_failover.contracts.version import VERSION
+from partial_failover.monitoring import logs
+from partial_failover.monitoring.failover_test_metrics import FailoverTestMetrics
+from partial_failover.monitoring.health import Health
+from partial_failover.monitoring.step_metrics import StepMonitor
+from partial_failover.monitoring.tenant_monitor import Tenant, TenantMonitor
+from partial_failover.process import lifecycle
+from partial_failover.process.worker_group import GRACE, WorkerGroup
+from partial_failover.settings import (
     BadSettings,
     ProviderWorkerSettings,
     TenantSiteSettings,
@@ -59,13 +57,16 @@ from settings import (
     WorkerSettings,
     load,
 )
+from partial_failover.site_check.check import check, table
+from partial_failover.temporal.client import client_for, connect
+from partial_failover.temporal.interceptors import ErrorInterceptor
+from partial_failover.temporal.namespaces import NotProvisioned, require_provisioned
+from partial_failover.temporal.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from workflows.check_readiness import CheckReadiness
-from workflows.converter import data_converter
 from workflows.failover_test import FailoverTest
 from workflows.list_replicas import ListReplicas
 from workflows.lock import ReplicaLock
 from workflows.partial_failover import PartialFailover
-from workflows.steps import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from workflows.vm_failover_test import VmFailoverTest
 
 log = logging.getLogger("worker")
@@ -145,19 +146,21 @@ class Process:
 
     def provider(self, settings: ProviderWorkerSettings) -> None:
         """Role `provider`: one session to Cloud Director and to each vCenter serves all tenants."""
-        cloud = connect.cloud_director(settings.cloud_director)
-        vcenters = {v.id: connect.vsphere(v) for v in settings.vcenters}
+        cloud = factories.cloud_director(settings.cloud_director)
+        vcenters = {v.id: factories.vsphere(v) for v in settings.vcenters}
         turns = {v.id: BoundedSemaphore(v.operations) for v in settings.vcenters}
         self.close += [cloud.close, *(v.close for v in vcenters.values())]
         for tenant in settings.tenants:
             client = self._client(tenant.namespace)
             fence = Fence(client, asyncio.get_running_loop())
-            extension = connect.appliance(tenant.appliance, settings.appliance_key)
+            extension = factories.appliance(tenant.appliance, settings.appliance_key)
             theirs = ProviderTenant(tenant, cloud, vcenters, extension, fence, turns)
             self._add(client, PROVIDER, provider_activities(theirs), self._threads, WORKFLOWS)
             tunnel = extension.status if extension else None
             records = partial(test_records.replicas, theirs), partial(test_records.kept, theirs)
-            self.watched.append(Tenant(client, PROVIDER, tunnel, tested=Tested(client, *records)))
+            self.watched.append(
+                Tenant(client, PROVIDER, tunnel, tested=FailoverTestMetrics(client, *records))
+            )
 
     def tenant_site(self, settings: TenantSiteWorkerSettings) -> None:
         """Role `tenant-site`: each tenant has a backup server, a vCenter and maybe an appliance."""
@@ -170,14 +173,14 @@ class Process:
             self.watched.append(Tenant(client, TENANT_SITE, tunnel, site.backup.holds))
 
     def _site(self, settings: TenantSiteWorkerSettings, tenant: TenantSiteSettings, fence: Fence) -> Site:
-        backup = connect.backup_server(tenant.backup_server)
-        vcenter = connect.vsphere(tenant.vcenter)
+        backup = factories.backup_server(tenant.backup_server)
+        vcenter = factories.vsphere(tenant.vcenter)
         self.close += [vcenter.close, backup.close]
-        extension = connect.appliance(tenant.appliance, settings.appliance_key)
+        extension = factories.appliance(tenant.appliance, settings.appliance_key)
         return Site(tenant, backup, vcenter, extension, fence)
 
     def _client(self, namespace: str) -> Client:
-        return Client(self.base.service_client, namespace=namespace, data_converter=data_converter)
+        return client_for(self.base, namespace)
 
     def _add(
         self, client: Client, queue: str, activities: Activities, at_once: int, workflows: Sequence[type] = ()
@@ -193,9 +196,9 @@ class Process:
                 workflow_task_executor=self._workflow_executor,
                 max_concurrent_activities=at_once,
                 max_heartbeat_throttle_interval=timedelta(seconds=5),
-                graceful_shutdown_timeout=serving.GRACE,
+                graceful_shutdown_timeout=GRACE,
                 build_id=VERSION,
-                interceptors=[self.steps, FaultInterceptor()],
+                interceptors=[self.steps, ErrorInterceptor()],
             )
         )
 
@@ -206,7 +209,7 @@ async def serve(settings: WorkerSettings) -> int:
     Returns the exit code: 1 when a worker failed for good, else 0.
     """
     logs.serves([tenant.namespace for tenant in settings.tenants])
-    base = await connect.temporal(settings.temporal, settings.metrics_address)
+    base = await connect(settings.temporal, settings.metrics_address)
     for tenant in settings.tenants:
         await require_provisioned(base, tenant.namespace)
     process = Process(base, settings.threads)
@@ -218,15 +221,15 @@ async def serve(settings: WorkerSettings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with _watched(process, settings) as health:
-        crew = serving.Crew(process.workers, process.steps)
+        workers = WorkerGroup(process.workers, process.steps)
         names = ", ".join(t.namespace for t in settings.tenants)
         log.info("role %s serves %s", settings.role, names)
-        code = await crew.work(stop)
-        serving.end_after(serving.ENDS_WITHIN, code)
+        code = await workers.work(stop)
+        lifecycle.end_after(lifecycle.ENDS_WITHIN, code)
         if health is not None:
             health.stopping = True
-        await crew.stop()
-    await serving.close(process.close)
+        await workers.stop()
+    await lifecycle.close(process.close)
     return code
 
 
@@ -237,7 +240,7 @@ async def _watched(process: Process, settings: WorkerSettings) -> AsyncIterator[
         yield None
         return
     meter = process.base.service_client.config.runtime or Runtime.default()
-    watch = Watch(process.watched, meter.metric_meter, outside=settings.metrics_address is not None)
+    watch = TenantMonitor(process.watched, meter.metric_meter, outside=settings.metrics_address is not None)
     health = Health(settings.health_address, watch, process.steps) if settings.health_address else None
     task = asyncio.create_task(watch.run())
     try:
@@ -263,10 +266,10 @@ def main() -> int:
             findings = asyncio.run(check(settings))
             sys.stdout.write(table(findings))
             return int(any(not f.good for f in findings))
-        return serving.run(serve(settings))
+        return lifecycle.run(serve(settings))
     except (BadSettings, NotProvisioned, Misconfigured) as error:
         return _refused(str(error), 2, arguments.check)
-    except (Fault, OSError) as error:
+    except (FailoverError, OSError) as error:
         return _refused(str(error), 1, arguments.check)
     except RPCError as error:
         said = f"Temporal answered {error.status.name}: {error.message[:300]}. Check the worker's token"

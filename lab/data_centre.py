@@ -11,8 +11,6 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any  # Any: values of many kinds, only compared
 
-from contracts.network import AllocationMode
-from contracts.plan import Extension
 from lab.cloud_director import CloudDirectorEndpoint, NicSpec
 from lab.cloud_director.model import VApp, Vdc
 from lab.fabric.fabric import Fabric, Leg
@@ -24,7 +22,9 @@ from lab.site import APPLIANCE, USER, WAN, AnyFabric, TenantSite, build_site, ga
 from lab.tenants import TENANTS, Machine, Tenant
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
-from operate.gateway import Relay, render
+from partial_failover.cli.gateway import Relay, render
+from partial_failover.contracts.network import AllocationMode
+from partial_failover.contracts.plan import Extension
 
 MANAGEMENT = "provider/management"
 SUFFIX = "_replica"

@@ -10,9 +10,9 @@ from lab.temporal_server import TemporalServer
 from lab.tenants import Tenant
 from lab.worker_config import write_configs
 from lab.worker_process import WorkerProcess
-from operate.provision import provision, wanted
-from settings import ProviderWorkerSettings, load
-from workflows.converter import data_converter
+from partial_failover.settings import ProviderWorkerSettings, load
+from partial_failover.temporal.converter import data_converter
+from partial_failover.temporal.namespaces import provision, wanted
 
 
 class Lab:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from contracts.plan import Extension
 from lab.fabric.fabric import Fabric, Leg
 from lab.fabric.provision import Access
 from lab.fabric.simulated import SimulatedFabric
@@ -15,6 +14,7 @@ from lab.hypervisor import GuestAddress, Hypervisor, Vm
 from lab.tenants import Tenant
 from lab.veeam import VeeamEndpoint
 from lab.vsphere import User, VSphereEndpoint
+from partial_failover.contracts.plan import Extension
 
 AnyFabric = Fabric | SimulatedFabric
 WAN = "wan"

@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from lab.child import dies_with_parent
 from lab.ports import free_port, why_taken
-from operate.provision import Wanted, provision
+from partial_failover.temporal.namespaces import Wanted, provision
 
 RETENTION = timedelta(days=1)
 READY_WITHIN = 60.0

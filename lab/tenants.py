@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
-from contracts.plan import Extension
+from partial_failover.contracts.plan import Extension
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError
 
-from workflows.search import REPLICA_STATE
+from partial_failover.temporal.search_attributes import REPLICA_STATE
 
 COLOURS = {"done": "green", "failed": "bold red", "timed out": "bold red", "cancelled": "yellow"}
 

@@ -5,11 +5,11 @@ from typing import Any  # Any: what YAML holds
 
 import yaml
 
-from contracts.plan import Extension
 from lab.data_centre import GUEST_PROGRAM, GUEST_USER, SUFFIX, DataCentre
 from lab.fabric.provision import Access
 from lab.site import APPLIANCE, BACKUP_USER, USER, TenantSite, gateway_address, vpn_address
 from lab.tenants import Tenant
+from partial_failover.contracts.plan import Extension
 
 
 def write_configs(lab: DataCentre) -> dict[str, Path]:

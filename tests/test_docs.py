@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from contracts.failover_test import FailoverTestRequest
-from contracts.replica import ReplicaState
-from contracts.request import (
+from partial_failover.contracts.failover_test import FailoverTestRequest
+from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.request import (
     CheckReadinessRequest,
     ListReplicasRequest,
     PartialFailoverRequest,
     UndoRequest,
 )
-from contracts.step import Step
+from partial_failover.contracts.step import Step
+from partial_failover.temporal.search_attributes import REGISTRY
 from workflows.partial_failover import PartialFailover
-from workflows.search import REGISTRY
 
 ROOT = Path(__file__).parent.parent
 README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs/architecture.md"
@@ -76,7 +76,7 @@ def test_its_links_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if ROOT / "deploy" not in d.parents], ids=_named)
 def test_the_paths_that_it_names_exist(document: Path) -> None:
-    """Of this repository (`lab/`, `workflows/undo.py`); those in `deploy/` speak of other machines' files."""
+    """Of this repository (`lab/`, `worker.py`); those in `deploy/` speak of other machines' files."""
     pattern = r"(?:[a-z_]+/)+[a-z_.]*|[a-z_]+\.py"
     paths = [code for code in _code(document) if re.fullmatch(pattern, code)]
     assert not [path for path in paths if not (ROOT / path).exists()]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from temporalio.client import ScheduleActionStartWorkflow, ScheduleOverlapPolicy
 
-from schedules import BadSchedules, load, schedule_of
+from partial_failover.cli.schedules import load
+from partial_failover.temporal.schedules import BadSchedules, schedule_of
 
 MANUAL = Path(__file__).parent.parent / "docs" / "failover-tests.md"
 GOOD = """

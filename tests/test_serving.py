@@ -7,26 +7,28 @@ import threading
 import time
 from pathlib import Path
 
-import serving
+from partial_failover.process import lifecycle, worker_group
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HELD_UP = """
-import asyncio, os, time, serving
+import asyncio, os, time
+from partial_failover.process import lifecycle
 
 async def work() -> int:
     asyncio.get_running_loop().run_in_executor(None, time.sleep, 600)
     return 3
 
-os._exit(serving.run(work()))
+os._exit(lifecycle.run(work()))
 """
 STUCK = """
-import asyncio, time, serving
+import asyncio, time
+from partial_failover.process import lifecycle
 
 async def work() -> int:
-    serving.end_after(0.5, 3)
+    lifecycle.end_after(0.5, 3)
     time.sleep(600)
 
-serving.run(work())
+lifecycle.run(work())
 """
 
 
@@ -54,8 +56,8 @@ async def test_systems_that_do_not_answer_a_log_out() -> None:
         closed.append("soon")
 
     try:
-        await serving.close([*[answer.wait] * 50, never, lambda: closed.append("at once"), soon])
+        await lifecycle.close([*[answer.wait] * 50, never, lambda: closed.append("at once"), soon])
     finally:
         answer.set()
     assert sorted(closed) == ["at once", "soon"]
-    assert time.monotonic() - began < serving.ENDS_WITHIN - serving.STEPS_END_WITHIN
+    assert time.monotonic() - began < lifecycle.ENDS_WITHIN - worker_group.STEPS_END_WITHIN

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-import settings
-from contracts.schedule import TestSchedule
-from settings import ProviderWorkerSettings, TenantSiteWorkerSettings, WorkerSettings, load
+from partial_failover import settings
+from partial_failover.contracts.schedule import TestSchedule
+from partial_failover.settings import ProviderWorkerSettings, TenantSiteWorkerSettings, WorkerSettings, load
 from tests.examples import PROVIDER, TENANT_SITE, Config, example, variables
 
 EXAMPLES = {PROVIDER: ProviderWorkerSettings, TENANT_SITE: TenantSiteWorkerSettings}

@@ -9,7 +9,7 @@ import asyncssh
 import pytest
 import yaml
 
-from settings import BadSettings, load
+from partial_failover.settings import BadSettings, load
 from tests.examples import PROVIDER, TENANT_SITE, Config, example, variables
 
 Break = Callable[[Config], object]

@@ -4,16 +4,21 @@ from datetime import datetime
 
 from temporalio import workflow
 
-from workflows.journal import Journal, plain, table
-from workflows.preflight import look, told_by_the_leaf
-from workflows.steps import PROVIDER, READ
-from workflows.walk import walk
+from partial_failover.temporal.queues import PROVIDER
+from workflows.calls import READ
+from workflows.concurrency import bounded_gather
+from workflows.preflight import look, raise_root_cause
+from workflows.progress import Progress, plain, table
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.failover_test import TestRecord, TestResult
-    from contracts.report import Readiness, ReadinessReport, ReplicaList, ReplicaSummary
-    from contracts.request import CheckReadinessRequest, ListReplicasRequest, PartialFailoverRequest
-    from contracts.step import Step
+    from partial_failover.contracts.failover_test import TestRecord, TestResult
+    from partial_failover.contracts.report import Readiness, ReadinessReport, ReplicaList, ReplicaSummary
+    from partial_failover.contracts.request import (
+        CheckReadinessRequest,
+        ListReplicasRequest,
+        PartialFailoverRequest,
+    )
+    from partial_failover.contracts.step import Step
 
 AT_ONCE = 5
 """A system that does not answer costs the check of each VM a quarter of a minute or more."""
@@ -26,23 +31,25 @@ class CheckReadiness:
     @workflow.run
     async def run(self, request: CheckReadinessRequest | None = None) -> ReadinessReport:
         """The same look that a failover takes before it touches anything."""
-        journal = Journal("Readiness")
+        progress = Progress("Readiness")
         asked, title = ListReplicasRequest(), "Look at all replicas"
-        with told_by_the_leaf():
-            found = await journal.run(Step.INSPECT_REPLICAS, PROVIDER, asked, ReplicaList, READ, title)
+        with raise_root_cause():
+            found = await progress.run(Step.INSPECT_REPLICAS, PROVIDER, asked, ReplicaList, READ, title)
         known = {r.vm: r for r in found.replicas}
         vms = (request.vms if request else ()) or tuple(known)
         at_once = AT_ONCE if workflow.patched("readiness-side-by-side") else 1
-        checked = await walk(vms, at_once, lambda vm: self._check(journal, vm, known.get(vm), found.read_at))
+        checked = await bounded_gather(
+            vms, at_once, lambda vm: self._check(progress, vm, known.get(vm), found.read_at)
+        )
         report = ReadinessReport(ready=all(r.ready for r in checked), replicas=tuple(checked))
         workflow.set_current_details(_table(report))
         return report
 
     async def _check(
-        self, journal: Journal, vm: str, replica: ReplicaSummary | None, now: datetime
+        self, progress: Progress, vm: str, replica: ReplicaSummary | None, now: datetime
     ) -> Readiness:
         # On an ordinary day the original runs: that is a warning here, and a problem when it is started.
-        plan, site, problems = await look(journal, PartialFailoverRequest(vm=vm, original_may_run=True))
+        plan, site, problems = await look(progress, PartialFailoverRequest(vm=vm, original_may_run=True))
         last = replica.last_tests[0] if replica and replica.last_tests else None
         tested = _about_tests(last, now) if replica else ()
         warnings = (*(plan.warnings if plan else ()), *site.warnings, *tested)

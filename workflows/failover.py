@@ -13,27 +13,20 @@ from typing import TypeVar
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
-from workflows import measures
-from workflows.journal import Journal
+from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
+from workflows import metrics as metrics
+from workflows.calls import FORWARD, HOLD, QUICK_LOOK, Budget, root_cause
+from workflows.concurrency import task_group
 from workflows.preflight import this_run
-from workflows.steps import (
-    FORWARD,
-    HOLD,
-    PROVIDER,
-    QUICK_LOOK,
-    TENANT_SITE,
-    Budget,
-    cause,
-    together,
-)
+from workflows.progress import Progress
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.base import Contract
-    from contracts.errors import AlreadyInFailover, LostLock
-    from contracts.plan import Plan, TenantSite
-    from contracts.replication import HoldTarget
-    from contracts.request import PartialFailoverRequest
-    from contracts.step import (
+    from partial_failover.contracts.base import Contract
+    from partial_failover.contracts.errors import AlreadyInFailover, LostLock
+    from partial_failover.contracts.plan import FailoverPlan, TenantSite
+    from partial_failover.contracts.replication import HoldTarget
+    from partial_failover.contracts.request import PartialFailoverRequest
+    from partial_failover.contracts.step import (
         ApplianceReady,
         ApplianceStep,
         Connectivity,
@@ -77,9 +70,9 @@ class Failover:
     """One failover going forward. `begun` is what may have had an effect, and is taken back if it fails."""
 
     def __init__(
-        self, journal: Journal, request: PartialFailoverRequest, plan: Plan, site: TenantSite
+        self, progress: Progress, request: PartialFailoverRequest, plan: FailoverPlan, site: TenantSite
     ) -> None:
-        self.journal, self.request, self.plan, self.site = journal, request, plan, site
+        self.progress, self.request, self.plan, self.site = progress, request, plan, site
         self.begun: set[Step] = set()
         self.lost = False
         """Another run has the replica: whatever this one did is that one's now, and nothing is taken back."""
@@ -101,7 +94,7 @@ class Failover:
     async def go(self) -> None:
         """From Normal to Failover."""
         await self._marked_first()
-        await together(self._replica(), *self._sides())
+        await task_group(self._replica(), *self._sides())
         await self._do(Step.MARK_FAILOVER, PROVIDER, self._mark(), StepResult, "Mark it Failover")
 
     def _sides(self) -> list[Coroutine[object, object, None]]:
@@ -113,7 +106,7 @@ class Failover:
         """Bring the network extension up once more. Each step looks first; what stands is left alone."""
         self._provider_fingerprint = self._tenant_fingerprint = None
         self._server_listens = False
-        await together(*self._sides())
+        await task_group(*self._sides())
 
     async def _marked_first(self) -> None:
         """Whatever ends this workflow from outside after this, the marker is there to be adopted; before,
@@ -126,7 +119,7 @@ class Failover:
         if self._marked:
             await self.hold()
         else:  # begun before the marker came first
-            await together(self.hold(), self._mark_processing())
+            await task_group(self.hold(), self._mark_processing())
         adoption = self.plan.adoption
         if adoption is None or adoption.revert:
             await self._revert()
@@ -150,11 +143,11 @@ class Failover:
         step = ReplicaStep(replica_id=self.plan.replica_id, run=this_run())
         title = f"Power on {self.plan.replica_name}"
         await self._do(Step.POWER_ON_REPLICA, PROVIDER, step, StepResult, title)
-        self.time_to_power_on = self.journal.seconds_since(self.started)
-        measures.time_to_power_on(self.time_to_power_on)
+        self.time_to_power_on = self.progress.seconds_since(self.started)
+        metrics.time_to_power_on(self.time_to_power_on)
 
     async def hold(self) -> None:
-        """Keep replication off the replica. Looks first: called again, it mends a hold that was lost."""
+        """Keep replication off the replica. Looks first: called again, it repairs a hold that was lost."""
         if self.site.target is not None:
             data = self._hold_input(self.site.target)
             title = f"Hold replication of {self.plan.vm}"
@@ -228,7 +221,7 @@ class Failover:
         title = f"Verify that production reaches {self.plan.replica_name}"
         for _ in range(MOST_LOOKS):
             try:
-                seen = await self.journal.run(
+                seen = await self.progress.run(
                     Step.VERIFY_CONNECTIVITY, TENANT_SITE, data, Connectivity, QUICK_LOOK, title
                 )
             except ActivityError as error:
@@ -236,11 +229,11 @@ class Failover:
                     raise
                 continue
             if seen.reachable:
-                self.time_to_reachable = self.journal.seconds_since(self.started)
-                measures.time_to_reachable(self.time_to_reachable)
-                self.journal.show()
+                self.time_to_reachable = self.progress.seconds_since(self.started)
+                metrics.time_to_reachable(self.time_to_reachable)
+                self.progress.show()
                 return
-        self.journal.warn("The replica did not answer a ping through the tunnel; its firewall may forbid it")
+        self.progress.warn("The replica did not answer a ping through the tunnel; its firewall may forbid it")
 
     def provider_step(self) -> ApplianceStep:
         """Input of the steps on the provider's appliance."""
@@ -281,14 +274,14 @@ class Failover:
     ) -> Result:
         self.begun.add(step)  # before the call: an unknown outcome is taken back too
         try:
-            return await self.journal.run(step, queue, data, result, budget, title)
+            return await self.progress.run(step, queue, data, result, budget, title)
         except ActivityError as error:
             self.see_whether_lost(error)
             raise
 
     def see_whether_lost(self, error: ActivityError) -> None:
         """Remember it when a step was refused because another run has the replica."""
-        self.lost = self.lost or cause(error)[0] in (LostLock.__name__, AlreadyInFailover.__name__)
+        self.lost = self.lost or root_cause(error)[0] in (LostLock.__name__, AlreadyInFailover.__name__)
 
 
 async def started_over(side: Callable[[], Awaitable[None]]) -> None:
@@ -297,5 +290,5 @@ async def started_over(side: Callable[[], Awaitable[None]]) -> None:
         try:
             return await side()
         except ActivityError as error:
-            if cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
+            if root_cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
                 raise

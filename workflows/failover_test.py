@@ -13,16 +13,17 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
-from workflows import measures
-from workflows.journal import plain, table, took
-from workflows.search import FAILOVER_TEST_RESULT
-from workflows.steps import PROVIDER, call, cause, refusal
+from partial_failover.temporal.queues import PROVIDER
+from partial_failover.temporal.search_attributes import FAILOVER_TEST_RESULT
+from workflows import metrics as metrics
+from workflows.calls import call, refusal, root_cause
+from workflows.concurrency import bounded_gather
+from workflows.progress import plain, table, took
 from workflows.vm_failover_test import LOOK, VmFailoverTest
-from workflows.walk import walk
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.errors import BadRequest
-    from contracts.failover_test import (
+    from partial_failover.contracts.errors import BadRequest
+    from partial_failover.contracts.failover_test import (
         MOST_VMS,
         FailoverTestReport,
         FailoverTestRequest,
@@ -31,11 +32,11 @@ with workflow.unsafe.imports_passed_through():
         VmTestReport,
         against,
     )
-    from contracts.replica import ReplicaState
-    from contracts.report import ReplicaList
-    from contracts.request import ListReplicasRequest
-    from contracts.step import Step
-    from contracts.version import VERSION
+    from partial_failover.contracts.replica import ReplicaState
+    from partial_failover.contracts.report import ReplicaList
+    from partial_failover.contracts.request import ListReplicasRequest
+    from partial_failover.contracts.step import Step
+    from partial_failover.contracts.version import VERSION
 
 WAITS, RUNS = "waits", "runs"
 NOT_KNOWN = "not known"
@@ -62,7 +63,7 @@ class FailoverTest:
             if is_cancelled_exception(error):
                 raise
             return self._ended(
-                TestResult.FAILED, [], f"The replicas could not be looked at: {cause(error)[1]}"
+                TestResult.FAILED, [], f"The replicas could not be looked at: {root_cause(error)[1]}"
             )
         self._reports = dict.fromkeys(vms, WAITS)
         self._show()
@@ -73,7 +74,7 @@ class FailoverTest:
         # A tunnel without leases ends with the first test that used it, so such tests come one by one.
         alone = self._request.network is TestNetwork.EXTENSION
         try:
-            return await walk(vms, 1 if alone else self._request.parallel, self._visit)
+            return await bounded_gather(vms, 1 if alone else self._request.parallel, self._visit)
         except asyncio.CancelledError:
             ended = [r for r in self._reports.values() if isinstance(r, VmTestReport)]
             if not any(r.left_over for r in ended):
@@ -132,7 +133,7 @@ class FailoverTest:
 
     def _lost(self, vm: str, error: ChildWorkflowError) -> VmTestReport:
         """Terminated, or its history is gone: nobody put the replica back, and nobody says how it stands."""
-        measures.test_ended(vm, TestResult.FAILED)
+        metrics.test_ended(vm, TestResult.FAILED)
         why = str(error.cause or error).rstrip(".")
         report = self._empty(vm, TestResult.FAILED, f"Its test was ended from outside: {why}")
         left = (

@@ -7,13 +7,22 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
-from workflows.journal import Journal
+from partial_failover.temporal.queues import PROVIDER
+from workflows.calls import Budget, root_cause
+from workflows.concurrency import task_group
 from workflows.preflight import this_run
-from workflows.steps import PROVIDER, Budget, cause, together
+from workflows.progress import Progress
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.check import AnyCheck, CheckInput, CheckOutcome, CheckResult, HeartbeatCheck, called
-    from contracts.step import Step
+    from partial_failover.contracts.check import (
+        AnyCheck,
+        CheckInput,
+        CheckOutcome,
+        CheckResult,
+        HeartbeatCheck,
+        called,
+    )
+    from partial_failover.contracts.step import Step
 
 GRACE = timedelta(seconds=45)
 """What an attempt of a check may take beside the check's own timeout."""
@@ -24,15 +33,15 @@ class GuestChecks:
     """Of one test that began at `started`. What fails is written into `failures` too."""
 
     def __init__(
-        self, journal: Journal, checks: Sequence[AnyCheck], started: datetime, failures: list[str]
+        self, progress: Progress, checks: Sequence[AnyCheck], started: datetime, failures: list[str]
     ) -> None:
-        self._journal, self._checks, self._started, self._failures = journal, checks, started, failures
+        self._progress, self._checks, self._started, self._failures = progress, checks, started, failures
         self._seen: dict[int, CheckResult] = {}
         self.time_to_heartbeat: float | None = None
 
     async def run(self, replica_id: str) -> None:
         """All of them, to their ends."""
-        await together(*(self._run(replica_id, n, check) for n, check in enumerate(self._checks)))
+        await task_group(*(self._run(replica_id, n, check) for n, check in enumerate(self._checks)))
         if not self.count(CheckOutcome.PASS) and not self.count(CheckOutcome.FAIL):
             why = next((c.reason for c in self._seen.values()), "none was asked for")
             self._failures.append(f"Nothing was proven, because no check was made: {why}")
@@ -43,20 +52,20 @@ class GuestChecks:
         budget = Budget(attempt=check.timeout + GRACE, whole=2 * (check.timeout + GRACE))
         title, began = f"Check: {called(check)}", workflow.now()
         try:
-            seen = await self._journal.run(Step.CHECK_GUEST, PROVIDER, data, CheckResult, budget, title)
+            seen = await self._progress.run(Step.CHECK_GUEST, PROVIDER, data, CheckResult, budget, title)
         except (ActivityError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
                 self._seen[number] = self._failed(check, began, CUT)
                 raise
-            seen = self._failed(check, began, cause(error)[1])
+            seen = self._failed(check, began, root_cause(error)[1])
         self._seen[number] = seen
         if seen.outcome is CheckOutcome.FAIL:
             self._failures.append(f"Check failed: {seen.what}: {seen.reason}")
         elif seen.outcome is CheckOutcome.PASS and isinstance(check, HeartbeatCheck):
-            self.time_to_heartbeat = self._journal.seconds_since(self._started)
+            self.time_to_heartbeat = self._progress.seconds_since(self._started)
 
     def _failed(self, check: AnyCheck, began: datetime, reason: str) -> CheckResult:
-        after = self._journal.seconds_since(began)
+        after = self._progress.seconds_since(began)
         return CheckResult(what=called(check), outcome=CheckOutcome.FAIL, reason=reason, after_s=after)
 
     def count(self, outcome: CheckOutcome) -> int:

@@ -3,17 +3,19 @@
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
+from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
+from workflows.calls import QUICK_LOOK, root_cause
+from workflows.concurrency import task_group
 from workflows.failover import MOST_STARTS, Failover
-from workflows.journal import Journal
 from workflows.preflight import this_run
-from workflows.steps import PROVIDER, QUICK_LOOK, TENANT_SITE, cause, together
+from workflows.progress import Progress
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.failover_test import TestNetwork, VmTestRequest
-    from contracts.plan import Plan, TenantSite
-    from contracts.replication import HoldTarget
-    from contracts.request import PartialFailoverRequest
-    from contracts.step import (
+    from partial_failover.contracts.failover_test import TestNetwork, VmTestRequest
+    from partial_failover.contracts.plan import FailoverPlan, TenantSite
+    from partial_failover.contracts.replication import HoldTarget
+    from partial_failover.contracts.request import PartialFailoverRequest
+    from partial_failover.contracts.step import (
         ApplianceStep,
         HoldInput,
         IsolateInput,
@@ -29,10 +31,10 @@ class IsolatedFailover(Failover):
     """Hold, revert and power-on as in a failover; before the power-on the replica is isolated. It is marked
     Processing for the whole of its test, never Failover, so that whatever it writes may be discarded."""
 
-    def __init__(self, journal: Journal, test: VmTestRequest, plan: Plan, site: TenantSite) -> None:
+    def __init__(self, progress: Progress, test: VmTestRequest, plan: FailoverPlan, site: TenantSite) -> None:
         # The replica is alone on its network, so the original may run.
         failover = PartialFailoverRequest(vm=test.vm, restore_point=test.restore_point, original_may_run=True)
-        super().__init__(journal, failover, plan, site)
+        super().__init__(progress, failover, plan, site)
         self.extends = test.network is TestNetwork.EXTENSION
         self.time_to_tunnel: float | None = None
 
@@ -43,8 +45,8 @@ class IsolatedFailover(Failover):
         if self.extends and (self.plan.side.appliance or self.site.appliance):
             branches.append(self._tunnel())
         elif self.extends:
-            self.journal.warn("No appliance extends this tenant's networks, so there was no tunnel to test")
-        await together(*branches)
+            self.progress.warn("No appliance extends this tenant's networks, so there was no tunnel to test")
+        await task_group(*branches)
 
     async def _tunnel(self) -> None:
         """The tunnel alone. No address is announced at either end: there is no lease."""
@@ -54,15 +56,15 @@ class IsolatedFailover(Failover):
                 await self._see_tunnel()
                 break
             except ActivityError as error:
-                if cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
+                if root_cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
                     raise
-        self.time_to_tunnel = self.journal.seconds_since(self.started)
+        self.time_to_tunnel = self.progress.seconds_since(self.started)
 
     async def _see_tunnel(self) -> None:
         queue, data = (
             (TENANT_SITE, self.tenant_step()) if self.site.appliance else (PROVIDER, self.provider_step())
         )
-        await self.journal.run(
+        await self.progress.run(
             Step.VERIFY_TUNNEL, queue, data, TunnelSeen, QUICK_LOOK, "Wait until the tunnel is connected"
         )
 
@@ -80,7 +82,7 @@ class IsolatedFailover(Failover):
         step = ReplicaStep(replica_id=plan.replica_id, run=run)
         title = f"Power on {plan.replica_name}, isolated"
         await self._do(Step.POWER_ON_ISOLATED, PROVIDER, step, StepResult, title)
-        self.time_to_power_on = self.journal.seconds_since(self.started)
+        self.time_to_power_on = self.progress.seconds_since(self.started)
 
     def _hold_input(self, target: HoldTarget) -> HoldInput:
         """A job that is at work for too long has precedence: it is production's protection."""

@@ -4,14 +4,15 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from workflows.journal import plain, table
-from workflows.preflight import told_by_the_leaf
-from workflows.steps import PROVIDER, READ, call
+from partial_failover.temporal.queues import PROVIDER
+from workflows.calls import READ, call
+from workflows.preflight import raise_root_cause
+from workflows.progress import plain, table
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.report import ReplicaList, ReplicaSummary
-    from contracts.request import ListReplicasRequest
-    from contracts.step import Step
+    from partial_failover.contracts.report import ReplicaList, ReplicaSummary
+    from partial_failover.contracts.request import ListReplicasRequest
+    from partial_failover.contracts.step import Step
 
 
 @workflow.defn(name="ListReplicas")
@@ -23,7 +24,7 @@ class ListReplicas:
         """All replicas: states, addresses, restore points."""
         title = "Look at all replicas"
         asked = request or ListReplicasRequest()
-        with told_by_the_leaf():
+        with raise_root_cause():
             found = await call(Step.INSPECT_REPLICAS, PROVIDER, asked, ReplicaList, READ, title)
         workflow.set_current_details(_table(found))
         return found

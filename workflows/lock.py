@@ -2,7 +2,7 @@
 
 The lock is a tiny child whose ID is made from the replica's id. The server ends it with its parent
 (parent close policy), so it can neither leak nor be forgotten. Steps that destroy data ask the server
-whether the lock's parent is still their own run (`activities.fence`).
+whether the lock's parent is still their own run (`activities.shared.fence`).
 """
 
 from datetime import timedelta
@@ -10,11 +10,11 @@ from datetime import timedelta
 from temporalio import workflow
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
-from workflows.steps import refusal
+from workflows.calls import refusal
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.errors import AlreadyInFailover
-    from contracts.run import lock_id
+    from partial_failover.contracts.errors import AlreadyInFailover
+    from partial_failover.contracts.run import lock_id
 
 
 @workflow.defn(name="ReplicaLock")

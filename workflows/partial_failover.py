@@ -7,19 +7,21 @@ from functools import partial
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
-from workflows import lock, measures
+from partial_failover.temporal.search_attributes import ORIGINAL_VM
+from workflows import lock
+from workflows import metrics as metrics
+from workflows.calls import refusal, root_cause
+from workflows.compensated_workflow import CompensatedWorkflow
+from workflows.concurrency import shielded
 from workflows.failover import Failover
 from workflows.preflight import no_input, preflight
-from workflows.search import ORIGINAL_VM
-from workflows.steps import cause, refusal, to_the_end
-from workflows.taking_back import TakingBack
-from workflows.watch import Watch
+from workflows.watch import FailoverWatch
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.errors import BadRequest
-    from contracts.replica import ReplicaState
-    from contracts.report import FailoverReport
-    from contracts.request import Accepted, PartialFailoverRequest, UndoRequest
+    from partial_failover.contracts.errors import BadRequest
+    from partial_failover.contracts.replica import ReplicaState
+    from partial_failover.contracts.report import FailoverReport
+    from partial_failover.contracts.request import Accepted, PartialFailoverRequest, UndoRequest
 
 IN_FAILOVER = (
     "The replica is in Failover and does the original's work. What it writes is kept. "
@@ -30,7 +32,7 @@ UNDER_WAY = "The failover is under way. Cancelling it takes it back."
 
 
 @workflow.defn(name="PartialFailover")
-class PartialFailover(TakingBack):
+class PartialFailover(CompensatedWorkflow):
     """Fails over one replica and stays running while it is in Failover, until told how to finish."""
 
     @workflow.init
@@ -45,33 +47,33 @@ class PartialFailover(TakingBack):
         """From preflight to the report."""
         if request is None:
             raise no_input("PartialFailover")
-        self._journal.enter(ReplicaState.NORMAL, "Preflight runs. Nothing has been touched yet.")
+        self._progress.enter(ReplicaState.NORMAL, "Preflight runs. Nothing has been touched yet.")
         workflow.upsert_search_attributes([ORIGINAL_VM.value_set(request.vm)])
-        plan, site = await preflight(self._journal, request)
+        plan, site = await preflight(self._progress, request)
         held = await lock.take(plan.vm, plan.replica_id)
-        failover = Failover(self._journal, request, plan, site)
+        failover = Failover(self._progress, request, plan, site)
         try:
             await self._go(failover)
             ended = await self._stay(failover)
         except BaseException as error:
             if not (isinstance(error, FailureError) or is_cancelled_exception(error)):
                 raise  # not an end of the failover: the workflow's own bug, or its eviction from the cache
-            await to_the_end(partial(self._recover, failover, held, error))
+            await shielded(partial(self._recover, failover, held, error))
             raise self._failed(failover, error) from None
-        await to_the_end(partial(self._finish, failover, held))
-        measures.ended("undone", self._journal.state)
+        await shielded(partial(self._finish, failover, held))
+        metrics.ended("undone", self._progress.state)
         return self._report(failover, ended)
 
     async def _go(self, failover: Failover) -> None:
-        self._journal.enter(ReplicaState.PROCESSING, UNDER_WAY)
+        self._progress.enter(ReplicaState.PROCESSING, UNDER_WAY)
         await failover.go()
-        self._journal.enter(ReplicaState.FAILOVER, IN_FAILOVER)
+        self._progress.enter(ReplicaState.FAILOVER, IN_FAILOVER)
 
     async def _stay(self, failover: Failover) -> str:
         """In Failover: measure the connection, watch, and wait for the tenant or for `undo_after`."""
         verify = asyncio.create_task(failover.verify()) if failover.site.appliance else None
         if workflow.patched("watch-failover"):
-            self._watch = asyncio.create_task(Watch(failover).run())
+            self._watch = asyncio.create_task(FailoverWatch(failover).run())
         try:
             await workflow.wait_condition(
                 lambda: self._undo is not None,
@@ -91,42 +93,42 @@ class PartialFailover(TakingBack):
         """Take back what was begun. An adoption that fails leaves a replica that ran: what it wrote may not
         be lost."""
         adoption = failover.plan.adoption
-        if adoption and not adoption.revert and self._journal.state is ReplicaState.PROCESSING:
+        if adoption and not adoption.revert and self._progress.state is ReplicaState.PROCESSING:
             name = failover.plan.replica_name
             self._left_over = (f'{name} was left as it is; start again with "adopt": true',)
             await held.release()
             return
-        self._journal.warn(f"The failover {_went_wrong(error)} and is taken back")
+        self._progress.warn(f"The failover {_went_wrong(error)} and is taken back")
         await self._finish(failover, held)
 
     async def _finish(self, failover: Failover, held: lock.Held) -> None:
         if self._watch is not None:
             self._watch.cancel()
-            await workflow.wait([self._watch])  # what it mends must not meet what is taken back
-        await self._take_back(failover)
+            await workflow.wait([self._watch])  # what it repairs must not meet what is taken back
+        await self._compensate(failover)
         if not failover.lost:
             await held.release()
 
     def _failed(self, failover: Failover, error: BaseException) -> BaseException:
         """How the workflow ends when the failover did not hold: the leaf cause, and where things stand."""
         cancelled = is_cancelled_exception(error)
-        measures.ended("cancelled" if cancelled else "failed", self._journal.state)
+        metrics.ended("cancelled" if cancelled else "failed", self._progress.state)
         if cancelled and not self._left_over:
             return asyncio.CancelledError()
-        kind, text = cause(error)
+        kind, text = root_cause(error)
         stands = "; ".join(self._left_over) or "Everything was taken back: the replica is Normal"
         report = self._report(failover, "failed")
         message = f"The failover of {failover.plan.vm} failed: {text.rstrip('.')}. {stands}."
         return ApplicationError(message[:4000], report, type=kind, non_retryable=True)
 
     def _report(self, failover: Failover, ended: str) -> FailoverReport:
-        plan, journal, started = failover.plan, self._journal, failover.started
+        plan, progress, started = failover.plan, self._progress, failover.started
         age = started - plan.restore_point.created
-        undone = self._undo_accepted and journal.seconds_since(self._undo_accepted)
+        undone = self._undo_accepted and progress.seconds_since(self._undo_accepted)
         return FailoverReport(
             vm=plan.vm,
             replica=plan.replica_name,
-            state=journal.state,
+            state=progress.state,
             ended=ended,
             asked_by=plan.asked_by,
             reason=failover.request.reason,
@@ -136,8 +138,8 @@ class PartialFailover(TakingBack):
             time_to_power_on_s=failover.time_to_power_on,
             time_to_reachable_s=failover.time_to_reachable,
             time_to_undo_s=undone,
-            steps=tuple(journal.records),
-            warnings=tuple(journal.warnings),
+            steps=tuple(progress.records),
+            warnings=tuple(progress.warnings),
             left_over=self._left_over,
         )
 
@@ -146,13 +148,13 @@ class PartialFailover(TakingBack):
         """Answers when it is accepted; the page and the result tell the rest."""
         self._undo = request or UndoRequest()
         self._undo_accepted = workflow.now()
-        return Accepted(message=f"Undo of {self._journal.title} is accepted and under way.")
+        return Accepted(message=f"Undo of {self._progress.title} is accepted and under way.")
 
     @undo.validator
     def _may_undo(self, request: UndoRequest | None = None) -> None:
-        if self._journal.state is not ReplicaState.FAILOVER or self._undo is not None:
+        if self._progress.state is not ReplicaState.FAILOVER or self._undo is not None:
             fault = BadRequest(
-                f"{self._journal.title} is {self._journal.state}, and undo is possible in Failover",
+                f"{self._progress.title} is {self._progress.state}, and undo is possible in Failover",
                 left="Nothing was changed",
                 do="Wait until it is in Failover, or cancel the workflow, which takes everything back",
             )
@@ -160,4 +162,4 @@ class PartialFailover(TakingBack):
 
 
 def _went_wrong(error: BaseException) -> str:
-    return "was cancelled" if is_cancelled_exception(error) else f"failed ({cause(error)[1]})"
+    return "was cancelled" if is_cancelled_exception(error) else f"failed ({root_cause(error)[1]})"

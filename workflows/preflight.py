@@ -12,39 +12,40 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
-from workflows.journal import Journal
-from workflows.steps import PROVIDER, READ, TENANT_SITE, cause, refusal
+from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
+from workflows.calls import READ, refusal, root_cause
+from workflows.progress import Progress
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.errors import BadRequest, NotReady, Who
-    from contracts.network import at_a_spare, misfits
-    from contracts.plan import (
+    from partial_failover.contracts.errors import BadRequest, NotReady, Who
+    from partial_failover.contracts.network import at_a_spare, misfits
+    from partial_failover.contracts.plan import (
         Extension,
-        Plan,
+        FailoverPlan,
         PlanInput,
         PlanResult,
         Problem,
         TenantSite,
         TenantSiteInput,
     )
-    from contracts.request import PartialFailoverRequest
-    from contracts.run import Run
-    from contracts.step import Step
+    from partial_failover.contracts.request import PartialFailoverRequest
+    from partial_failover.contracts.run import WorkflowRun
+    from partial_failover.contracts.step import Step
 
 
-def this_run() -> Run:
+def this_run() -> WorkflowRun:
     """This run of this workflow."""
     info = workflow.info()
-    return Run(workflow_id=info.workflow_id, run_id=info.run_id)
+    return WorkflowRun(workflow_id=info.workflow_id, run_id=info.run_id)
 
 
 async def look(
-    journal: Journal, request: PartialFailoverRequest
-) -> tuple[Plan | None, TenantSite, tuple[Problem, ...]]:
+    progress: Progress, request: PartialFailoverRequest
+) -> tuple[FailoverPlan | None, TenantSite, tuple[Problem, ...]]:
     """Everything that can be known before anything is touched. Changes nothing."""
     asked = PlanInput(request=request, run=this_run())
     try:
-        found = await journal.run(
+        found = await progress.run(
             Step.PLAN_FAILOVER, PROVIDER, asked, PlanResult, READ, f"Check {request.vm} at the provider"
         )
     except ActivityError as error:
@@ -59,7 +60,7 @@ async def look(
         original_may_run=request.original_may_run,
     )
     try:
-        site = await journal.run(
+        site = await progress.run(
             Step.CHECK_TENANT_SITE,
             TENANT_SITE,
             site_input,
@@ -78,7 +79,7 @@ async def look(
     return plan, site, tuple(problems)
 
 
-def _excluded(plan: Plan, site: TenantSite) -> list[str]:
+def _excluded(plan: FailoverPlan, site: TenantSite) -> list[str]:
     """A replica that no failover has, and whose original is not replicated all the same."""
     if not site.excluded or plan.adoption is not None:
         return []
@@ -90,13 +91,13 @@ def _excluded(plan: Plan, site: TenantSite) -> list[str]:
     return [f"Somebody excluded {plan.vm} from all jobs: it is not replicated, and this stays as it is"]
 
 
-async def preflight(journal: Journal, request: PartialFailoverRequest) -> tuple[Plan, TenantSite]:
+async def preflight(progress: Progress, request: PartialFailoverRequest) -> tuple[FailoverPlan, TenantSite]:
     """The plan, or one failure that names all problems. Nothing was touched in either case."""
-    plan, site, problems = await look(journal, request)
+    plan, site, problems = await look(progress, request)
     if plan is None or problems:
         raise not_ready(request.vm, problems)
     for warning in (*plan.warnings, *site.warnings):
-        journal.warn(warning)
+        progress.warn(warning)
     return plan, site
 
 
@@ -107,14 +108,14 @@ def no_input(workflow_type: str) -> ApplicationError:
 
 
 @contextmanager
-def told_by_the_leaf() -> Iterator[None]:
+def raise_root_cause() -> Iterator[None]:
     """Around a look without which a workflow has nothing to answer: it ends in the words of what failed."""
     try:
         yield
     except ActivityError as error:
         if is_cancelled_exception(error):
             raise
-        kind, text = cause(error)
+        kind, text = root_cause(error)
         raise ApplicationError(text, type=kind, non_retryable=True) from None
 
 
@@ -130,7 +131,7 @@ def not_ready(vm: str, problems: tuple[Problem, ...]) -> ApplicationError:
 
 def _no_look(error: ActivityError) -> Problem:
     return Problem(
-        what=f"The provider's side could not be looked at: {cause(error)[1]}",
+        what=f"The provider's side could not be looked at: {root_cause(error)[1]}",
         who=Who.PROVIDER,
         do="Look at the provider's worker and the systems that it needs",
     )
@@ -141,15 +142,15 @@ def _no_answer(error: ActivityError) -> Problem:
         return Problem(
             what="No tenant-site worker took the check", who=Who.TENANT, do="Start the tenant-site worker"
         )
-    return Problem(what=cause(error)[1], who=Who.TENANT, do="Mend it, then start again")
+    return Problem(what=root_cause(error)[1], who=Who.TENANT, do="Repair it, then start again")
 
 
-def ends_fit(plan: Plan, site: TenantSite) -> list[Problem]:
+def ends_fit(plan: FailoverPlan, site: TenantSite) -> list[Problem]:
     """Each end of the tunnel that is the product's must know how to find the other."""
     return _other_end(plan, site) + _way_to_it(plan, site) + _tenant_addresses(plan, site)
 
 
-def _tenant_addresses(plan: Plan, site: TenantSite) -> list[Problem]:
+def _tenant_addresses(plan: FailoverPlan, site: TenantSite) -> list[Problem]:
     """What the tenant's appliance would refuse later, or would share with the provider's."""
     shared = [
         f"{spare} on {name} is the provider's appliance's too"
@@ -165,7 +166,7 @@ def _tenant_addresses(plan: Plan, site: TenantSite) -> list[Problem]:
     return [Problem(what=f"{said}: {why}", who=Who.PROVIDER, do=do) for why in unfit]
 
 
-def _way_to_it(plan: Plan, site: TenantSite) -> list[Problem]:
+def _way_to_it(plan: FailoverPlan, site: TenantSite) -> list[Problem]:
     """The tenant's appliance dials. Without a tunnel it would answer for replicas that it cannot reach."""
     dials = site.appliance and plan.side.extension is Extension.APPLIANCE
     # Asked last: only a failover that began like that, before this was refused, needs the old way.
@@ -180,7 +181,7 @@ def _way_to_it(plan: Plan, site: TenantSite) -> list[Problem]:
     ]
 
 
-def _other_end(plan: Plan, site: TenantSite) -> list[Problem]:
+def _other_end(plan: FailoverPlan, site: TenantSite) -> list[Problem]:
     """Where only one end is the product's, the other end's fingerprint must be configured."""
     alone = plan.side.appliance != site.appliance
     if plan.side.extension is not Extension.APPLIANCE or not alone or plan.side.peer_fingerprint:

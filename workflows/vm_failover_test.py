@@ -14,17 +14,21 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
-from workflows import lock, measures
+from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
+from partial_failover.temporal.search_attributes import FAILOVER_TEST_RESULT, ORIGINAL_VM
+from workflows import lock
+from workflows import metrics as metrics
+from workflows.calls import Budget, refusal, root_cause
+from workflows.compensated_workflow import CompensatedWorkflow
+from workflows.concurrency import shielded, shielded_then_cancel
 from workflows.guest_checks import GuestChecks
 from workflows.isolated_failover import IsolatedFailover
 from workflows.preflight import ends_fit, no_input, not_ready, this_run
-from workflows.search import FAILOVER_TEST_RESULT, ORIGINAL_VM
-from workflows.steps import PROVIDER, TENANT_SITE, Budget, cause, refusal, to_the_end, uncancelled
-from workflows.taking_back import TakingBack
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.errors import AlreadyInFailover, NotReady
-    from contracts.failover_test import (
+    from partial_failover.contracts.duration_text import duration_text
+    from partial_failover.contracts.errors import AlreadyInFailover, NotReady
+    from partial_failover.contracts.failover_test import (
         LONGEST_RECORD_TEXT,
         RecordTestInput,
         TestNetwork,
@@ -34,12 +38,18 @@ with workflow.unsafe.imports_passed_through():
         VmTestRequest,
         against,
     )
-    from contracts.plan import Extension, Plan, PlanInput, PlanResult, TenantSite, TenantSiteInput
-    from contracts.replica import Marker, ReplicaState
-    from contracts.request import PartialFailoverRequest
-    from contracts.spoken import spoken
-    from contracts.step import Step, StepResult
-    from contracts.version import VERSION
+    from partial_failover.contracts.plan import (
+        Extension,
+        FailoverPlan,
+        PlanInput,
+        PlanResult,
+        TenantSite,
+        TenantSiteInput,
+    )
+    from partial_failover.contracts.replica import Marker, ReplicaState
+    from partial_failover.contracts.request import PartialFailoverRequest
+    from partial_failover.contracts.step import Step, StepResult
+    from partial_failover.contracts.version import VERSION
 
 UNTOUCHED = "The replica was not touched"
 DONE = ("done", "nothing to do")
@@ -55,7 +65,7 @@ class _Skip(Exception):
 
 
 @workflow.defn(name="VmFailoverTest")
-class VmFailoverTest(TakingBack):
+class VmFailoverTest(CompensatedWorkflow):
     """Started by `FailoverTest` for each VM; it can be started by itself too."""
 
     @workflow.init
@@ -63,11 +73,11 @@ class VmFailoverTest(TakingBack):
         super().__init__(f"Test of {request.vm}" if request else "VmFailoverTest")
         self._started: datetime = workflow.info().start_time
         self._vm = request.vm if request else ""
-        self._plan: Plan | None = None
+        self._plan: FailoverPlan | None = None
         self._failover: IsolatedFailover | None = None
         self._failures: list[str] = []
         checks = request.checks if request else ()
-        self._checks = GuestChecks(self._journal, checks, self._started, self._failures)
+        self._checks = GuestChecks(self._progress, checks, self._started, self._failures)
         self._age: float | None = None
         self._recovery: float | None = None
         self._undo: float | None = None
@@ -77,7 +87,7 @@ class VmFailoverTest(TakingBack):
         """From preflight to the report. It fails only when something could not be put back."""
         if request is None:
             raise no_input("VmFailoverTest")
-        self._journal.enter(ReplicaState.NORMAL, "Preflight runs. Nothing has been touched yet.")
+        self._progress.enter(ReplicaState.NORMAL, "Preflight runs. Nothing has been touched yet.")
         workflow.upsert_search_attributes([ORIGINAL_VM.value_set(request.vm)])
         try:
             failover = await self._prepare(request)
@@ -87,16 +97,16 @@ class VmFailoverTest(TakingBack):
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            self._failures.append(cause(error)[1])
+            self._failures.append(root_cause(error)[1])
             await self._record(request)
             return self._ended(request, *self._verdict())
         self._failover = failover
         cancelled = not await self._test(request, failover)
-        await to_the_end(partial(self._finish, request, failover, held, cancelled))
+        await shielded(partial(self._finish, request, failover, held, cancelled))
         if self._left_over:
             raise self._not_put_back(request)
         if cancelled:
-            measures.test_ended(self._vm, TestResult.CANCELLED)
+            metrics.test_ended(self._vm, TestResult.CANCELLED)
             raise asyncio.CancelledError
         return self._ended(request, *self._verdict())
 
@@ -105,7 +115,7 @@ class VmFailoverTest(TakingBack):
         asked = PartialFailoverRequest(
             vm=request.vm, restore_point=request.restore_point, original_may_run=True
         )
-        found = await self._journal.run(
+        found = await self._progress.run(
             Step.PLAN_FAILOVER,
             PROVIDER,
             PlanInput(request=asked, run=this_run()),
@@ -131,16 +141,16 @@ class VmFailoverTest(TakingBack):
             original_may_run=True,
         )
         title = f"Check {request.vm} at the tenant's site"
-        site = await self._journal.run(Step.CHECK_TENANT_SITE, TENANT_SITE, looked, TenantSite, LOOK, title)
+        site = await self._progress.run(Step.CHECK_TENANT_SITE, TENANT_SITE, looked, TenantSite, LOOK, title)
         problems = (*site.problems, *(ends_fit(plan, site) if extends else ()))
         if problems:
             raise not_ready(request.vm, problems)
         self._measure_restore_point(request, plan)
         self._require_room(request, plan)
         self._require_time(request.deadline)
-        return IsolatedFailover(self._journal, request, plan, site)
+        return IsolatedFailover(self._progress, request, plan, site)
 
-    def _require_room(self, request: VmTestRequest, plan: Plan) -> None:
+    def _require_room(self, request: VmTestRequest, plan: FailoverPlan) -> None:
         """The hold keeps replication off the VM for as long as the test may last. Production's own target is
         not risked for a test."""
         if request.rpo is None:
@@ -152,8 +162,8 @@ class VmFailoverTest(TakingBack):
         if age + request.deadline > request.rpo:
             raise _Skip(
                 f"{plan.vm} was not tested, because replication would be on hold for too long: its newest "
-                f"restore point is {spoken(age)} old, the test's deadline is {spoken(request.deadline)}, "
-                f"and the target (RPO) is {spoken(request.rpo)}"
+                f"restore point is {duration_text(age)} old, the test's deadline is "
+                f"{duration_text(request.deadline)}, and the target (RPO) is {duration_text(request.rpo)}"
             )
 
     def _name_it(self, vm: str) -> None:
@@ -164,18 +174,18 @@ class VmFailoverTest(TakingBack):
 
     def _require_time(self, deadline: timedelta) -> None:
         if workflow.now() - self._started >= deadline:
-            said = f"Its deadline of {spoken(deadline)} was over before it began"
+            said = f"Its deadline of {duration_text(deadline)} was over before it began"
             raise refusal(NotReady(said, left=UNTOUCHED))
 
-    def _measure_restore_point(self, request: VmTestRequest, plan: Plan) -> None:
+    def _measure_restore_point(self, request: VmTestRequest, plan: FailoverPlan) -> None:
         """By vCenter's clock, which also wrote the restore point's time."""
         self._age = round((plan.read_at - plan.restore_point.created) / timedelta(seconds=1), 1)
         if request.rpo is not None and against(self._age, request.rpo).met is False:
-            age, target = spoken(timedelta(seconds=self._age)), spoken(request.rpo)
+            age, target = duration_text(timedelta(seconds=self._age)), duration_text(request.rpo)
             name = plan.restore_point.name
             self._failures.append(f"The restore point {name} is {age} old; the target (RPO) is {target}")
 
-    async def _take_lock(self, plan: Plan) -> lock.Held:
+    async def _take_lock(self, plan: FailoverPlan) -> lock.Held:
         try:
             return await lock.take(plan.vm, plan.replica_id)
         except ApplicationError as error:
@@ -185,7 +195,7 @@ class VmFailoverTest(TakingBack):
 
     async def _test(self, request: VmTestRequest, failover: IsolatedFailover) -> bool:
         """Fail over and check, until the deadline. False when the test was cancelled."""
-        self._journal.enter(ReplicaState.PROCESSING, UNDER_TEST)
+        self._progress.enter(ReplicaState.PROCESSING, UNDER_TEST)
         try:
             left = request.deadline - (workflow.now() - self._started)
             in_time = await _within(left, self._forward(request, failover))
@@ -205,29 +215,29 @@ class VmFailoverTest(TakingBack):
         await self._checks.run(failover.plan.replica_id)
         if not self._checks.held:
             return
-        self._recovery = self._journal.seconds_since(self._started)
+        self._recovery = self._progress.seconds_since(self._started)
         if request.rto is not None and against(self._recovery, request.rto).met is False:
-            took = spoken(timedelta(seconds=self._recovery))
-            self._failures.append(f"It took {took}; the target (RTO) is {spoken(request.rto)}")
+            took = duration_text(timedelta(seconds=self._recovery))
+            self._failures.append(f"It took {took}; the target (RTO) is {duration_text(request.rto)}")
 
     def _late(self, deadline: timedelta) -> str:
-        cut = [r.title for r in self._journal.records if r.outcome == "cancelled"]
+        cut = [r.title for r in self._progress.records if r.outcome == "cancelled"]
         at = f", at: {'; '.join(cut)}" if cut else ""
-        return f"The test had not ended by its deadline of {spoken(deadline)}{at}"
+        return f"The test had not ended by its deadline of {duration_text(deadline)}{at}"
 
     def _what_failed(self, error: BaseException) -> str:
-        failed = next((r.title for r in self._journal.records if r.outcome == "failed"), "The test")
-        return f"{failed}: {cause(error)[1]}"
+        failed = next((r.title for r in self._progress.records if r.outcome == "failed"), "The test")
+        return f"{failed}: {root_cause(error)[1]}"
 
     async def _finish(
         self, request: VmTestRequest, failover: IsolatedFailover, held: lock.Held, cancelled: bool
     ) -> None:
         began = workflow.now()
-        await self._take_back(failover)
+        await self._compensate(failover)
         if self._left_over:
             self._failures.append(f"Not everything was put back: {self._left_over[0]}")
         else:
-            self._undo = self._journal.seconds_since(began)
+            self._undo = self._progress.seconds_since(began)
         if not cancelled:
             await self._record(request)
         if not failover.lost:
@@ -253,22 +263,22 @@ class VmFailoverTest(TakingBack):
         data = RecordTestInput(vm=self._vm, run=this_run(), record=record)
         title = "Keep the result with the replica"
         try:
-            await self._journal.run(Step.RECORD_TEST, PROVIDER, data, StepResult, RECORD, title)
+            await self._progress.run(Step.RECORD_TEST, PROVIDER, data, StepResult, RECORD, title)
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            self._journal.warn(f"The result could not be kept with the replica: {cause(error)[1]}")
+            self._progress.warn(f"The result could not be kept with the replica: {root_cause(error)[1]}")
 
     def _ended(self, request: VmTestRequest, result: TestResult, said: str) -> VmTestReport:
         workflow.upsert_search_attributes([FAILOVER_TEST_RESULT.value_set(result.value)])
-        measures.test_ended(self._vm, result)
-        self._journal.next = f"The test {result}. {said}."
-        self._journal.show()
+        metrics.test_ended(self._vm, result)
+        self._progress.next = f"The test {result}. {said}."
+        self._progress.show()
         return self._report(request, result, said)
 
     def _report(self, request: VmTestRequest, result: TestResult, said: str) -> VmTestReport:
-        info, journal, failover, plan = workflow.info(), self._journal, self._failover, self._plan
-        isolated = (r for r in journal.records if r.step is Step.ISOLATE_REPLICA and r.outcome in DONE)
+        info, progress, failover, plan = workflow.info(), self._progress, self._failover, self._plan
+        isolated = (r for r in progress.records if r.step is Step.ISOLATE_REPLICA and r.outcome in DONE)
         return VmTestReport(
             vm=self._vm,
             replica=plan.replica_name if plan else None,
@@ -281,7 +291,7 @@ class VmFailoverTest(TakingBack):
             isolation=next((r.note for r in isolated), ""),
             started=self._started,
             ended=workflow.now(),
-            state=journal.state,
+            state=progress.state,
             restore_point=plan.restore_point if plan else None,
             rpo=against(self._age, request.rpo),
             rto=against(self._recovery, request.rto),
@@ -290,8 +300,8 @@ class VmFailoverTest(TakingBack):
             time_to_tunnel_s=failover.time_to_tunnel if failover else None,
             time_to_undo_s=self._undo,
             checks=self._checks.results,
-            steps=tuple(journal.records),
-            warnings=tuple(journal.warnings),
+            steps=tuple(progress.records),
+            warnings=tuple(progress.warnings),
             left_over=self._left_over,
         )
 
@@ -313,13 +323,13 @@ async def _within(limit: timedelta, work: Coroutine[Any, Any, None]) -> bool:
         await workflow.wait([task], timeout=max(0.0, limit.total_seconds()))
     except asyncio.CancelledError:
         task.cancel()
-        await uncancelled(ended)
+        await shielded_then_cancel(ended)
         raise
     if task.done():
         task.result()
         return True
     task.cancel()
-    await uncancelled(ended)
+    await shielded_then_cancel(ended)
     return False
 
 

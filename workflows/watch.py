@@ -6,13 +6,14 @@ from datetime import timedelta
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
+from partial_failover.temporal.queues import TENANT_SITE_WATCH
+from workflows.calls import WATCH, call, root_cause
 from workflows.failover import Failover
 from workflows.preflight import this_run
-from workflows.steps import TENANT_SITE_WATCH, WATCH, call, cause
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.appliance import Claim
-    from contracts.step import Standing, Step, WatchInput
+    from partial_failover.contracts.appliance import Claim
+    from partial_failover.contracts.step import Step, WatchInput, WatchStatus
 
 OFTEN, REST = 20, timedelta(minutes=10)
 """After so much news there is a rest before the next look: a line that comes and goes must not fill the
@@ -21,12 +22,12 @@ LONGEST_HISTORY = 30_000
 """Events; Temporal ends a workflow at some 50,000, and undo needs a few hundred."""
 
 
-class Watch:
-    """Looks from the tenant's site, and mends what was lost by the very steps that made it."""
+class FailoverWatch:
+    """Looks from the tenant's site, and repairs what was lost by the very steps that made it."""
 
     def __init__(self, failover: Failover) -> None:
-        self._failover, self._journal = failover, failover.journal
-        self._known = Standing()
+        self._failover, self._progress = failover, failover.progress
+        self._known = WatchStatus()
         self._news = 0
 
     async def run(self) -> None:
@@ -37,13 +38,15 @@ class Watch:
             except ActivityError as error:
                 if is_cancelled_exception(error):
                     raise
-                self._journal.warn(f"The failover could not be watched: {cause(error)[1]}")
+                self._progress.warn(f"The failover could not be watched: {root_cause(error)[1]}")
                 await workflow.sleep(REST)
                 continue
-            await self._tell_and_mend(seen)
-        self._journal.warn("So much happened that the failover is not watched any more; undo works as before")
+            await self._tell_and_repair(seen)
+        self._progress.warn(
+            "So much happened that the failover is not watched any more; undo works as before"
+        )
 
-    async def _look(self) -> Standing:
+    async def _look(self) -> WatchStatus:
         """Ends with news, or after an hour without."""
         plan, site = self._failover.plan, self._failover.site
         data = WatchInput(
@@ -54,38 +57,38 @@ class Watch:
             known=self._known,
         )
         title = f"Watch {plan.replica_name}"
-        return await call(Step.WATCH_FAILOVER, TENANT_SITE_WATCH, data, Standing, WATCH, title)
+        return await call(Step.WATCH_FAILOVER, TENANT_SITE_WATCH, data, WatchStatus, WATCH, title)
 
-    async def _tell_and_mend(self, seen: Standing) -> None:
+    async def _tell_and_repair(self, seen: WatchStatus) -> None:
         known = self._known
         # A hold that is still not there is news again at the next look; a cut tunnel after an hour.
         self._known = seen.model_copy(update={"held": True})
         for claim in seen.claims[len(known.claims) :]:
-            self._journal.warn(_claimed(claim))
+            self._progress.warn(_claimed(claim))
         at = f"{workflow.now():%Y-%m-%d %H:%M:%S} UTC"
         if not seen.held:
             vm = self._failover.plan.vm
-            self._journal.warn(f"Replication of {vm} was found released at {at}; it is put on hold again")
-            await self._mend(self._failover.hold)
+            self._progress.warn(f"Replication of {vm} was found released at {at}; it is put on hold again")
+            await self._repair(self._failover.hold)
         if not seen.connected:
             if known.connected:
-                self._journal.warn(f"Production lost the connection to the replica at {at}")
-                self._journal.connection = f"Lost at {at}; it is being mended."
-            await self._mend(self._failover.extend_again)
+                self._progress.warn(f"Production lost the connection to the replica at {at}")
+                self._progress.connection = f"Lost at {at}; it is being repaired."
+            await self._repair(self._failover.extend_again)
         elif not known.connected:
-            self._journal.connection = f"Connected again since {at}."
-            self._journal.show()
+            self._progress.connection = f"Connected again since {at}."
+            self._progress.show()
         self._news += seen != known
         if self._news >= OFTEN and seen != known:
             await workflow.sleep(REST)
 
-    async def _mend(self, again: Callable[[], Awaitable[None]]) -> None:
+    async def _repair(self, again: Callable[[], Awaitable[None]]) -> None:
         try:
             await again()
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            self._journal.warn(f"It could not be mended: {cause(error)[1]}")
+            self._progress.warn(f"It could not be repaired: {root_cause(error)[1]}")
 
 
 def _claimed(claim: Claim) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from contracts.network import AllocationMode
 from lab import hypervisor
 from lab.cloud_director import model, strict
 from lab.cloud_director.model import (
@@ -28,6 +27,7 @@ from lab.cloud_director.model import (
 )
 from lab.cloud_director.tasks import Tasks
 from lab.cloud_director.world import World, vapp_of
+from partial_failover.contracts.network import AllocationMode
 
 
 @dataclass(frozen=True)

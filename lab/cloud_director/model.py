@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 
-from contracts.network import AllocationMode
 from lab import hypervisor
+from partial_failover.contracts.network import AllocationMode
 
 POWER_RIGHT = "vApp: Power Operations"
 EDIT_RIGHT = "vApp: Edit Properties"

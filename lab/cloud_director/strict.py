@@ -5,9 +5,9 @@ from ipaddress import AddressValueError, IPv4Address
 
 from lxml import etree
 
-from contracts.network import AllocationMode
 from lab.cloud_director.model import CloudNic, MetadataValue, OrgNetwork, bad
 from lab.cloud_director.render import VCLOUD, XSI
+from partial_failover.contracts.network import AllocationMode
 
 CONNECTION = (
     "NetworkConnectionIndex",

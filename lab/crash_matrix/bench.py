@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from contracts.step import Step
 from lab.crash_matrix import learn
 from lab.crash_matrix.cases import Case, Phase, Point
 from lab.crash_matrix.driver import SETTLES_WITHIN, DidNotRest, Driver, Handle
@@ -15,6 +14,7 @@ from lab.crash_matrix.harms import entity, fault, taking_back
 from lab.crash_matrix.rules import TENANT, VM
 from lab.faults import Call, Rule
 from lab.site import APPLIANCE
+from partial_failover.contracts.step import Step
 
 TAKEN_BACK = (Phase.COMPENSATION, Phase.REFUSED)
 """Phases that begin before Failover is reached."""

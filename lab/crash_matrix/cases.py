@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Any  # Any: JSON
 from zlib import crc32
 
-from contracts.step import Step
 from lab.faults import Kind
+from partial_failover.contracts.step import Step
 
 
 class Phase(StrEnum):
@@ -18,7 +18,7 @@ class Phase(StrEnum):
     COMPENSATION = "compensation"
     """The workflow is cancelled as it is about to be in Failover, so all is taken back."""
     FAILED = "failed undo"
-    """Replication cannot be released, until a person mends that: FailedFailover in between."""
+    """Replication cannot be released, until a person repairs that: FailedFailover in between."""
     REFUSED = "compensation of a failure"
     """The original is switched on before its address is announced, so the failover fails and all is taken
     back. A workflow that compensates because it was cancelled cannot be cancelled again; this one can."""
@@ -115,7 +115,7 @@ def cases(points: Sequence[Point]) -> Iterator[Case]:
         if first.phase is not Phase.REFUSED or first.step in undone:  # else one that still goes forward
             yield from (Case(first, harm) for harm in _ends(first))
         if Harm.TERMINATED in _ends(first) and len(changes) > 1:
-            # What it leaves between two changes, whoever takes over must mend.
+            # What it leaves between two changes, whoever takes over must repair.
             yield from (Case(p, Harm.TERMINATED) for p in changes if p is not first)
 
 

@@ -17,8 +17,6 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from contracts.run import lock_id
-from contracts.step import Step
 from lab.crash_matrix.rules import TENANT, VM, Rules
 from lab.data_centre import SUFFIX
 from lab.hypervisor import Snapshot
@@ -26,7 +24,9 @@ from lab.lab import Lab
 from lab.site import APPLIANCE, BACKUP_USER
 from lab.veeam.accounts import Role
 from lab.worker_process import WorkerProcess
-from workflows.search import REPLICA_STATE
+from partial_failover.contracts.run import lock_id
+from partial_failover.contracts.step import Step
+from partial_failover.temporal.search_attributes import REPLICA_STATE
 
 Handle = WorkflowHandle[Any, Any]
 

@@ -5,8 +5,8 @@ import threading
 import time
 from typing import Any  # Any: values of many kinds, only compared
 
-from activities.marker import KEY as MARKER
-from activities.test_records import KEY as RECORDS
+from activities.provider.marker import KEY as MARKER
+from activities.provider.test_records import KEY as RECORDS
 from lab.data_centre import SUFFIX, DataCentre
 from lab.hypervisor import Snapshot, Vm
 

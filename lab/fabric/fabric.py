@@ -16,14 +16,14 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any, Literal  # Any: JSON values of the lab's own protocol
 
-from contracts.appliance import ApplianceRole
 from lab.fabric import provision
 from lab.fabric.needs import PATH, lacks
 from lab.fabric.provision import Access
 from lab.fabric.sandbox import LONGEST_MESSAGE
 from lab.fabric.topology import Wire
 from lab.hypervisor import Hypervisor, Vm
-from operate.cloud_init import ManagementNic, NewAppliance
+from partial_failover.cli.cloud_init import ManagementNic, NewAppliance
+from partial_failover.contracts.appliance import ApplianceRole
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SSH_PORT = 22

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncssh
 import yaml
 
-from operate.cloud_init import STATE, NewAppliance, user_data
+from partial_failover.cli.cloud_init import STATE, NewAppliance, user_data
 
 IN_ITS_STATE = ("chmod", "ssh-keygen")
 """Commands of the first boot that only touch the appliance's state, and so can be run from outside."""

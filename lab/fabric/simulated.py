@@ -24,13 +24,13 @@ from appliance.requests import LONGEST_REQUEST, answer
 from appliance.state import State
 from appliance.system import System
 from appliance.vpn import Tunnel
-from contracts.appliance import ApplianceRole
 from lab.fabric import provision
 from lab.fabric.fabric import Leg
 from lab.fabric.provision import Access
 from lab.faults import Faults, Kind
 from lab.hypervisor import Hypervisor, Vm
-from operate.cloud_init import ManagementNic, NewAppliance
+from partial_failover.cli.cloud_init import ManagementNic, NewAppliance
+from partial_failover.contracts.appliance import ApplianceRole
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ STORIES = {
     "one-vm": Story("One corrupted VM fails over; production talks to its replica; undo", one_vm.play),
     "two-vms": Story("Two VMs at once share the appliances; one is undone, then the other", two_vms.play),
     "cut-tunnel": Story(
-        "In Failover the tunnel is cut and the hold is ended by people; both are mended", cut_tunnel.play
+        "In Failover the tunnel is cut and the hold is ended by people; both are repaired", cut_tunnel.play
     ),
     "failover-test": Story(
         "A replica is tested in isolation while production runs; then one that fails", failover_test.play

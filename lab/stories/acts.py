@@ -3,11 +3,11 @@
 import asyncio
 from dataclasses import dataclass
 
-from contracts.report import FailoverReport
 from lab.hypervisor import Disk
 from lab.site import APPLIANCE
 from lab.stories.production import Production
 from lab.stories.stage import HEALTHY, Figures, Running, Stage
+from partial_failover.contracts.report import FailoverReport
 
 Macs = dict[str, frozenset[str]]
 

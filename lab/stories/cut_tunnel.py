@@ -1,17 +1,17 @@
-"""In Failover somebody switches the tenant's appliance off, and ends the hold. The failover mends both."""
+"""In Failover somebody switches the tenant's appliance off, and ends the hold. The failover repairs both."""
 
 import asyncio
 import time
 from dataclasses import replace
 
-from contracts.step import Step
 from lab.site import APPLIANCE
 from lab.stories import acts
 from lab.stories.stage import Figures, Running, Stage
+from partial_failover.contracts.step import Step
 
 VM = "erp-db-01"
 MENDED_WITHIN = 90.0
-"""Seconds; two looks, ten seconds apart, come before the mending."""
+"""Seconds; two looks, ten seconds apart, come before the repairing."""
 
 
 async def play(stage: Stage) -> Figures:
@@ -21,7 +21,7 @@ async def play(stage: Stage) -> Figures:
     await acts.in_failover(stage, running)
     await acts.talk(stage, VM)
     delta = acts.write(stage, VM)
-    mended = await _cut(stage, running)
+    repaired = await _cut(stage, running)
     await acts.talk(stage, VM)
     await _hold_ended(stage)
     kept = stage.centre.replica(VM).disk.read("orders") == "4001"
@@ -33,11 +33,11 @@ async def play(stage: Stage) -> Figures:
     stage.check("the report tells of the ended hold", told, report.warnings)
     await acts.all_as_before(stage, before)
     stage.show(report)
-    return replace(acts.figures(stage, [report]), mended=mended)
+    return replace(acts.figures(stage, [report]), repaired=repaired)
 
 
 async def _cut(stage: Stage, running: Running) -> float | None:
-    """Switch the tenant's appliance off, as a person in vCenter would; seconds until it is mended."""
+    """Switch the tenant's appliance off, as a person in vCenter would; seconds until it is repaired."""
     appliance = stage.site.vm(APPLIANCE)
     stage.site.hypervisor.power_off(appliance)
     began = time.monotonic()

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from temporalio.client import WorkflowHandle
 
-from activities.test_records import KEY
-from contracts.failover_test import FailoverTestReport, TestResult, VmTestReport
-from evidence import page
+from activities.provider.test_records import KEY
 from lab.fabric.capture import Capture, Captures
 from lab.stories.stage import DidNotHold, Figures, Stage
+from partial_failover.contracts.failover_test import FailoverTestReport, TestResult, VmTestReport
+from partial_failover.reports import page
 
 VM = "erp-db-01"
 JOINED, JOINED_VM = "initech", "tps-01"

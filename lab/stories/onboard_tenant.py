@@ -11,12 +11,12 @@ import sys
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from contracts.plan import Extension
 from lab.stories import acts
 from lab.stories.machines import Machines
 from lab.stories.stage import DidNotHold, Figures, Stage
 from lab.tenants import Lan, Machine, Tenant
 from lab.worker_process import REPOSITORY
+from partial_failover.contracts.plan import Extension
 
 UMBRELLA = Tenant(
     "umbrella",

@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from contracts.report import FailoverReport
+from partial_failover.contracts.report import FailoverReport
 
 
 def table(report: FailoverReport, real: bool) -> Table:

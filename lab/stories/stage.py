@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from temporalio.client import WorkflowHandle
 
-from contracts.report import FailoverReport
-from contracts.step import Step
 from lab.lab import Lab
 from lab.stories.production import Production
 from lab.stories.report import table
 from lab.timeline import Timeline, Track
+from partial_failover.contracts.report import FailoverReport
+from partial_failover.contracts.step import Step
 
 WITHIN = 120.0
 """Seconds that a story waits for what must come."""
@@ -35,15 +35,15 @@ class Figures:
     power_on: float | None
     reachable: float | None
     undo: float | None
-    mended: float | None = None
-    """Only of a story in which something is mended."""
+    repaired: float | None = None
+    """Only of a story in which something is repaired."""
 
     def line(self) -> str:
         """The last line of a story."""
         times = (("power-on", self.power_on), ("reachable", self.reachable), ("undo", self.undo))
         shown = (f"time to {n} {'not measured' if t is None else f'{t:.1f} s'}" for n, t in times)
-        mended = [] if self.mended is None else [f"time to mend {self.mended:.1f} s"]
-        return ", ".join([f"state {self.state}", *shown, *mended])
+        repaired = [] if self.repaired is None else [f"time to repair {self.repaired:.1f} s"]
+        return ", ".join([f"state {self.state}", *shown, *repaired])
 
 
 @dataclass

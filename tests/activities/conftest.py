@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from contracts.step import Step
 from lab.cloud_director.model import OFF, ON
 from lab.data_centre import DataCentre
 from lab.site import APPLIANCE
+from partial_failover.contracts.step import Step
+from partial_failover.temporal.queues import TENANT_SITE
 from tests.activities.test_authority import Values, World, world
-from workflows.steps import TENANT_SITE
 
 __all__ = ["world"]
 

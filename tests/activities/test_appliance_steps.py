@@ -2,9 +2,9 @@
 
 import pytest
 
-from contracts.step import Step, StepResult
+from partial_failover.contracts.step import Step, StepResult
+from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
 from tests.activities.test_authority import Values, World
-from workflows.steps import PROVIDER, TENANT_SITE
 
 SIDES = {
     PROVIDER: (

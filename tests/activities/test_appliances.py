@@ -2,9 +2,9 @@
 
 import pytest
 
-from activities.appliances import unless_switched_off
-from contracts.errors import ApplianceChanged, Busy, Unavailable
-from contracts.replica import Power
+from activities.shared.appliances import unless_switched_off
+from partial_failover.contracts.errors import ApplianceChanged, Busy, Unavailable
+from partial_failover.contracts.replica import Power
 
 
 @pytest.mark.parametrize(

@@ -19,31 +19,31 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
-import connect
 import worker
-from activities.fence import Fence
-from activities.leases import leases_of
-from activities.provider import ProviderTenant
-from activities.tenant_site import Site
-from connectors.cloud_director import CloudDirector
-from connectors.veeam import Veeam
-from contracts.check import PowerCheck
-from contracts.errors import Fault, NotFound
-from contracts.failover_test import TestRecord, TestResult
-from contracts.plan import Extension, Gateway, PlanResult, TenantSite
-from contracts.replica import RestorePoint
-from contracts.replication import HoldTarget
-from contracts.report import ReplicaList
-from contracts.request import PartialFailoverRequest
-from contracts.run import Run
-from contracts.step import NormalProof, ReplicaStep, Standing, Step
+from activities.provider.leases import leases_of
+from activities.provider.tenant import ProviderTenant
+from activities.shared.fence import Fence
+from activities.tenant_site.site import Site
 from lab.data_centre import DataCentre
 from lab.faults import Kind, Rule
 from lab.worker_config import write_configs
-from settings import TenantSiteWorkerSettings, WorkerSettings, load
-from workflows.steps import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
+from partial_failover.connectors import factories
+from partial_failover.connectors.cloud_director import CloudDirector
+from partial_failover.connectors.veeam import Veeam
+from partial_failover.contracts.check import PowerCheck
+from partial_failover.contracts.errors import FailoverError, NotFound
+from partial_failover.contracts.failover_test import TestRecord, TestResult
+from partial_failover.contracts.plan import CloudGateway, Extension, PlanResult, TenantSite
+from partial_failover.contracts.replica import RestorePoint
+from partial_failover.contracts.replication import HoldTarget
+from partial_failover.contracts.report import ReplicaList
+from partial_failover.contracts.request import PartialFailoverRequest
+from partial_failover.contracts.run import WorkflowRun
+from partial_failover.contracts.step import NormalProof, ReplicaStep, Step, WatchStatus
+from partial_failover.settings import TenantSiteWorkerSettings, WorkerSettings, load
+from partial_failover.temporal.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 
-RUN = Run(workflow_id="any", run_id="any")
+RUN = WorkflowRun(workflow_id="any", run_id="any")
 Values = dict[str, object]
 Activity = Callable[..., Any]
 
@@ -57,14 +57,14 @@ class YesFence(Fence):
     def leave_task(self, token: bytes, task: str) -> None:
         """It is current."""
 
-    def holder(self, replica_id: str) -> Run | None:
+    def holder(self, replica_id: str) -> WorkflowRun | None:
         """It is held by whoever asks."""
         return RUN
 
-    def confirm_lock(self, replica_id: str, run: Run) -> None:
+    def confirm_lock(self, replica_id: str, run: WorkflowRun) -> None:
         """It is held."""
 
-    def asked_by(self, run: Run) -> str:
+    def asked_by(self, run: WorkflowRun) -> str:
         """There is no server to ask."""
         return "a test"
 
@@ -141,9 +141,9 @@ class World:
             "nics": replica.nics,
             "point": point,
             "not_before": now,
-            "gateway": Gateway(host="203.0.113.1", port=6182),
+            "gateway": CloudGateway(host="203.0.113.1", port=6182),
             "peer_fingerprint": ":".join(["AB"] * 32),
-            "known": Standing(),
+            "known": WatchStatus(),
             "check": PowerCheck(timeout=timedelta(seconds=1)),
             "record": TestRecord(at=now, result=TestResult.PASSED),
             "proof": NormalProof(replica_id=replica.id, run=RUN, restore_point=point, read_at=now),
@@ -188,9 +188,9 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     backups = {}
     for one in settings:
         if isinstance(one, TenantSiteWorkerSettings):
-            backups[one.tenants[0].namespace] = connect.backup_server(one.tenants[0].backup_server)
+            backups[one.tenants[0].namespace] = factories.backup_server(one.tenants[0].backup_server)
         else:
-            cloud = connect.cloud_director(one.cloud_director)
+            cloud = factories.cloud_director(one.cloud_director)
     yield World(centre, settings, await built(settings), cloud, backups)
     await asyncio.to_thread(centre.close)
 
@@ -217,7 +217,7 @@ async def test_with_its_own_replica_and_all_else_foreign(world: World, name: str
     mixed = {**foreign, "replica_id": own["replica_id"]}
     try:
         await world.call(name, mixed)
-    except Fault:
+    except FailoverError:
         pass
     assert of_globex(world.centre) == before
 
@@ -255,7 +255,7 @@ async def test_a_revert_connects_no_foreign_network(world: World) -> None:
     foreign = await world.values("globex", "crm-db-01")
     await world.call(Step.MARK_PROCESSING, own)
     nics = world.centre.state()["nics"]["mail-01_replica"]
-    with pytest.raises(Fault):
+    with pytest.raises(FailoverError):
         await world.call(Step.REVERT_SNAPSHOT, {**own, "nics": foreign["nics"]})
     assert world.centre.state()["nics"]["mail-01_replica"] == nics
     await world.call(Step.REVERT_TO_LATEST, own)

@@ -9,20 +9,27 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from activities import isolation, marker
-from contracts.check import AnyCheck, CheckOutcome, CheckResult, HttpCheck, PowerCheck, TcpCheck
-from contracts.errors import WrongState
-from contracts.network import Nic
-from contracts.replica import Marker, ReplicaState
-from contracts.step import Step
+from activities.provider import isolation, marker
 from lab.cloud_director.model import MetadataValue
 from lab.cloud_director.model import Vm as CloudVm
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
-from settings import ProviderWorkerSettings, TestNetworkSettings, load
+from partial_failover.contracts.check import (
+    AnyCheck,
+    CheckOutcome,
+    CheckResult,
+    HttpCheck,
+    PowerCheck,
+    TcpCheck,
+)
+from partial_failover.contracts.errors import WrongState
+from partial_failover.contracts.network import Nic
+from partial_failover.contracts.replica import Marker, ReplicaState
+from partial_failover.contracts.step import Step
+from partial_failover.settings import ProviderWorkerSettings, TestNetworkSettings, load
+from partial_failover.temporal.queues import PROVIDER
 from tests.activities.test_authority import RUN, Values, World, built
 from tests.connectors.test_probe import answering, closed_port
-from workflows.steps import PROVIDER
 
 HERE, ELSEWHERE = IPv4Network("127.0.0.0/8"), IPv4Network("192.0.2.0/24")
 

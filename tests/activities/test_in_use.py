@@ -6,23 +6,23 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from contracts.plan import PlanResult
-from contracts.request import PartialFailoverRequest
-from contracts.run import Run
-from contracts.step import Step
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
-from settings import load
+from partial_failover.contracts.plan import PlanResult
+from partial_failover.contracts.request import PartialFailoverRequest
+from partial_failover.contracts.run import WorkflowRun
+from partial_failover.contracts.step import Step
+from partial_failover.settings import load
+from partial_failover.temporal.queues import PROVIDER
 from tests.activities.test_authority import RUN, World, YesFence, built
-from workflows.steps import PROVIDER
 
-TEST = Run(workflow_id="failover-test-weekly/erp-db-01", run_id="another")
+TEST = WorkflowRun(workflow_id="failover-test-weekly/erp-db-01", run_id="another")
 
 
 class HeldFence(YesFence):
     """Each replica's lock is held by a test that has not marked it yet."""
 
-    def holder(self, replica_id: str) -> Run | None:
+    def holder(self, replica_id: str) -> WorkflowRun | None:
         """The test."""
         return TEST
 

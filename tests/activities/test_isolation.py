@@ -13,21 +13,21 @@ from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
 import worker
-from activities import isolation, marker
-from activities.provider import ProviderTenant
-from activities.replica import ReplicaActivities
-from connectors.attempt import Attempt
-from contracts.errors import WrongState
-from contracts.network import AllocationMode, Nic
-from contracts.replica import Marker, Power, ReplicaState
-from contracts.step import IsolateInput, ReplicaStep, StepResult
+from activities.provider import isolation, marker
+from activities.provider.replica import ReplicaActivities
+from activities.provider.tenant import ProviderTenant
 from lab.cloud_director.model import MetadataValue, OrgNetwork
 from lab.cloud_director.model import Vm as CloudVm
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
-from settings import ProviderWorkerSettings, load
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.contracts.errors import WrongState
+from partial_failover.contracts.network import AllocationMode, Nic
+from partial_failover.contracts.replica import Marker, Power, ReplicaState
+from partial_failover.contracts.step import IsolateInput, ReplicaStep, StepResult
+from partial_failover.settings import ProviderWorkerSettings, load
+from partial_failover.temporal.queues import PROVIDER
 from tests.activities.test_authority import RUN, Process, YesFence
-from workflows.steps import PROVIDER
 
 VM = "crm-db-01"
 """Of globex, which has a network for tests."""

@@ -9,15 +9,15 @@ import pytest
 from temporalio import activity
 from temporalio.testing import ActivityEnvironment
 
-from activities import looking
-from contracts.errors import NotFound, Unavailable, Who
-from contracts.plan import PlanInput, PlanResult, Problem
-from contracts.report import ReplicaList
-from contracts.request import ListReplicasRequest, PartialFailoverRequest
-from contracts.step import Step
+from activities.shared import probes
 from lab.faults import Kind, Rule
+from partial_failover.contracts.errors import NotFound, Unavailable, Who
+from partial_failover.contracts.plan import PlanInput, PlanResult, Problem
+from partial_failover.contracts.report import ReplicaList
+from partial_failover.contracts.request import ListReplicasRequest, PartialFailoverRequest
+from partial_failover.contracts.step import Step
+from partial_failover.temporal.queues import PROVIDER
 from tests.activities.test_authority import RUN, World, name_of
-from workflows.steps import PROVIDER
 
 SECONDS = 2.0
 
@@ -25,7 +25,7 @@ SECONDS = 2.0
 @pytest.fixture
 def silent(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The provider's vCenter takes far longer to answer than a look may."""
-    monkeypatch.setattr(looking, "LOOK", SECONDS)
+    monkeypatch.setattr(probes, "LOOK", SECONDS)
     world.centre.faults.add(Rule("provider-vcenter", "*", Kind.DELAY, times=1000, seconds=3 * SECONDS))
     yield
     world.centre.faults.clear()
@@ -35,7 +35,7 @@ async def last_attempt(world: World, step: Step, data: object) -> object:
     """Run a step as the attempt that writes down what did not answer."""
     run = next(s for s in world.process.lists["acme", PROVIDER] if name_of(s) == step)
     environment = ActivityEnvironment()
-    environment.info = replace(environment.info, attempt=looking.TRIES)
+    environment.info = replace(environment.info, attempt=probes.TRIES)
     return await asyncio.to_thread(environment.run, run, data)
 
 
@@ -64,17 +64,17 @@ async def test_a_silent_vcenter_hides_nothing_else(world: World, silent: None) -
 def test_a_look_knows_whose_step_it_is_and_beats_before_it_begins() -> None:
     environment, beats = ActivityEnvironment(), list[object]()
     environment.on_heartbeat = lambda *details: beats.append(details)
-    found = environment.run(lambda: looking.within(lambda: activity.info().activity_type, "it"))
+    found = environment.run(lambda: probes.with_timeout(lambda: activity.info().activity_type, "it"))
     assert found == environment.info.activity_type and beats == [()]
 
 
-@pytest.mark.parametrize(("attempt", "again"), [(1, True), (looking.TRIES, False)])
+@pytest.mark.parametrize(("attempt", "again"), [(1, True), (probes.TRIES, False)])
 def test_what_may_pass_is_noted_in_the_last_attempt_only(attempt: int, again: bool) -> None:
     environment, problems = ActivityEnvironment(), list[Problem]()
     environment.info = replace(environment.info, attempt=attempt)
 
     def look() -> None:
-        with looking.noting(problems, Who.PROVIDER, "so it is not known"):
+        with probes.collected_problems(problems, Who.PROVIDER, "so it is not known"):
             raise Unavailable("It is away", do="It is tried again")
 
     if again:
@@ -89,7 +89,7 @@ def test_what_does_not_pass_is_noted_at_once() -> None:
     problems: list[Problem] = []
 
     def look() -> None:
-        with looking.noting(problems, Who.PROVIDER):
+        with probes.collected_problems(problems, Who.PROVIDER):
             raise NotFound("There is none", do="Make one")
 
     ActivityEnvironment().run(look)
@@ -98,7 +98,7 @@ def test_what_does_not_pass_is_noted_at_once() -> None:
 
 def test_a_mistake_of_the_program_is_no_problem_of_a_failover() -> None:
     def look() -> None:
-        with looking.noting([], Who.PROVIDER):
+        with probes.collected_problems([], Who.PROVIDER):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

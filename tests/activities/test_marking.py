@@ -2,10 +2,10 @@
 
 import pytest
 
-from activities import marker
-from contracts.errors import Fault
-from contracts.step import Step
+from activities.provider import marker
 from lab.faults import Kind, Rule
+from partial_failover.contracts.errors import FailoverError
+from partial_failover.contracts.step import Step
 from tests.activities.test_authority import World
 
 
@@ -14,7 +14,7 @@ async def test_a_replica_without_a_marker_is_as_it_was(world: World, written: in
     """Nobody looks for more at one that has none."""
     own, before = await world.values("acme", "mail-01"), world.centre.state()
     world.centre.faults.add(Rule("cloud-director", "POST metadata", Kind.REFUSE, times=99, passes=written))
-    with pytest.raises(Fault):
+    with pytest.raises(FailoverError):
         await world.call(Step.MARK_PROCESSING, own)
     world.centre.faults.clear()
     metadata = world.centre.cloud.vm("mail-01_replica").metadata

@@ -12,18 +12,18 @@ import pytest
 import pytest_asyncio
 from temporalio.testing import ActivityEnvironment
 
-import connect
-from activities import looking
-from activities.fence import Fence
-from activities.tenant_site import Site, TenantSiteActivities
-from connectors.vsphere import VSphere
-from contracts.errors import Fault, Unavailable, Who
-from contracts.plan import Extension, TenantSite, TenantSiteInput
+from activities.shared import probes
+from activities.shared.fence import Fence
+from activities.tenant_site.site import Site, TenantSiteActivities
 from lab.data_centre import DataCentre
 from lab.faults import Kind, Rule
 from lab.hypervisor import Hypervisor, Vm
 from lab.worker_config import write_configs
-from settings import TenantSiteSettings, TenantSiteWorkerSettings, load
+from partial_failover.connectors import factories
+from partial_failover.connectors.vsphere import VSphere
+from partial_failover.contracts.errors import FailoverError, Unavailable, Who
+from partial_failover.contracts.plan import Extension, TenantSite, TenantSiteInput
+from partial_failover.settings import TenantSiteSettings, TenantSiteWorkerSettings, load
 
 VM = "tps-01"
 
@@ -48,7 +48,7 @@ class World:
         self, attempt: int = 1, since: timedelta = timedelta(0), may_run: bool = False
     ) -> TenantSite:
         """One attempt of the check. `since`: so long after the first one."""
-        backup = connect.backup_server(self.settings.backup_server)
+        backup = factories.backup_server(self.settings.backup_server)
         site = Site(self.settings, backup, self.vcenter, None, cast(Fence, None))
         environment = ActivityEnvironment()
         begun = environment.info.scheduled_time + since
@@ -101,7 +101,7 @@ async def centre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Data
 def world(centre: DataCentre) -> Iterator[World]:
     settings = load(write_configs(centre)["initech"])
     assert isinstance(settings, TenantSiteWorkerSettings)
-    made = World(centre, settings.tenants[0], connect.vsphere(settings.tenants[0].vcenter))
+    made = World(centre, settings.tenants[0], factories.vsphere(settings.tenants[0].vcenter))
     yield made
     centre.faults.clear()
     made.vcenter.close()
@@ -183,7 +183,7 @@ async def test_an_account_that_is_refused_sees_nothing(world: World) -> None:
 async def test_what_may_pass_is_tried_again_and_then_said(
     world: World, monkeypatch: pytest.MonkeyPatch, kind: Kind, says: str
 ) -> None:
-    monkeypatch.setattr(looking, "LOOK", 2.0)
+    monkeypatch.setattr(probes, "LOOK", 2.0)
     world.centre.faults.add(Rule("initech-vcenter", "*", kind, times=1000, seconds=4))
     for early in (1, 2):
         with pytest.raises(Unavailable):
@@ -196,6 +196,6 @@ async def test_what_may_pass_is_tried_again_and_then_said(
 
 
 def test_a_fault_keeps_its_parts() -> None:
-    fault = Fault("It broke.", left="Nothing was changed", do="Mend it.")
-    assert (fault.happened, fault.do) == ("It broke", "Mend it")
-    assert str(fault) == "It broke. Nothing was changed. Mend it."
+    fault = FailoverError("It broke.", left="Nothing was changed", do="Repair it.")
+    assert (fault.happened, fault.do) == ("It broke", "Repair it")
+    assert str(fault) == "It broke. Nothing was changed. Repair it."

@@ -9,11 +9,11 @@ from functools import partial
 
 import pytest
 
-from activities.provider_appliance import KEY
-from contracts.step import Step
+from activities.provider.appliance import KEY
 from lab.cloud_director.model import Vm
 from lab.faults import Kind, Rule
 from lab.site import APPLIANCE
+from partial_failover.contracts.step import Step
 from tests.activities.test_authority import Values, World, built
 
 NAME = f"acme-{APPLIANCE}"

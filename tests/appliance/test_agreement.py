@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from appliance import model
 from appliance.errors import Refusal
-from contracts.appliance import Lease
-from contracts.network import Network, at_a_spare, misfits
+from partial_failover.contracts.appliance import Lease
+from partial_failover.contracts.network import Network, at_a_spare, misfits
 
 NAMES = ("one", "two")
 ID = "5b0f3a5e-0000-4000-8000-000000000001"

@@ -12,24 +12,24 @@ from typing import Any
 import asyncssh
 import pytest
 
-from connectors.appliances import LONGEST_ANSWER, Appliance
-from connectors.attempt import Attempt
-from contracts.appliance import ApplianceRole, Lease
-from contracts.errors import (
+from lab.fabric import provision
+from partial_failover.cli.cloud_init import ManagementNic, NewAppliance
+from partial_failover.connectors.appliances import LONGEST_ANSWER, Appliance
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.contracts.appliance import ApplianceRole, Lease
+from partial_failover.contracts.errors import (
     AddressInUse,
     ApplianceChanged,
     BadRequest,
     Busy,
     Expired,
-    Fault,
+    FailoverError,
     Misconfigured,
     NotFound,
     OutcomeUnknown,
     TaskFailed,
     Unavailable,
 )
-from lab.fabric import provision
-from operate.cloud_init import ManagementNic, NewAppliance
 
 LEASE = Lease(
     id="00000000-0000-0000-0000-000000000001", network="lan-a", address=IPv4Address("192.168.10.50")
@@ -99,9 +99,9 @@ async def test_what_is_asked_and_answered(tmp_path: Path) -> None:
         ("a word of tomorrow", TaskFailed),
     ],
 )
-async def test_refusals_become_faults(tmp_path: Path, word: str, fault: type[Fault]) -> None:
+async def test_refusals_become_faults(tmp_path: Path, word: str, fault: type[FailoverError]) -> None:
     async with server(tmp_path, refusing(word, mac="02:00:00:00:00:01")) as appliance:
-        with pytest.raises(Fault) as raised:
+        with pytest.raises(FailoverError) as raised:
             await appliance.lease(LEASE, False, False, Attempt(FOREVER))
     assert type(raised.value) is fault
     assert "02:00:00:00:00:01" in str(raised.value)

@@ -8,8 +8,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from connectors import probe
-from contracts.errors import Unavailable
+from partial_failover.connectors import probe
+from partial_failover.contracts.errors import Unavailable
 
 HERE = IPv4Address("127.0.0.1")
 

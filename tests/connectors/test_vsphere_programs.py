@@ -8,13 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from connectors.attempt import Attempt
-from connectors.vsphere import VSphere
-from contracts.errors import Expired, Fault, NoRight, NotFound, OutcomeUnknown, Unavailable, WrongState
 from lab.faults import Faults, Kind, Rule
 from lab.hypervisor import Hypervisor, Vm
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.vsphere import VSphere
+from partial_failover.contracts.errors import (
+    Expired,
+    FailoverError,
+    NoRight,
+    NotFound,
+    OutcomeUnknown,
+    Unavailable,
+    WrongState,
+)
 
 USER, LOGIN, PATH = "failover@vsphere.local", ("tester", "guest<&>word"), "/usr/local/bin/verify-orders"
 
@@ -105,7 +113,7 @@ def test_a_guest_that_is_not_up_yet_is_waited_for(world: World) -> None:
     ("login", "path", "fault"),
     [(("tester", "wrong"), PATH, NoRight), (("root", ""), PATH, NoRight), (LOGIN, "/bin/sh", NotFound)],
 )
-def test_refusals(world: World, login: tuple[str, str], path: str, fault: type[Fault]) -> None:
+def test_refusals(world: World, login: tuple[str, str], path: str, fault: type[FailoverError]) -> None:
     with pytest.raises(fault) as caught:
         world.run(attempt(), login, path)
     assert LOGIN[1] not in str(caught.value)

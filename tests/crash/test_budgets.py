@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from activities.attempt import MARGIN
-from activities.fence import PATIENCE
-from activities.replication import PROOF_LASTS
-from connectors.attempt import FRESH
-from settings import TenantSiteSettings
-from workflows import steps
-from workflows.steps import HEARTBEAT, Budget
+from activities.shared.attempt import MARGIN
+from activities.shared.fence import PATIENCE
+from activities.tenant_site.replication import PROOF_LASTS
+from partial_failover.connectors.attempt import FRESH
+from partial_failover.settings import TenantSiteSettings
+from workflows import calls as steps
+from workflows.calls import HEARTBEAT, Budget
 
 PAUSES = timedelta(seconds=1 + 2 + 4)
 """Before the second, third and fourth attempt."""

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from contracts.step import Step
 from lab.crash_matrix.bench import Bench
 from lab.crash_matrix.cases import Case, Harm, Phase, Point
 from lab.crash_matrix.rules import TENANT
 from lab.fabric.fabric import Fabric
 from lab.site import APPLIANCE
+from partial_failover.contracts.step import Step
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from activities.marker import KEY
+from activities.provider.marker import KEY
 from appliance.model import Lease, Vpn
 from appliance.state import State
-from contracts.replica import Marker, ReplicaState
 from lab.cloud_director.model import MetadataValue
 from lab.crash_matrix.rules import TENANT, VM, Rules
 from lab.data_centre import SUFFIX, DataCentre
 from lab.fabric import provision
 from lab.hypervisor import Snapshot
 from lab.site import APPLIANCE
+from partial_failover.contracts.replica import Marker, ReplicaState
 
 REPLICA = VM + SUFFIX
 LEASE = "902ab23f-d6e8-4aba-8be9-46f1a9b3a998"

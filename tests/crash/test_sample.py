@@ -5,12 +5,12 @@ from typing import cast
 import pytest
 
 import worker
-from activities.provider import ProviderTenant
-from activities.tenant_site import Site
-from contracts.step import Step
+from activities.provider.tenant import ProviderTenant
+from activities.tenant_site.site import Site
 from lab.crash_matrix.bench import Bench
 from lab.crash_matrix.cases import Case, Harm, Phase, Point, cases
 from lab.faults import Kind
+from partial_failover.contracts.step import Step
 
 ELSEWHERE = {Step.INSPECT_REPLICAS: "of ListReplicas, which changes nothing"}
 """Steps that no failover and no failover test runs."""

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from lab.lab import Lab
-from operate import check as checks
-from settings import load
+from partial_failover.settings import load
+from partial_failover.site_check import check as checks
 
 REPOSITORY = Path(__file__).parents[2]
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from contracts.appliance import ApplianceRole
 from lab.lab import Lab
-from operate import cloud_init
-from operate.cloud_init import MANAGEMENT, ManagementNic, NewAppliance
+from partial_failover.cli import cloud_init
+from partial_failover.cli.cloud_init import MANAGEMENT, ManagementNic, NewAppliance
+from partial_failover.contracts.appliance import ApplianceRole
 from tests.deploy.commands import REPOSITORY, Ran, run, said, tool
 
 DEPLOY = REPOSITORY / "deploy" / "appliance"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-import connect
-from connectors.attempt import Attempt
 from lab.lab import Lab
-from settings import ProviderWorkerSettings, load
+from partial_failover.connectors import factories
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.settings import ProviderWorkerSettings, load
 from tests.deploy.commands import check, configured, written
 from tests.deploy.test_check import lines
 
@@ -20,7 +20,7 @@ def switched_on(lab: Lab) -> Iterator[None]:
     """Both of acme's, the provider's through Cloud Director."""
     settings = load(lab.configs["provider"])
     assert isinstance(settings, ProviderWorkerSettings)
-    cloud, site = connect.cloud_director(settings.cloud_director), lab.centre.sites["acme"]
+    cloud, site = factories.cloud_director(settings.cloud_director), lab.centre.sites["acme"]
     vdc = cloud.vdc("acme", "acme-vdc")
     provider, tenant = cloud.vm_named(vdc, "acme-network-extension"), site.vm("network-extension")
     site.hypervisor.power_on(tenant)

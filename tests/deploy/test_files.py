@@ -8,11 +8,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-import serving
 from lab.lab import Lab
 from lab.tenants import TENANTS
-from operate import gateway
-from settings import BadSettings, ProviderWorkerSettings, load
+from partial_failover.cli import gateway
+from partial_failover.process import lifecycle
+from partial_failover.settings import BadSettings, ProviderWorkerSettings, load
 from tests.deploy.commands import configured, said, tool, written
 
 REPOSITORY = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ def test_a_worker_that_is_told_to_stop_is_not_killed_before_it_has_ended() -> No
     deployment = yaml.safe_load((KUBERNETES / "deployment.yaml").read_text())
     granted = {int(s) for s in re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)}
     assert granted == {deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]}
-    assert min(granted) > serving.ENDS_WITHIN
+    assert min(granted) > lifecycle.ENDS_WITHIN
 
 
 def test_the_containerfile_passes_its_linter() -> None:

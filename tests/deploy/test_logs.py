@@ -30,7 +30,7 @@ async def test_workflows_and_steps_say_tenant_replica_workflow_and_step(lab: Lab
     assert of(watched.lines(), logger="temporalio.workflow", replica="tps-01", step="RevertToLatest", **about)
     [entered] = of(watched.lines(), message="the replica is Processing", **about)[:1]
     assert entered["replica"] == "tps-01" and entered["step"] is None
-    for line in of(watched.lines(), step="PlanFailover", logger="activities.errors"):
+    for line in of(watched.lines(), step="PlanFailover", logger="partial_failover.temporal.interceptors"):
         assert line["replica"] == "tps-01" and line["tenant"] == "initech" and line["attempt"] == 1
 
 
@@ -54,7 +54,10 @@ async def test_a_temporal_server_that_is_gone_leaves_only_json(lab: Lab, tmp_pat
 
         async def complained() -> bool:
             lines = watched.lines()
-            return bool(of(lines, logger="temporalio.core") and of(lines, logger="monitoring.watch"))
+            return bool(
+                of(lines, logger="temporalio.core")
+                and of(lines, logger="partial_failover.monitoring.tenant_monitor")
+            )
 
         try:
             await until(complained, within=60)

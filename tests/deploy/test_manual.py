@@ -10,8 +10,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from operate.__main__ import parser
-from settings import ProviderWorkerSettings, load
+from partial_failover.cli.operate import parser
+from partial_failover.settings import ProviderWorkerSettings, load
 from tests.deploy.commands import REPOSITORY, said, tool
 
 MANUAL = (REPOSITORY / "docs" / "operations.md").read_text()

@@ -10,8 +10,8 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, Register
 from temporalio.service import RPCError, RPCStatusCode
 
 from lab.lab import Lab
+from partial_failover.temporal.search_attributes import REGISTRY
 from tests.deploy.commands import Ran, configured, run, written
-from workflows.search import REGISTRY
 
 
 async def provision(lab: Lab, config: Path, *options: str) -> Ran:

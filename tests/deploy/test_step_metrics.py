@@ -15,7 +15,7 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from lab.lab import Lab
-from monitoring.steps import StepMonitor, is_retried
+from partial_failover.monitoring.step_metrics import StepMonitor, is_retried
 from tests.deploy.watched import lines_of, metered_client, value
 
 QUEUE = "steps"

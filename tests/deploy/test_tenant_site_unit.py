@@ -8,7 +8,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.service import TLSConfig
 
 from lab.lab import Lab
-from settings import BadSettings, TenantSiteWorkerSettings, load
+from partial_failover.settings import BadSettings, TenantSiteWorkerSettings, load
 from tests.deploy.commands import REPOSITORY, check, configured, run, said, tool, written
 from tests.examples import FOLDER as PLACE
 from tests.examples import example, provide

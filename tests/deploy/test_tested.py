@@ -7,12 +7,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.client import Schedule, ScheduleActionStartWorkflow, ScheduleIntervalSpec, ScheduleSpec
 
-from activities.test_records import KeptTests
-from contracts.failover_test import TestRecord, TestRecords, TestResult
-from contracts.replica import CloudVm, Power
+from activities.provider.test_records import KeptTests
 from lab.lab import Lab
-from monitoring.tested import WHEN_NOT_SAID, Plan, Show, Tested, plans, standing
-from operate.provision import Wanted, provision
+from partial_failover.contracts.failover_test import TestRecord, TestRecords, TestResult
+from partial_failover.contracts.replica import CloudVm, Power
+from partial_failover.monitoring.failover_test_metrics import (
+    WHEN_NOT_SAID,
+    FailoverTestMetrics,
+    PlannedTest,
+    Show,
+    plans,
+    standing,
+)
+from partial_failover.temporal.namespaces import Wanted, provision
 from tests.deploy.watched import lines_of, metered_client, value
 
 DAY = timedelta(days=1)
@@ -33,8 +40,8 @@ def record(day: int, result: TestResult = TestResult.PASSED, period: timedelta |
     return TestRecord(at=START + day * DAY, result=result, period_s=seconds)
 
 
-def plan(*vms: str, days: int = 7, since: int = 0) -> Plan:
-    return Plan(vms, days * DAY, START + since * DAY)
+def plan(*vms: str, days: int = 7, since: int = 0) -> PlannedTest:
+    return PlannedTest(vms, days * DAY, START + since * DAY)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +60,9 @@ def plan(*vms: str, days: int = 7, since: int = 0) -> Plan:
         ([record(3, period=2 * DAY)], [plan("db")], at(10)),
     ],
 )
-def test_when_a_vm_must_be_tested_again(tests: list[TestRecord], planned: list[Plan], due: float) -> None:
+def test_when_a_vm_must_be_tested_again(
+    tests: list[TestRecord], planned: list[PlannedTest], due: float
+) -> None:
     found = standing([kept("db", *tests)], planned)["db"]
     assert found.due == due or (math.isnan(found.due) and math.isnan(due))
     assert found.last == (tests[0].at.timestamp() if tests else 0)
@@ -95,7 +104,7 @@ async def test_a_vm_that_is_gone_is_spoken_of_no_more(lab: Lab) -> None:
         id="1", name="db_replica", vapp_id="2", vapp_name="r", power=Power.OFF, deployed=False, nics=()
     )
     there = [db]
-    book = Tested(client, lambda: there, lambda vm: kept("db", record(3, period=DAY)))
+    book = FailoverTestMetrics(client, lambda: there, lambda vm: kept("db", record(3, period=DAY)))
     show, turn = Show(runtime.metric_meter), asyncio.Semaphore(1)
     await book.look(show, turn)
     assert value(await lines_of(metrics), "failover_test_due", vm="db") == at(4)

@@ -13,15 +13,15 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Worker
 
-from contracts.errors import Unavailable
-from contracts.failover_test import FailoverTestRequest
-from contracts.schedule import TestSchedule
 from lab.lab import Lab
-from monitoring.health import Health
-from monitoring.steps import StepMonitor
-from monitoring.watch import Tenant, Watch
-from operate.provision import Wanted, provision
-from schedules import put
+from partial_failover.contracts.errors import Unavailable
+from partial_failover.contracts.failover_test import FailoverTestRequest
+from partial_failover.contracts.schedule import TestSchedule
+from partial_failover.monitoring.health import Health
+from partial_failover.monitoring.step_metrics import StepMonitor
+from partial_failover.monitoring.tenant_monitor import Tenant, TenantMonitor
+from partial_failover.temporal.namespaces import Wanted, provision
+from partial_failover.temporal.schedules import put
 from tests.deploy.watched import Watched, lines_of, metered_client, until, value
 from workflows.lock import ReplicaLock
 
@@ -34,13 +34,13 @@ async def nothing() -> None:
 @asynccontextmanager
 async def watching(
     lab: Lab, namespace: str, role: str, holds: Callable[[], Awaitable[Sized]] | None = None
-) -> AsyncIterator[tuple[Watch, str]]:
+) -> AsyncIterator[tuple[TenantMonitor, str]]:
     """A watch in this process, of a namespace that is made for it; and where its metrics are."""
     await provision(await lab.client("acme"), [Wanted(namespace, "", timedelta(days=1))])
     client, metrics = await metered_client(lab, namespace)
     meter = client.service_client.config.runtime
     assert meter is not None
-    watch = Watch([Tenant(client, role, holds=holds)], meter.metric_meter, outside=True)
+    watch = TenantMonitor([Tenant(client, role, holds=holds)], meter.metric_meter, outside=True)
     task = asyncio.create_task(watch.run())
     try:
         yield watch, metrics

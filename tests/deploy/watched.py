@@ -13,11 +13,11 @@ from unittest.mock import patch
 import httpx
 from temporalio.client import Client
 
-import connect
 from lab.lab import Lab
 from lab.ports import free_port
 from lab.worker_process import WorkerProcess
-from settings import TemporalSettings
+from partial_failover.settings import TemporalSettings
+from partial_failover.temporal.client import connect
 from tests.deploy.commands import configured, written
 
 
@@ -32,7 +32,7 @@ async def metered_client(lab: Lab, namespace: str) -> tuple[Client, str]:
     address = f"127.0.0.1:{free_port()}"
     environment = {"TEMPORAL_ADDRESS": lab.temporal.address, "TEMPORAL_NAMESPACE": namespace}
     with patch.dict(os.environ, environment):
-        return await connect.temporal(TemporalSettings(), address), f"http://{address}/metrics"
+        return await connect(TemporalSettings(), address), f"http://{address}/metrics"
 
 
 class Watched:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any  # Any: any field of a NIC
 
-from contracts.network import AllocationMode
-from contracts.replica import Marker, ReplicaState
 from lab.cloud_director.model import OFF, ON, CloudNic, MetadataValue
 from lab.data_centre import SUFFIX, DataCentre
 from lab.faults import Kind, Rule
 from lab.site import APPLIANCE
+from partial_failover.contracts.network import AllocationMode
+from partial_failover.contracts.replica import Marker, ReplicaState
 
 MARKER = ("SYSTEM", "partial-failover.marker")
 

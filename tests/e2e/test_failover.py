@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 from temporalio.client import Client
 
-from contracts.replica import ReplicaState
-from contracts.step import Step
 from lab.lab import Lab
 from lab.site import APPLIANCE
+from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.step import Step
+from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
 from tests.e2e import wire
 from tests.e2e.driver import Handle, assert_order, in_failover, page, record, timeline, undo, until
 from tests.e2e.wire import needs_root
-from workflows.steps import PROVIDER, TENANT_SITE
 
 DB, WEB, UNUSED = "192.168.10.50", "192.168.10.51", "192.168.10.99"
 APP, OTHER_APP = "192.168.10.20", "192.168.10.21"

@@ -9,21 +9,21 @@ from ipaddress import IPv4Address
 import pytest
 from temporalio.client import Client
 
-from activities import isolation, test_records
-from contracts.errors import AlreadyInFailover
-from contracts.failover_test import FailoverTestReport, TestResult, VmTestReport
-from contracts.replica import ReplicaState
-from contracts.schedule import TestSchedule
-from evidence import page
-from evidence.__main__ import NoReport
-from evidence.__main__ import report_of as fetched
+from activities.provider import isolation, test_records
 from lab.cloud_director.model import OFF
 from lab.fabric.capture import Capture, Captures
 from lab.fabric.fabric import FabricError
 from lab.faults import Kind, Rule
 from lab.lab import Lab
 from lab.veeam.accounts import Role, User
-from schedules import put
+from partial_failover.cli.report import NoReport
+from partial_failover.cli.report import report_of as fetched
+from partial_failover.contracts.errors import AlreadyInFailover
+from partial_failover.contracts.failover_test import FailoverTestReport, TestResult, VmTestReport
+from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.schedule import TestSchedule
+from partial_failover.reports import page
+from partial_failover.temporal.schedules import put
 from tests.e2e import driver, spoil, wire
 from tests.e2e.driver import Handle, failure_of, in_failover, start, undo, until
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pytest
 from temporalio.client import Client
 
-from activities import marker
-from contracts.failover_test import TestResult
-from contracts.step import Step
-from evidence import page
+from activities.provider import marker
 from lab.faults import Kind, Rule
 from lab.lab import Lab
+from partial_failover.contracts.failover_test import TestResult
+from partial_failover.contracts.step import Step
+from partial_failover.reports import page
 from tests.e2e.driver import start, until
 from tests.e2e.test_failover_tests import REPLICA, VM, assert_put_back, forget_tests, report_of
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from temporalio.client import Client
 
-from contracts.report import ReadinessReport, ReplicaList
-from contracts.step import Step
 from lab.lab import Lab
+from partial_failover.contracts.report import ReadinessReport, ReplicaList
+from partial_failover.contracts.step import Step
 from tests.e2e import spoil
 from tests.e2e.driver import in_failover, page, record, start, timeline, undo
 from tests.e2e.test_refusals import changes

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from contracts.replica import ReplicaState
-from contracts.run import lock_id
 from lab.lab import Lab
 from lab.site import APPLIANCE
+from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.run import lock_id
 from tests.e2e import wire
 from tests.e2e.driver import failure_of, in_failover, in_state, record, start, undo
 from tests.e2e.wire import needs_root

@@ -6,13 +6,13 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
-from contracts.replica import ReplicaState
-from contracts.report import FailoverReport
-from contracts.step import Step
 from lab.cloud_director.model import POWER_RIGHT
 from lab.faults import Kind, Rule
 from lab.lab import Lab
 from lab.site import APPLIANCE
+from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.report import FailoverReport
+from partial_failover.contracts.step import Step
 from tests.e2e import spoil, wire
 from tests.e2e.driver import failure_of, in_failover, in_state, page, record, start, timeline, undo, until
 from tests.e2e.test_refusals import changes
@@ -120,5 +120,5 @@ async def test_what_cannot_be_taken_back_stays_open_and_can_be_tried_again(lab: 
         assert len(lab.centre.sites["initech"].backup.exclusions) == 1, "replication may not go on"
     await handle.execute_update("retry_compensation", {})
     report = await asyncio.wait_for(handle.result(), 60)
-    await record("failed-and-mended", handle)
+    await record("failed-and-repaired", handle)
     assert report["state"] == "Normal" and report["left_over"] == []

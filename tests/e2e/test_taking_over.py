@@ -7,12 +7,12 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 
-from activities import isolation
-from contracts.replica import ReplicaState
-from contracts.report import ReadinessReport
-from contracts.step import Step
+from activities.provider import isolation
 from lab.faults import Kind, Rule
 from lab.lab import Lab
+from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.report import ReadinessReport
+from partial_failover.contracts.step import Step
 from tests.e2e.driver import (
     Handle,
     failure_of,

@@ -16,14 +16,15 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from contracts.replica import ReplicaState
-from contracts.report import ReadinessReport, ReplicaList
 from lab.faults import Kind, Rule
 from lab.lab import Lab
 from lab.tenants import TENANTS
 from lab.worker_process import WorkerProcess
-from monitoring.steps import StepMonitor
-from serving import ENDS_WITHIN, Crew
+from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.report import ReadinessReport, ReplicaList
+from partial_failover.monitoring.step_metrics import StepMonitor
+from partial_failover.process.lifecycle import ENDS_WITHIN
+from partial_failover.process.worker_group import WorkerGroup
 from tests.e2e.driver import failure_of, in_state, start, undo, until
 from workflows.lock import ReplicaLock
 
@@ -205,7 +206,7 @@ async def test_a_worker_that_fails_for_good_ends_its_process(lab: Lab, initech: 
         Worker(client, task_queue="nothing", workflows=[ReplicaLock])
         for client in (initech, await lab.client("nowhere"))
     )
-    crew = Crew([good, bad], StepMonitor())
+    crew = WorkerGroup([good, bad], StepMonitor())
     assert await crew.work(asyncio.Event()) == 1
     await crew.stop()
     assert good.is_shutdown

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from connectors.appliances import Appliance
-from connectors.attempt import Attempt
-from contracts.appliance import ApplianceNetwork, ApplianceStatus, Lease
-from contracts.errors import Unavailable
 from lab.fabric.fabric import Fabric, Leg
 from lab.fabric.provision import Access
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
-from operate.gateway import Relay, render
+from partial_failover.cli.gateway import Relay, render
+from partial_failover.connectors.appliances import Appliance
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceStatus, Lease
+from partial_failover.contracts.errors import Unavailable
 
 PRODUCTION = "192.168.10.20"
 NEIGHBOUR = "192.168.10.21"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from contracts.errors import AddressInUse, BadRequest
+from partial_failover.contracts.errors import AddressInUse, BadRequest
 from tests.fabric.conftest import needs_root
 from tests.fabric.site import (
     NEIGHBOUR,

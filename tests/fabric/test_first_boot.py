@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import TaskFailed
+from partial_failover.contracts.errors import TaskFailed
 from tests.fabric.conftest import needs_root
 from tests.fabric.site import Site, attempt, booted
 

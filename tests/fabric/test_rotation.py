@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.appliances import Appliance, public_key
-from contracts.errors import Misconfigured, NoRight, Unavailable
-from contracts.plan import Gateway
 from lab.fabric import provision
-from operate.rotate import rotate, rotate_one
+from partial_failover.cli.rotate import rotate, rotate_one
+from partial_failover.connectors.appliances import Appliance, public_key
+from partial_failover.contracts.errors import Misconfigured, NoRight, Unavailable
+from partial_failover.contracts.plan import CloudGateway
 from tests.fabric.conftest import needs_root
 from tests.fabric.site import (
     GATEWAY,
@@ -24,7 +24,7 @@ from tests.fabric.site import (
 )
 
 pytestmark = [pytest.mark.root, needs_root]
-WAY = Gateway(host=GATEWAY, port=6180)
+WAY = CloudGateway(host=GATEWAY, port=6180)
 
 
 def reached(site: Site) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.errors import ApplianceChanged, Unavailable
 from lab.fabric.fabric import REPOSITORY, Fabric, FabricError, Leg
 from lab.hypervisor import GuestAddress, Hypervisor
+from partial_failover.contracts.errors import ApplianceChanged, Unavailable
 from tests.fabric.conftest import needs_root
 from tests.fabric.site import Site, attempt, booted, lease, until
 

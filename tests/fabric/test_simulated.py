@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from connectors.appliances import Appliance
-from contracts.appliance import ApplianceNetwork, TunnelState
-from contracts.errors import AddressInUse, Misconfigured, NoRight, Unavailable
 from lab.fabric import provision
 from lab.fabric.provision import Access
 from lab.fabric.simulated import SimulatedFabric
 from lab.faults import Faults
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
+from partial_failover.connectors.appliances import Appliance
+from partial_failover.contracts.appliance import ApplianceNetwork, TunnelState
+from partial_failover.contracts.errors import AddressInUse, Misconfigured, NoRight, Unavailable
 from tests.fabric.site import LAST, attempt, connect, lease
 
 

@@ -15,7 +15,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.testing import WorkflowEnvironment
 
 from lab.temporal_server import TemporalServer, test_server_path
-from workflows.search import REGISTRY, REPLICA_STATE
+from partial_failover.temporal.search_attributes import REGISTRY, REPLICA_STATE
 
 NAMESPACES = ("tenant-a", "tenant-b")
 

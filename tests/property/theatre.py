@@ -15,7 +15,6 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from contracts.run import lock_id
 from lab.crash_matrix.driver import failure_of
 from lab.crash_matrix.rules import Rules
 from lab.data_centre import SUFFIX
@@ -23,7 +22,8 @@ from lab.lab import Lab
 from lab.site import BACKUP_USER
 from lab.veeam.accounts import Role
 from lab.worker_process import WorkerProcess
-from workflows.search import REPLICA_STATE
+from partial_failover.contracts.run import lock_id
+from partial_failover.temporal.search_attributes import REPLICA_STATE
 
 VMS = {"erp-db-01": "acme", "mail-01": "acme", "crm-db-01": "globex"}
 SETTLES_WITHIN = 180.0
@@ -70,7 +70,7 @@ class Theatre:
         return self.state(handle) == "ended"
 
     def over(self, handle: Handle) -> bool:
-        """The same; and what stands as FailedFailover is tried again, as by a person who mended it."""
+        """The same; and what stands as FailedFailover is tried again, as by a person who repaired it."""
         state = self.state(handle)
         if state == "FailedFailover":
             self.update(handle, "retry_compensation")

@@ -13,7 +13,7 @@ from tests.stories.conftest import Runner
 
 LAST = (
     r"{}: state {}, then Normal, time to power-on [\d.]+ s, time to reachable {}, time to undo [\d.]+ s"
-    r"(, time to mend [\d.]+ s)?"
+    r"(, time to repair [\d.]+ s)?"
 )
 LACKING = ", ".join(Fabric.missing())
 real = pytest.mark.skipif(bool(LACKING), reason=f"lacking for real networks: {LACKING}")

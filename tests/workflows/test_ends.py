@@ -6,9 +6,9 @@ from ipaddress import IPv4Address
 import pytest
 from temporalio.client import Client
 
-from contracts.plan import Extension
-from contracts.replica import ReplicaState
-from contracts.step import Step
+from partial_failover.contracts.plan import Extension
+from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.step import Step
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_partial_failover import failure_of, in_state, report_of
 from tests.workflows.world import LAN, World

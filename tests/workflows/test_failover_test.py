@@ -10,18 +10,18 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError
 
-from contracts.failover_test import FailoverTestReport, TestRecord, TestResult
-from contracts.plan import Extension, PlanResult
-from contracts.replica import ReplicaState
-from contracts.report import ReadinessReport, ReplicaList
-from contracts.schedule import TestSchedule
-from contracts.step import Step
-from schedules import put
+from partial_failover.contracts.failover_test import FailoverTestReport, TestRecord, TestResult
+from partial_failover.contracts.plan import Extension, PlanResult
+from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.report import ReadinessReport, ReplicaList
+from partial_failover.contracts.schedule import TestSchedule
+from partial_failover.contracts.step import Step
+from partial_failover.temporal.queues import PROVIDER
+from partial_failover.temporal.schedules import put
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_partial_failover import Handle, eventually, failure_of, in_state
 from tests.workflows.testing_world import TestingWorld
 from tests.workflows.world import NEW, OLD
-from workflows.steps import PROVIDER
 
 FORWARD = (
     Step.HOLD_REPLICATION,

@@ -8,11 +8,11 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
-from contracts.failover_test import FailoverTestReport, TestRecord, TestResult
-from contracts.plan import PlanResult
-from contracts.replica import Marker, ReplicaState
-from contracts.report import ReadinessReport
-from contracts.step import HoldInput, Step, StepResult
+from partial_failover.contracts.failover_test import FailoverTestReport, TestRecord, TestResult
+from partial_failover.contracts.plan import PlanResult
+from partial_failover.contracts.replica import Marker, ReplicaState
+from partial_failover.contracts.report import ReadinessReport
+from partial_failover.contracts.step import HoldInput, Step, StepResult
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_failover_test import ONE, child, run_test
 from tests.workflows.test_partial_failover import Handle, failure_of, in_state
@@ -124,7 +124,7 @@ async def test_a_replica_that_a_failover_left_is_skipped(client: Client, state: 
     world.found = PlanResult(plan=None, problems=(problem("It was left"),), marker=left)
     async with workers(client, world):
         report = await run_test(client, ONE)
-    assert report.result is TestResult.SKIPPED and "It was left. Mend it" in report.vms[0].said
+    assert report.result is TestResult.SKIPPED and "It was left. Repair it" in report.vms[0].said
     assert world.log == [Step.PLAN_FAILOVER]
 
 

@@ -95,7 +95,7 @@ OF_COMMANDS = {
         "partial_failover.py", "asyncio.create_task(failover.verify())", "await failover.verify()"
     ),
     "what is called through another": Change(
-        "watch.py", "self._mend(self._failover.hold)", "self._mend(self._failover.verify)"
+        "watch.py", "self._repair(self._failover.hold)", "self._repair(self._failover.verify)"
     ),
 }
 OF_TIMERS = {
@@ -127,7 +127,7 @@ OF_CONDITIONS = {
         "guest_checks.py", "in enumerate(self._checks)))", "in enumerate(self._checks) if n))"
     ),
     "of an end before a step": Change("undo.py", "if self._off is None:", "if self._off is not None:"),
-    "of an end after a step": Change("taking_back.py", "if self._accepted_as_is:", "if self._mended:"),
+    "of an end after a step": Change("taking_back.py", "if self._accepted_as_is:", "if self._repaired:"),
     "in an expression": Change(
         "partial_failover.py", "verify()) if failover.site.appliance", "verify()) if failover.plan.adoption"
     ),
@@ -152,7 +152,7 @@ OF_WORDS = {
     "what the page says": Change("taking_back.py", '"The replica goes back to Normal."', '"It goes back."'),
     "what the report says": Change("partial_failover.py", '"undone by the tenant"', '"undone"'),
     "what a failure says": Change("preflight.py", "needs an input", "has no input"),
-    "a warning": Change("watch.py", '"It could not be mended: ', '"Not mended: '),
+    "a warning": Change("watch.py", '"It could not be repaired: ', '"Not repaired: '),
 }
 
 

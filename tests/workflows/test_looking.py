@@ -6,7 +6,7 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
-from contracts.step import Step
+from partial_failover.contracts.step import Step
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_partial_failover import failure_of
 from tests.workflows.testing_world import TestingWorld

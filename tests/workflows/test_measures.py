@@ -4,11 +4,11 @@ import pytest
 from temporalio.client import Client
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 
-from contracts.step import Step
+from partial_failover.contracts.step import Step
+from partial_failover.temporal.converter import data_converter
 from tests.workflows.conftest import workers
 from tests.workflows.test_failover_test import ONE, run_test
 from tests.workflows.testing_world import TestingWorld
-from workflows.converter import data_converter
 
 
 @pytest.mark.parametrize("step", [Step.PLAN_FAILOVER, Step.ISOLATE_REPLICA])

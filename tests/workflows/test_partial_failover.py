@@ -13,11 +13,11 @@ from temporalio.client import (
 )
 from temporalio.exceptions import ApplicationError, CancelledError
 
-from contracts.errors import LostLock, Who
-from contracts.plan import Extension
-from contracts.replica import ReplicaState
-from contracts.report import FailoverReport
-from contracts.step import Step
+from partial_failover.contracts.errors import LostLock, Who
+from partial_failover.contracts.plan import Extension
+from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.report import FailoverReport
+from partial_failover.contracts.step import Step
 from tests.workflows.conftest import start, workers
 from tests.workflows.world import FORWARD, World, problem
 from workflows.partial_failover import PartialFailover

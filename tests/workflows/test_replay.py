@@ -12,8 +12,8 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
+from partial_failover.temporal.converter import data_converter
 from worker import WORKFLOWS
-from workflows.converter import data_converter
 
 FILES = sorted((Path(__file__).resolve().parent.parent / "histories").glob("*/*.json"))
 KINDS = {
@@ -22,7 +22,7 @@ KINDS = {
     "compensated",
     "cancelled",
     "refused",
-    "failed-and-mended",
+    "failed-and-repaired",
     "list-replicas",
     "check-readiness",
     "check-readiness-one-by-one",

@@ -5,10 +5,10 @@ from ipaddress import IPv4Address
 
 from temporalio.client import Client
 
-from contracts.appliance import Claim
-from contracts.plan import Extension
-from contracts.replica import ReplicaState
-from contracts.step import Step
+from partial_failover.contracts.appliance import Claim
+from partial_failover.contracts.plan import Extension
+from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.step import Step
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_partial_failover import Handle, eventually, in_state, report_of
 from tests.workflows.world import World
@@ -75,7 +75,7 @@ async def test_a_hold_that_cannot_be_made_again_is_tried_again(client: Client) -
         assert "held" in world.effects
         await handle.execute_update("undo")
         report = await report_of(handle)
-    assert any("could not be mended: no HoldReplication" in w for w in report.warnings)
+    assert any("could not be repaired: no HoldReplication" in w for w in report.warnings)
 
 
 async def test_another_owner_of_the_address_is_named_once(client: Client) -> None:
@@ -94,7 +94,7 @@ async def test_another_owner_of_the_address_is_named_once(client: Client) -> Non
 
 
 async def test_undo_waits_for_what_is_being_mended(client: Client) -> None:
-    """Or a step of the mending would act on what was taken back."""
+    """Or a step of the repairing would act on what was taken back."""
     world = World()
     async with workers(client, world):
         handle = await start(client, {"vm": "erp-db-01"})

@@ -6,13 +6,13 @@ from typing import Any
 
 from temporalio import activity
 
-from contracts.check import CheckInput, CheckOutcome, CheckResult, called
-from contracts.failover_test import RecordTestInput, TestRecord, TestRecords
-from contracts.plan import PlanInput, PlanResult
-from contracts.replica import Power, ReplicaState
-from contracts.report import ReplicaList, ReplicaSummary
-from contracts.request import ListReplicasRequest
-from contracts.step import (
+from partial_failover.contracts.check import CheckInput, CheckOutcome, CheckResult, called
+from partial_failover.contracts.failover_test import RecordTestInput, TestRecord, TestRecords
+from partial_failover.contracts.plan import PlanInput, PlanResult
+from partial_failover.contracts.replica import Power, ReplicaState
+from partial_failover.contracts.report import ReplicaList, ReplicaSummary
+from partial_failover.contracts.request import ListReplicasRequest
+from partial_failover.contracts.step import (
     ApplianceStep,
     IsolateInput,
     PoweredOff,

@@ -13,14 +13,14 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from contracts.appliance import Claim, Lease
-from contracts.errors import Who
-from contracts.network import Network, Nic
-from contracts.plan import (
+from partial_failover.contracts.appliance import Claim, Lease
+from partial_failover.contracts.errors import Who
+from partial_failover.contracts.network import Network, Nic
+from partial_failover.contracts.plan import (
     Adoption,
+    CloudGateway,
     Extension,
-    Gateway,
-    Plan,
+    FailoverPlan,
     PlanInput,
     PlanResult,
     Problem,
@@ -28,10 +28,10 @@ from contracts.plan import (
     TenantSite,
     TenantSiteInput,
 )
-from contracts.replica import ReplicaState, RestorePoint
-from contracts.replication import HoldTarget
-from contracts.run import lease_id
-from contracts.step import (
+from partial_failover.contracts.replica import ReplicaState, RestorePoint
+from partial_failover.contracts.replication import HoldTarget
+from partial_failover.contracts.run import lease_id
+from partial_failover.contracts.step import (
     ApplianceReady,
     ApplianceStep,
     CleanInput,
@@ -44,12 +44,12 @@ from contracts.step import (
     ReplicaStep,
     RevertInput,
     RevertToLatestInput,
-    Standing,
     Step,
     StepResult,
     VpnClientInput,
     VpnServerInput,
     WatchInput,
+    WatchStatus,
 )
 
 REPLICA = "5b0f3a5e-0000-4000-8000-000000000001"
@@ -87,11 +87,11 @@ class World:
         """`watched`: False where time is to skip, which it does not while a step runs."""
         self.extension, self.watched = extension, watched
         self.provider_appliance = self.tenant_appliance = extension is Extension.APPLIANCE
-        self.gateway: Gateway | None = Gateway(host="203.0.113.1", port=6180)
+        self.gateway: CloudGateway | None = CloudGateway(host="203.0.113.1", port=6180)
         self.peer_fingerprint: str | None = None
         self.spares: dict[str, dict[str, IPv4Address]] = {"provider": {}, "tenant": {}}
         self.log: list[Step] = []
-        self.watches: list[Standing] = []
+        self.watches: list[WatchStatus] = []
         """What the workflow knew at each watch that began."""
         self.claims: tuple[Claim, ...] = ()
         self.fail: dict[Step, list[ApplicationError]] = {}
@@ -209,7 +209,7 @@ class World:
             peer_fingerprint=self.peer_fingerprint,
             spares=self.spares["provider"],
         )
-        plan = Plan(
+        plan = FailoverPlan(
             vm=data.request.vm,
             replica_id=REPLICA,
             replica_name=f"{data.request.vm}_replica",
@@ -322,7 +322,7 @@ class World:
         return Connectivity(changed=False, note="looked", reachable=reachable, rtt_ms=1.0)
 
     @activity.defn(name=Step.WATCH_FAILOVER)
-    async def watch(self, data: WatchInput) -> Standing:
+    async def watch(self, data: WatchInput) -> WatchStatus:
         """Until the world is otherwise than is known. Not in the log: it runs beside everything."""
         if not self.watched:
             raise ApplicationError("nobody watches", non_retryable=True)
@@ -332,12 +332,12 @@ class World:
             await asyncio.sleep(0.02)
         return seen
 
-    def standing(self, data: WatchInput) -> Standing:
+    def standing(self, data: WatchInput) -> WatchStatus:
         """What there is to be seen from the tenant's site."""
         tunnel = {"server", "client", "tenant lease"} <= self.effects or not data.leases
-        return Standing(held="held" in self.effects, connected=tunnel, claims=self.claims)
+        return WatchStatus(held="held" in self.effects, connected=tunnel, claims=self.claims)
 
 
 def problem(what: str, who: Who = Who.TENANT) -> Problem:
     """A problem that preflight reports."""
-    return Problem(what=what, who=who, do="Mend it")
+    return Problem(what=what, who=who, do="Repair it")

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.cloud_director import CloudDirector, changes
-from contracts.network import AllocationMode
 from lab.cloud_director import CloudDirectorEndpoint, NicSpec
 from lab.faults import Faults
 from lab.hypervisor import Hypervisor
 from lab.tls import Authority
+from partial_failover.connectors.cloud_director import CloudDirector, changes
+from partial_failover.contracts.network import AllocationMode
 from tests.connectors.cloud_director.site import ADDRESS, LAN, Site
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from connectors.attempt import Attempt
-from connectors.cloud_director import CloudDirector
 from lab.cloud_director import CloudDirectorEndpoint
 from lab.cloud_director.model import VApp, Vdc, Vm
 from lab.faults import Faults, Kind, Rule
 from lab.hypervisor import Hypervisor
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.cloud_director import CloudDirector
 
 ROOT = Path(__file__).parents[3]
 

@@ -2,18 +2,18 @@
 
 import pytest
 
-from connectors.cloud_director import CloudDirector
-from connectors.cloud_director.maintenance import KEY as MAINTENANCE
-from contracts.errors import (
+from lab.cloud_director.model import MetadataValue
+from lab.faults import Kind
+from partial_failover.connectors.cloud_director import CloudDirector
+from partial_failover.connectors.cloud_director.maintenance import KEY as MAINTENANCE
+from partial_failover.contracts.errors import (
     BadRequest,
     NoRight,
     NotFound,
     OutcomeUnknown,
     TaskFailed,
 )
-from contracts.network import Nic
-from lab.cloud_director.model import MetadataValue
-from lab.faults import Kind
+from partial_failover.contracts.network import Nic
 from tests.connectors.cloud_director.site import Site, attempt
 
 

@@ -7,18 +7,18 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
-from connectors.cloud_director import CloudDirector
-from connectors.cloud_director.nics import MOST_NICS
-from contracts.errors import (
+from lab.faults import Kind
+from partial_failover.connectors.cloud_director import CloudDirector
+from partial_failover.connectors.cloud_director.nics import MOST_NICS
+from partial_failover.contracts.errors import (
     BadRequest,
     Expired,
     LimitReached,
     TaskFailed,
     WrongState,
 )
-from contracts.network import AllocationMode, Network, Nic
-from contracts.replica import Power
-from lab.faults import Kind
+from partial_failover.contracts.network import AllocationMode, Network, Nic
+from partial_failover.contracts.replica import Power
 from tests.connectors.cloud_director.site import ADDRESS, Beats, Site, attempt
 
 

@@ -5,8 +5,10 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from connectors.cloud_director import CloudDirector
-from contracts.errors import (
+from lab.cloud_director import Question
+from lab.faults import Kind
+from partial_failover.connectors.cloud_director import CloudDirector
+from partial_failover.contracts.errors import (
     Busy,
     Expired,
     NoRight,
@@ -14,9 +16,7 @@ from contracts.errors import (
     TaskFailed,
     WrongState,
 )
-from contracts.replica import Power
-from lab.cloud_director import Question
-from lab.faults import Kind
+from partial_failover.contracts.replica import Power
 from tests.connectors.cloud_director.site import Beats, Site, attempt, until
 
 

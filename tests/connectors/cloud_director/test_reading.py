@@ -5,15 +5,15 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from connectors.cloud_director import CloudDirector
-from contracts.errors import (
+from partial_failover.connectors.cloud_director import CloudDirector
+from partial_failover.contracts.errors import (
     BadRequest,
     Misconfigured,
     NoRight,
     NotFound,
 )
-from contracts.network import AllocationMode, Nic
-from contracts.replica import Power
+from partial_failover.contracts.network import AllocationMode, Nic
+from partial_failover.contracts.replica import Power
 from tests.connectors.cloud_director.site import ADDRESS, LAN, Site, attempt
 
 

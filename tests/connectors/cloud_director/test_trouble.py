@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cloud_director import CloudDirector
-from contracts.errors import (
-    Unavailable,
-)
 from lab.faults import Kind
 from lab.tls import Authority
+from partial_failover.connectors.cloud_director import CloudDirector
+from partial_failover.contracts.errors import (
+    Unavailable,
+)
 from tests.connectors.cloud_director.site import ROOT, Site, attempt
 
 
@@ -85,7 +85,7 @@ def test_no_log_file_appears(site: Site, tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from connectors.cloud_director import CloudDirector\n"
+        "from partial_failover.connectors.cloud_director import CloudDirector\n"
         "c = CloudDirector(sys.argv[1], sys.argv[2], Path(sys.argv[3]))\n"
         "print(c.check(), len(c.vms(sys.argv[4])))\n"
         "c.close()\n"

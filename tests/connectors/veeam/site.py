@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from connectors.attempt import Attempt
-from connectors.veeam import Veeam
-from contracts.replication import HoldTarget
 from lab.faults import Faults, Kind, Rule
 from lab.hypervisor import Vm
 from lab.veeam import Job, VeeamEndpoint
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.veeam import Veeam
+from partial_failover.contracts.replication import HoldTarget
 
 VERSIONS = ("1.3-rev0", "1.3-rev1", "1.3-rev2")
 

@@ -6,17 +6,17 @@ from time import monotonic
 
 import pytest
 
-from connectors.attempt import Attempt
-from connectors.veeam import Veeam
-from contracts.errors import (
+from lab.faults import Kind
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.veeam import Veeam
+from partial_failover.contracts.errors import (
     Busy,
     Expired,
     LostLock,
     OutcomeUnknown,
     WrongState,
 )
-from contracts.replication import HoldTarget
-from lab.faults import Kind
+from partial_failover.contracts.replication import HoldTarget
 from tests.connectors.veeam.site import (
     EXCLUDE,
     INCLUDE,

@@ -7,15 +7,15 @@ from time import monotonic
 
 import pytest
 
-from connectors.veeam import Veeam
-from contracts.errors import (
+from lab.faults import Kind
+from lab.tls import Authority
+from partial_failover.connectors.veeam import Veeam
+from partial_failover.contracts.errors import (
     Misconfigured,
     NoRight,
     OutcomeUnknown,
     Unavailable,
 )
-from lab.faults import Kind
-from lab.tls import Authority
 from tests.connectors.veeam.site import (
     EXCLUDE,
     INCLUDE,

@@ -5,14 +5,14 @@ import ssl
 import httpx
 import pytest
 
-from connectors.veeam import Veeam
-from contracts.errors import (
+from lab.tls import Authority
+from lab.veeam.http import Answer, HttpServer
+from partial_failover.connectors.veeam import Veeam
+from partial_failover.contracts.errors import (
     BadRequest,
     NotFound,
     Unavailable,
 )
-from lab.tls import Authority
-from lab.veeam.http import Answer, HttpServer
 from tests.connectors.veeam.site import Site, attempt, held
 
 

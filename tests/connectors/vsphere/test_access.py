@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from pyVmomi import vim
 
-import connectors
-from connectors.vsphere import VSphere
-from connectors.vsphere.view import nic_of
-from contracts.errors import (
+from lab.tls import Authority
+from partial_failover import connectors
+from partial_failover.connectors.vsphere import VSphere
+from partial_failover.connectors.vsphere.view import nic_of
+from partial_failover.contracts.errors import (
     Misconfigured,
     NoRight,
     Unavailable,
 )
-from contracts.replica import Power
-from lab.tls import Authority
+from partial_failover.contracts.replica import Power
 from tests.connectors.vsphere.world import ADMIN, PASSWORD, READER, World, attempt
 
 

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from connectors.attempt import Attempt
-from contracts.errors import (
+from lab.hypervisor import Snapshot, Vm
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.contracts.errors import (
     NotFound,
     WrongState,
 )
-from contracts.replica import Power
-from lab.hypervisor import Snapshot, Vm
+from partial_failover.contracts.replica import Power
 from tests.connectors.vsphere.world import World, attempt, until
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from contracts.errors import (
+from lab.hypervisor import utc_now
+from partial_failover.contracts.errors import (
     BadRequest,
     NotFound,
 )
-from contracts.replica import Power
-from lab.hypervisor import utc_now
+from partial_failover.contracts.replica import Power
 from tests.connectors.vsphere.world import World
 
 

@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from connectors.attempt import Attempt
-from connectors.vsphere.tasks import SLICE_SECONDS
-from contracts.errors import (
+from lab.faults import Kind
+from lab.hypervisor import Refused, Vm
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.vsphere.tasks import SLICE_SECONDS
+from partial_failover.contracts.errors import (
     Busy,
     Expired,
     OutcomeUnknown,
@@ -16,9 +18,7 @@ from contracts.errors import (
     Unavailable,
     WrongState,
 )
-from contracts.replica import Power
-from lab.faults import Kind
-from lab.hypervisor import Refused, Vm
+from partial_failover.contracts.replica import Power
 from tests.connectors.vsphere.world import World, attempt, until
 
 

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from connectors.attempt import Attempt
-from connectors.vsphere import VSphere
-from contracts.replica import RestorePoint
 from lab.faults import Faults, Kind, Rule
 from lab.hypervisor import Hypervisor, Snapshot, Vm
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.vsphere import VSphere
+from partial_failover.contracts.replica import RestorePoint
 
 ADMIN, PASSWORD = "failover@vsphere.local", "pass<&>word"
 

@@ -9,12 +9,12 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import httpx
 
-from contracts.network import AllocationMode
 from lab.cloud_director import ALL_RIGHTS, CloudDirectorEndpoint, NicSpec
 from lab.cloud_director.model import SYSTEM, Principal, VApp, Vdc, Vm
 from lab.faults import Faults
 from lab.hypervisor import Hypervisor
 from lab.tls import Authority
+from partial_failover.contracts.network import AllocationMode
 
 XML = "application/*+xml;version=37.0"
 JSON = "application/json;version=37.0"

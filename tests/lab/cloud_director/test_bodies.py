@@ -5,9 +5,9 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
-from contracts.network import AllocationMode
 from lab.cloud_director import NicSpec
 from lab.cloud_director.model import MetadataValue
+from partial_failover.contracts.network import AllocationMode
 from tests.lab.cloud_director.site import HEAD, JSON, XML, Site, idle
 
 

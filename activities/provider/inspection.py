@@ -1,0 +1,76 @@
+"""What a tenant has at the provider: all replicas, as far as they can be looked at."""
+
+from datetime import UTC, datetime
+from time import monotonic
+
+from temporalio import activity
+
+from activities.provider import marker, test_records
+from activities.provider.tenant import ProviderTenant
+from activities.shared import probes
+from activities.shared.probes import collected_problems, with_timeout
+from partial_failover.contracts.errors import Unavailable, Who
+from partial_failover.contracts.failover_test import TestRecord
+from partial_failover.contracts.plan import Problem
+from partial_failover.contracts.replica import CloudVm, Marker, ReplicaState, RestorePoint
+from partial_failover.contracts.report import ReplicaList, ReplicaSummary
+from partial_failover.contracts.request import ListReplicasRequest
+from partial_failover.contracts.step import Step
+
+Silent = dict[str | None, Unavailable]
+"""The vCenters that did not answer, so that they are waited for once, and not for each replica again."""
+
+
+class InspectionActivities:
+    """For one tenant. They change nothing."""
+
+    def __init__(self, tenant: ProviderTenant) -> None:
+        self.tenant = tenant
+
+    @activity.defn(name=Step.INSPECT_REPLICAS, no_thread_cancel_exception=True)
+    def inspect_replicas(self, data: ListReplicasRequest) -> ReplicaList:
+        """All replicas of the tenant, with states, addresses and restore points. What cannot be looked at of
+        one of them is said with it, and keeps nobody from seeing the others."""
+        silent: Silent = {}
+        vms = with_timeout(lambda: self.tenant.cloud.vms(self.tenant.vdc), "Cloud Director")
+        found = [self._summary(vm, silent) for vm in vms if self.tenant.is_replica(vm)]
+        return ReplicaList(read_at=datetime.now(UTC), replicas=tuple(sorted(found, key=lambda r: r.vm)))
+
+    def _summary(self, vm: CloudVm, silent: Silent) -> ReplicaSummary:
+        activity.heartbeat()
+        problems: list[Problem] = []
+        mark: Marker | None = None
+        state: ReplicaState | None = None
+        points: tuple[RestorePoint, ...] = ()
+        tests: tuple[TestRecord, ...] = ()
+        with collected_problems(problems, Who.PROVIDER):
+            mark = marker.read(self.tenant, vm)
+            state = mark.state if mark else ReplicaState.NORMAL
+        with collected_problems(problems, Who.PROVIDER):
+            points = self._restore_points(vm, silent)
+        with collected_problems(problems, Who.PROVIDER):
+            tests = test_records.read(self.tenant, vm).tests
+        return ReplicaSummary(
+            vm=self.tenant.original_of(vm),
+            replica=vm.name,
+            state=state or "unknown",
+            power=vm.power,
+            addresses=tuple(nic.address for nic in vm.nics if nic.address is not None),
+            restore_points=tuple(reversed(points)),
+            held_by=mark.workflow_id if mark else None,
+            last_tests=tests,
+            problems=tuple(problems),
+        )
+
+    def _restore_points(self, vm: CloudVm, silent: Silent) -> tuple[RestorePoint, ...]:
+        if vm.vcenter in silent:
+            raise silent[vm.vcenter]
+        began = monotonic()
+        try:
+            return with_timeout(lambda: self.tenant.hardware(vm), f"The vCenter of {vm.name}")[
+                1
+            ].restore_points
+        except Unavailable as fault:
+            if monotonic() - began >= probes.LOOK:
+                silent[vm.vcenter] = fault
+            raise

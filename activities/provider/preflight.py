@@ -1,0 +1,266 @@
+"""Preflight at the provider: everything that must hold before anything is touched, said at once."""
+
+import asyncio
+from datetime import datetime
+
+from temporalio import activity
+
+from activities.provider import isolation, marker
+from activities.provider.addresses import of_replica
+from activities.provider.appliance import MOST_NETWORKS, wired
+from activities.provider.leases import leases_of
+from activities.provider.restore_points import choose, latest
+from activities.provider.tenant import ProviderTenant
+from activities.shared.probes import collected_problems, problem_of, with_timeout
+from partial_failover.contracts.appliance import Lease
+from partial_failover.contracts.errors import FailoverError, NotFound, Who
+from partial_failover.contracts.network import Network, at_a_spare, misfits
+from partial_failover.contracts.plan import (
+    Adoption,
+    Extension,
+    FailoverPlan,
+    PlanInput,
+    PlanResult,
+    Problem,
+    ProviderSide,
+)
+from partial_failover.contracts.replica import CloudVm, Marker, Power, RestorePoint, VSphereVm
+from partial_failover.contracts.run import WorkflowRun
+from partial_failover.contracts.step import Step
+from partial_failover.settings import ProviderApplianceSettings
+
+
+class PreflightActivities:
+    """For one tenant. They change nothing."""
+
+    def __init__(self, tenant: ProviderTenant) -> None:
+        self.tenant = tenant
+
+    @activity.defn(name=Step.PLAN_FAILOVER, no_thread_cancel_exception=True)
+    def plan_failover(self, data: PlanInput) -> PlanResult:
+        """Resolve the request to ids, restore point, addresses and networks, or say all that is wrong."""
+        request, problems = data.request, list[Problem]()
+        try:
+            vm = with_timeout(lambda: self.tenant.replica_of(request.vm), "Cloud Director")
+        except NotFound:
+            return PlanResult(plan=None, problems=(_unknown(request.vm),))
+        except FailoverError as fault:
+            return PlanResult(plan=None, problems=(problem_of(fault, Who.PROVIDER),))
+        found: Marker | None = None
+        adoption: Adoption | None = None
+        holder = self.tenant.fence.holder(vm.id)
+        in_use = holder is not None and holder.run_id != data.run.run_id
+        with collected_problems(problems, Who.PROVIDER):
+            found = marker.read(self.tenant, vm)
+            adoption, said = self._whose(vm, found, in_use, request.adopt)
+            problems += said
+        if holder is not None and in_use:  # nothing else matters, and nothing else is waited for
+            taken = _taken(vm, found) if found else _held(vm, holder)
+            return PlanResult(plan=None, problems=(taken,), marker=found, in_use=True)
+        with collected_problems(problems, Who.PROVIDER):
+            if adoption is not None:  # it may have been left in a test, or in the middle of a revert
+                vm = vm.model_copy(update={"nics": isolation.remembered(self.tenant, vm) or vm.nics})
+        marked = found.restore_point if found and adoption else None
+        seen = self._restore_point(vm, marked or request.restore_point, problems)
+        reached = self._networks(vm, problems)
+        if problems or seen is None or reached is None:
+            return PlanResult(plan=None, problems=tuple(problems), marker=found)
+        networks, side = reached
+        plan = FailoverPlan(
+            vm=self.tenant.original_of(vm),
+            replica_id=vm.id,
+            replica_name=vm.name,
+            restore_point=seen[0],
+            newest=seen[1],
+            leases=leases_of(vm),
+            nics=vm.nics,
+            networks=networks,
+            side=side,
+            adoption=adoption,
+            read_at=seen[2],
+            asked_by=self.tenant.fence.asked_by(data.run),
+        )
+        return PlanResult(plan=plan)
+
+    def _restore_point(
+        self, vm: CloudVm, choice: str, problems: list[Problem]
+    ) -> tuple[RestorePoint, RestorePoint, datetime] | None:
+        """The one to revert to, the newest, and vCenter's clock when they were seen."""
+
+        def look() -> tuple[VSphereVm, datetime]:
+            vcenter, hardware = self.tenant.hardware(vm)
+            return hardware, vcenter.now()
+
+        with collected_problems(problems, Who.PROVIDER):
+            hardware, now = with_timeout(look, f"The vCenter of {vm.name}")
+            return choose(hardware.restore_points, choice), latest(hardware.restore_points), now
+        return None
+
+    def _networks(
+        self, vm: CloudVm, problems: list[Problem]
+    ) -> tuple[tuple[Network, ...], ProviderSide] | None:
+        """All organization VDC networks, and how they are extended."""
+        with collected_problems(problems, Who.PROVIDER):
+            networks = with_timeout(self.tenant.networks, "Cloud Director")
+            extended = self.tenant.settings.extension is Extension.APPLIANCE
+            problems += of_replica(vm, networks, extended)
+            return networks, self._side(networks, leases_of(vm), problems)
+        return None
+
+    def _whose(
+        self, vm: CloudVm, found: Marker | None, in_use: bool, adopt: bool
+    ) -> tuple[Adoption | None, list[Problem]]:
+        """Normal and off; or, to be adopted, left by a failover that no longer runs."""
+        if found is None:
+            problems = [_nothing_to_adopt(vm)] if adopt else []
+            return None, problems if vm.power is Power.OFF else [*problems, _powered(vm)]
+        if in_use:
+            return None, [_taken(vm, found)]
+        if not adopt:
+            return None, [_left(vm, found)]
+        on = vm.power is Power.ON
+        if on and found.test:
+            return None, [_isolated(vm, found)]
+        return Adoption(
+            workflow_id=found.workflow_id,
+            run_id=found.run_id,
+            revert=not on and not found.written,
+            power_on=not on,
+        ), []
+
+    def _side(
+        self, networks: tuple[Network, ...], leases: tuple[Lease, ...], problems: list[Problem]
+    ) -> ProviderSide:
+        settings = self.tenant.settings
+        has_appliance = settings.extension is Extension.APPLIANCE and settings.appliance is not None
+        was_on = False
+        if has_appliance and settings.appliance is not None:
+            was_on = self._check_appliance(settings.appliance, networks, leases, problems)
+        return ProviderSide(
+            extension=settings.extension,
+            appliance=has_appliance,
+            appliance_was_on=was_on,
+            gateway=settings.gateway,
+            peer_fingerprint=settings.peer_fingerprint,
+            spares=settings.appliance.spares if settings.appliance else {},
+        )
+
+    def _check_appliance(
+        self,
+        settings: ProviderApplianceSettings,
+        networks: tuple[Network, ...],
+        leases: tuple[Lease, ...],
+        problems: list[Problem],
+    ) -> bool:
+        """Whether it was on, if it could be looked at."""
+        if len(networks) > MOST_NETWORKS:
+            problems.append(_too_many(networks))
+        used = {lease.network for lease in leases}
+        problems += [_no_spare(n.name) for n in networks if n.name in used - settings.spares.keys()]
+        unfit = (*misfits(networks, settings.spares), *at_a_spare(leases, settings.spares))
+        problems += [_misfit(why) for why in unfit]
+        was_on, appliance = False, self.tenant.appliance
+        with collected_problems(problems, Who.PROVIDER, "so the provider's appliance cannot be used"):
+            vm = with_timeout(self.tenant.appliance_vm, "Cloud Director")
+            was_on = vm.power is Power.ON
+            if settings.management_network not in {nic.network for nic in vm.nics}:
+                problems.append(_no_management(vm, settings.management_network))
+            if len(networks) <= MOST_NETWORKS:
+                wired(vm, networks)
+            if was_on and appliance is not None:
+                with_timeout(lambda: asyncio.run(appliance.status()), "The provider's appliance")
+        return was_on
+
+
+def _provider(what: str, do: str) -> Problem:
+    return Problem(what=what, who=Who.PROVIDER, do=do)
+
+
+def _unknown(vm: str) -> Problem:
+    return Problem(
+        what=f'There is no replica of "{vm}" in your organization VDC',
+        who=Who.TENANT,
+        do="Run ListReplicas to see the names",
+    )
+
+
+def _taken(vm: CloudVm, found: Marker) -> Problem:
+    if found.test:
+        return Problem(
+            what=f"{vm.name} is under a failover test, by workflow {found.workflow_id}",
+            who=Who.TENANT,
+            do="Cancel that workflow: it puts the replica back within minutes, then start again",
+        )
+    return Problem(
+        what=f"{vm.name} is in state {found.state}, by workflow {found.workflow_id}",
+        who=Who.TENANT,
+        do="Finish that failover first: send it undo, or cancel it",
+    )
+
+
+def _held(vm: CloudVm, holder: WorkflowRun) -> Problem:
+    """It has not marked the replica yet, or not any more."""
+    return Problem(
+        what=f"{vm.name} is in use, by workflow {holder.workflow_id}",
+        who=Who.TENANT,
+        do="Finish it first: send undo to a failover, cancel a test",
+    )
+
+
+def _left(vm: CloudVm, found: Marker) -> Problem:
+    return Problem(
+        what=f"{vm.name} is in state {found.state} since {found.since:%Y-%m-%d %H:%M} UTC, "
+        f"left by workflow {found.workflow_id}, which no longer runs",
+        who=Who.TENANT,
+        do='Start PartialFailover with "adopt": true to take it over as it is, then undo or keep it',
+    )
+
+
+def _isolated(vm: CloudVm, found: Marker) -> Problem:
+    return _provider(
+        f"{vm.name} was left powered on and isolated by the failover test {found.workflow_id}",
+        "Power it off in Cloud Director, then start again: it is reverted and connected as before",
+    )
+
+
+def _nothing_to_adopt(vm: CloudVm) -> Problem:
+    return Problem(
+        what=f"{vm.name} is Normal: no failover left it, so there is nothing to adopt",
+        who=Who.TENANT,
+        do='Start without "adopt"',
+    )
+
+
+def _powered(vm: CloudVm) -> Problem:
+    return _provider(
+        f"{vm.name} is Normal but {vm.power}, not powered off: somebody switched it on outside of a failover",
+        "Find out who uses it; power it off and revert it to its latest restore point",
+    )
+
+
+def _too_many(networks: tuple[Network, ...]) -> Problem:
+    return _provider(
+        f"The organization VDC has {len(networks)} networks; the network extension appliance takes "
+        f"{MOST_NETWORKS}, because a VM has at most 10 NICs and one goes to the management network",
+        "Remove networks that are not used, or connect the sites by an NSX Edge or IPsec VPN instead",
+    )
+
+
+def _no_spare(name: str) -> Problem:
+    return _provider(
+        f"The provider's appliance has no spare address on {name}", "Add one under appliance.spares"
+    )
+
+
+def _misfit(why: str) -> Problem:
+    return _provider(
+        f"The provider's appliance cannot extend the networks: {why}",
+        "Correct the network, or its address under appliance.spares; without one there it is not extended",
+    )
+
+
+def _no_management(vm: CloudVm, name: str) -> Problem:
+    return _provider(
+        f"{vm.name} has no NIC on {name}, which is set as its management network",
+        "Correct appliance.management_network, or give it that NIC in Cloud Director",
+    )

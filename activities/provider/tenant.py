@@ -1,0 +1,106 @@
+"""What one tenant's namespace may touch at the provider. Authority comes from here, never from an input."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from threading import BoundedSemaphore
+
+from activities.shared.fence import Fence
+from partial_failover.connectors.appliances import Appliance
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.cloud_director import CloudDirector
+from partial_failover.connectors.vsphere import VSphere
+from partial_failover.contracts.errors import Busy, Misconfigured, NotFound
+from partial_failover.contracts.network import Network
+from partial_failover.contracts.replica import CloudVm, VSphereVm
+from partial_failover.settings import ProviderTenantSettings
+
+
+class ProviderTenant:
+    """One tenant: its org VDC, its replicas and its appliance, through the provider's own sessions."""
+
+    def __init__(
+        self,
+        settings: ProviderTenantSettings,
+        cloud: CloudDirector,
+        vcenters: Mapping[str, VSphere],
+        appliance: Appliance | None,
+        fence: Fence,
+        turns: Mapping[str, BoundedSemaphore],
+    ) -> None:
+        self.settings = settings
+        self.cloud = cloud
+        self.vcenters = vcenters
+        self.appliance = appliance
+        self.fence = fence
+        self.turns = turns
+
+    @cached_property
+    def vdc(self) -> str:
+        """UUID of the tenant's org VDC."""
+        return self.cloud.vdc(self.settings.organization, self.settings.vdc)
+
+    def is_replica(self, vm: CloudVm) -> bool:
+        """Replicas are told by the suffix that replication gives to their names."""
+        return vm.name.endswith(self.settings.replica_suffix)
+
+    def original_of(self, vm: CloudVm) -> str:
+        """Name of the original VM."""
+        return vm.name.removesuffix(self.settings.replica_suffix)
+
+    def replica_of(self, original: str) -> CloudVm:
+        """The replica of an original VM, by the original's name or the replica's own."""
+        suffix = self.settings.replica_suffix
+        return self.cloud.vm_named(self.vdc, original.removesuffix(suffix) + suffix)
+
+    def replica(self, replica_id: str) -> CloudVm:
+        """The replica with this id. Another tenant's, or a VM that is no replica, is not found."""
+        vm = self.cloud.vm(self.vdc, replica_id)
+        if not self.is_replica(vm):
+            raise NotFound(f"There is no replica {replica_id} in your organization VDC")
+        return vm
+
+    def settled_replica(self, replica_id: str, attempt: Attempt) -> CloudVm:
+        """The replica when no task runs on it any more: an earlier step's may still, if its worker died."""
+        return self.cloud.settle(self.vdc, self.replica(replica_id).id, attempt)
+
+    def hardware(self, vm: CloudVm) -> tuple[VSphere, VSphereVm]:
+        """The vCenter of a replica, and the replica as it shows it now."""
+        if vm.moref is None or vm.vcenter is None:
+            raise Misconfigured(
+                f"Cloud Director does not tell where {vm.name} runs",
+                do="The worker's API token must belong to the System organization",
+            )
+        vcenter = self.vcenters.get(vm.vcenter)
+        if vcenter is None:
+            raise Misconfigured(
+                f"{vm.name} runs in vCenter {vm.vcenter}, which is not in the worker's settings",
+                do="Add it under vcenters",
+            )
+        return vcenter, vcenter.vm(vm.moref)
+
+    @contextmanager
+    def turn(self, vm: CloudVm, attempt: Attempt) -> Iterator[None]:
+        """One of the few reverts and power-ons that a vCenter is asked for at the same time."""
+        turns = self.turns[vm.vcenter or ""]
+        while not turns.acquire(timeout=1):
+            if attempt.left() <= 0:
+                raise Busy(f"Too many other VMs are being worked on in the vCenter of {vm.name}")
+            attempt.beat()
+        try:
+            yield
+        finally:
+            turns.release()
+
+    def networks(self) -> tuple[Network, ...]:
+        """All organization VDC networks, but for the appliance's own management network and the one for
+        failover tests."""
+        appliance, tests = self.settings.appliance, self.settings.test_network
+        own = {appliance.management_network if appliance else None, tests.name if tests else None}
+        return tuple(n for n in self.cloud.networks(self.vdc) if n.name not in own)
+
+    def appliance_vm(self) -> CloudVm:
+        """The tenant's network extension appliance in the org VDC."""
+        if self.settings.appliance is None:
+            raise Misconfigured("This tenant has no appliance at the provider")
+        return self.cloud.vm_named(self.vdc, self.settings.appliance.vm)

@@ -1,0 +1,1 @@
+"""What every step has: its attempt, its fence, its probes."""

@@ -1,0 +1,110 @@
+"""What is the same on both appliances: waiting until one answers, its networks, its leases."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from ipaddress import IPv4Address
+
+from partial_failover.connectors.appliances import Appliance
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceStatus, Released, TunnelState
+from partial_failover.contracts.errors import ApplianceChanged, Unavailable
+from partial_failover.contracts.network import Network
+from partial_failover.contracts.replica import Power
+from partial_failover.contracts.step import ApplianceStep, TunnelSeen
+
+POLL = 1.0
+"""Seconds between two questions to an appliance that boots."""
+TUNNEL_POLL = 0.3
+"""Seconds between two looks at a tunnel that connects."""
+
+
+def wait_until_it_answers(
+    appliance: Appliance, power: Callable[[], Power], attempt: Attempt
+) -> ApplianceStatus:
+    """An appliance that was powered on needs some seconds until its SSH server answers. One that another
+    failover's end switched off meanwhile never does: the next attempt powers it on again."""
+    while True:
+        try:
+            return asyncio.run(appliance.status())
+        except Unavailable:
+            if attempt.left() <= 0 or power() is not Power.ON:
+                raise
+            attempt.beat()
+            time.sleep(POLL)
+
+
+def declare_networks(
+    appliance: Appliance,
+    networks: Sequence[Network],
+    macs: Mapping[str, str],
+    spares: Mapping[str, IPv4Address],
+    attempt: Attempt,
+) -> bool:
+    """Tell the appliance which of its NICs (by MAC) is the leg on which network."""
+    legs = [
+        ApplianceNetwork(
+            name=n.name, mac=macs[n.name], subnet=n.subnet, gateway=n.gateway, spare=spares[n.name]
+        )
+        for n in networks
+        if n.name in macs and n.name in spares
+    ]
+    return asyncio.run(appliance.declare_networks(legs, attempt))
+
+
+def place_leases(appliance: Appliance, data: ApplianceStep, attempt: Attempt) -> bool:
+    """One lease for each address of the replica. True when any was new."""
+    new = [
+        asyncio.run(appliance.lease(lease, data.power_off_when_idle, data.original_may_run, attempt))
+        for lease in data.leases
+    ]
+    return any(new)
+
+
+def release_leases(appliance: Appliance, data: ApplianceStep, attempt: Attempt) -> Released:
+    """Give the leases back. The appliance says whether it was the last and now closes."""
+    answers = [
+        asyncio.run(appliance.release(lease.id, data.power_off_when_idle, attempt)) for lease in data.leases
+    ]
+    return answers[-1].model_copy(update={"changed": any(answer.changed for answer in answers)})
+
+
+@contextmanager
+def unless_switched_off(power: Callable[[], Power]) -> Iterator[None]:
+    """An appliance that does not answer may have been switched off by the end of another failover: then
+    waiting for it is in vain."""
+    try:
+        yield
+    except Unavailable:
+        if power() is Power.ON:
+            raise
+        raise ApplianceChanged(
+            "The appliance was switched off meanwhile", do="Its side is started over"
+        ) from None
+
+
+def require_open(status: ApplianceStatus, switch_off: Callable[[], object]) -> None:
+    """A closing appliance has no lease and no tunnel left, so whoever meets it may switch it off."""
+    if status.closing:
+        switch_off()
+        raise ApplianceChanged("The appliance was switching itself off", do="Its side is started over")
+
+
+def wait_for_tunnel(appliance: Appliance, attempt: Attempt) -> TunnelSeen:
+    """Until both ends of the tunnel have found each other, within the attempt's time."""
+    while True:
+        tunnel = asyncio.run(appliance.status()).vpn
+        if tunnel.state is TunnelState.CONNECTED:
+            return TunnelSeen(changed=False, note="The tunnel is connected", connected=True)
+        if attempt.left() <= 0:
+            raise Unavailable(f"The tunnel is {tunnel.state}, not connected", do="Look at the cloud gateway")
+        attempt.beat()
+        time.sleep(TUNNEL_POLL)
+
+
+def may_go_off(appliance: Appliance) -> bool:
+    """Whether the appliance has decided, under its own lock, that nobody uses it any more."""
+    status = asyncio.run(appliance.status())
+    # While the tunnel still stops, whoever released the last lease waits for that and has the answer to come.
+    return status.closing and not status.leases and status.vpn.state is TunnelState.STOPPED

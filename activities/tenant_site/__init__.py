@@ -1,0 +1,1 @@
+"""The steps of the role `tenant-site`: replication, the tenant's appliance, the watch."""

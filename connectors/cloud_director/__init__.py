@@ -1,5 +1,0 @@
-"""Cloud Director through pyvcloud. `CloudDirector` is all that the rest of the product sees."""
-
-from connectors.cloud_director.client import CloudDirector
-
-__all__ = ["CloudDirector"]

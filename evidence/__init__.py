@@ -1,5 +1,0 @@
-"""A failover test's report as one page that a tenant can hand to an auditor."""
-
-from evidence.page import page
-
-__all__ = ["page"]

@@ -1,0 +1,54 @@
+"""The cloud gateway's HAProxy configuration, from the provider's."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from ipaddress import IPv4Address
+from string import Template
+
+from partial_failover.connectors.appliances import VPN_PORT
+from partial_failover.settings import BadSettings, ProviderWorkerSettings
+
+FILES = resources.files("partial_failover") / "deploy" / "gateway"
+NAME = re.compile(r"[A-Za-z0-9_.:-]+")
+"""What HAProxy allows in the name of a section."""
+
+
+@dataclass(frozen=True)
+class Relay:
+    """One tenant's way: the port that its appliance dials, and the provider's appliance behind it."""
+
+    tenant: str
+    port: int
+    appliance: IPv4Address
+
+
+def relays(settings: ProviderWorkerSettings) -> list[Relay]:
+    """One for each tenant with an appliance. Raises `BadSettings` where the configuration leaves no way."""
+    found: list[Relay] = []
+    for tenant in settings.tenants:
+        if tenant.appliance is None or tenant.gateway is None:
+            continue
+        if not NAME.fullmatch(tenant.namespace):
+            raise BadSettings(f"namespace {tenant.namespace!r} cannot be the name of a section of HAProxy")
+        if any(relay.port == tenant.gateway.port for relay in found):
+            raise BadSettings(f"port {tenant.gateway.port} of the gateway is given to two tenants")
+        try:
+            address = tenant.appliance.vpn_address or IPv4Address(tenant.appliance.host)
+        except ValueError:
+            raise BadSettings(
+                f"{tenant.namespace}: appliance.host is no IPv4 address, so appliance.vpn_address is needed"
+            ) from None
+        found.append(Relay(tenant.namespace, tenant.gateway.port, address))
+    return found
+
+
+def render(tenants: Iterable[Relay]) -> str:
+    """The whole file."""
+    section = Template((FILES / "tenant.cfg").read_text())
+    parts = [
+        section.substitute(tenant=relay.tenant, port=relay.port, appliance=f"{relay.appliance}:{VPN_PORT}")
+        for relay in tenants
+    ]
+    return (FILES / "haproxy.cfg").read_text() + "".join(parts)

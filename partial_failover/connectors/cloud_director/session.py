@@ -1,0 +1,204 @@
+"""pyvcloud's client, made fit for a worker: no log files, timeouts, one host, no netrc, API-token login.
+
+pyvcloud 23.0.4 is used as it is otherwise. It is not safe to share one client between threads, so each
+thread has a `CloudDirectorSession`; they share the access token through one `Login`.
+"""
+
+import logging
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+from lxml import etree
+from pyvcloud.vcd.client import Client
+from requests.adapters import HTTPAdapter
+
+from partial_failover.connectors.cloud_director.errors import Unreadable, fault
+from partial_failover.contracts.errors import Misconfigured, NoRight, Unavailable
+
+PROVIDER_ORG = "system"
+"""The organization of the provider's own users, compared without case as Cloud Director does."""
+
+
+class _TimedAdapter(HTTPAdapter):
+    """pyvcloud passes no timeout, so a silent server would hold a thread for ever."""
+
+    def __init__(self, timeout: tuple[float, float]) -> None:
+        self._timeout = timeout
+        super().__init__()
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Any: what `requests` passes on to an adapter."""
+        kwargs["timeout"] = kwargs.get("timeout") or self._timeout
+        return super().send(request, *args, **kwargs)
+
+
+class Login:
+    """Where Cloud Director is and who we are there: one API token, one access token for all threads."""
+
+    def __init__(
+        self,
+        url: str,
+        org: str,
+        api_token: str,
+        ca_file: Path | None,
+        api_version: str,
+        timeout: tuple[float, float],
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise Misconfigured(
+                f"{url!r} is not the https address of a Cloud Director", do="Use https://host"
+            )
+        self.origin = f"https://{parts.netloc}"
+        self.provider = org.casefold() == PROVIDER_ORG
+        self.org = org
+        self.api_version = api_version
+        self.verify: str | bool = str(ca_file) if ca_file else True
+        self._api_token = api_token
+        self._timeout = timeout
+        self._token: str | None = None
+        self._lock = threading.Lock()
+
+    def http(self) -> requests.Session:
+        """A session that follows no redirect and reads no netrc, which would replace our credentials."""
+        session = requests.Session()
+        session.trust_env = False
+        session.max_redirects = 0
+        session.verify = self.verify
+        session.mount("https://", _TimedAdapter(self._timeout))
+        return session
+
+    def token(self, http: requests.Session, stale: str | None = None) -> str:
+        """The access token; a new one when there is none or it is the one that was refused (`stale`)."""
+        with self._lock:
+            if self._token is None or self._token == stale:
+                self._token = self._exchange(http)
+            return self._token
+
+    def forget(self) -> str | None:
+        """The access token, which is not used any more from now on."""
+        with self._lock:
+            token, self._token = self._token, None
+            return token
+
+    def _exchange(self, http: requests.Session) -> str:
+        """API token for access token (Cloud Director 10.3.1 and later; pyvcloud cannot do it)."""
+        realm = "provider" if self.provider else f"tenant/{quote(self.org, safe='')}"
+        try:
+            answer = http.post(
+                f"{self.origin}/oauth/{realm}/token",
+                data={"grant_type": "refresh_token", "refresh_token": self._api_token},
+                headers={"Accept": f"application/json;version={self.api_version}"},
+            )
+            status = answer.status_code
+            body = answer.json() if status == 200 else {}
+        except (requests.RequestException, ValueError) as error:
+            raise fault(error, "log in") from None
+        if status in (400, 401, 403):
+            raise NoRight(
+                f"Cloud Director refused the API token of organization {self.org}",
+                do="Make a new API token for the worker's user and put it into its secret file",
+            )
+        if status in (404, 405, 406):
+            raise Misconfigured(
+                f"Cloud Director has no login by API token in API version {self.api_version}",
+                do="Check the API version in the worker's configuration against those it serves",
+            )
+        token = body.get("access_token") if isinstance(body, dict) else None
+        if not isinstance(token, str) or not token:
+            raise Unavailable(f"Cloud Director gave no access token (it answered {status})")
+        if body.get("refresh_token") not in (None, "", self._api_token):
+            raise Misconfigured(
+                "The API token belongs to a service account and changes at each use",
+                do="Give the worker the API token of a user",
+            )
+        return token
+
+
+class CloudDirectorSession(Client):  # type: ignore[misc]  # pyvcloud has no types
+    """One thread's client."""
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        super().__init__(login.origin, api_version=login.api_version, verify_ssl_certs=login.verify)
+        self._session = login.http()
+        self._is_sysadmin = login.provider
+        self.used_token: str | None = None
+        self._queries: dict[tuple[str, str], str] | None = None
+
+    def _get_default_logger(self, *args: Any, **kwargs: Any) -> None:
+        """Any: pyvcloud's arguments. Its own version opens a log file in the working directory."""
+        self._logger = logging.getLogger("pyvcloud")
+        self._logger.setLevel(logging.WARNING)
+
+    def get_query_list(self) -> Any:
+        """Any: pyvcloud's objects. Its own version first asks for the session's links, at every login."""
+        return self.get_resource(f"{self.get_api_uri()}/query")
+
+    def _get_query_list_map(self) -> dict[tuple[str, str], str]:
+        """Built whole, then published: pyvcloud's own stays empty for ever when its first read fails."""
+        if self._queries is None:
+            links = self.get_query_list().iterchildren("{*}Link")
+            self._queries = {(link.get("type"), link.get("name")): link.get("href") for link in links}
+        return self._queries
+
+    def _do_request_prim(self, method: str, uri: str, session: Any, **kwargs: Any) -> requests.Response:
+        """Any: pyvcloud's arguments. Adds our credentials, to our host only."""
+        parts = urlsplit(uri)
+        if f"{parts.scheme}://{parts.netloc}" != self._login.origin:
+            raise Unreadable("a link in the answer names another host than the one configured")
+        headers = dict(kwargs.pop("extra_headers", None) or {})
+        # Cloud Director writes this id into its own, vCenter's and ESXi's logs.
+        headers["X-VMWARE-VCLOUD-CLIENT-REQUEST-ID"] = f"partial-failover-{uuid.uuid4().hex}"
+        if not uri.endswith("/api/versions"):
+            self.used_token = self._login.token(session)
+            headers["Authorization"] = f"Bearer {self.used_token}"
+        answer: requests.Response = super()._do_request_prim(
+            method, uri, session, extra_headers=headers, **kwargs
+        )
+        is_xml = "xml" in answer.headers.get("Content-Type", "")
+        if answer.status_code >= 400 and not is_xml:
+            answer._content = b""  # pyvcloud would parse a proxy's HTML as XML and hide the status
+        if is_xml and b"<!DOCTYPE" in answer.content:
+            raise Unreadable("the answer has a DOCTYPE")
+        return answer
+
+    def ready(self) -> None:
+        """Log in if need be, so that nothing slow stands between a check of the time and a send."""
+        self.used_token = self._login.token(self._session)
+
+    def renew(self) -> None:
+        """Another access token, unless another thread has got one since."""
+        self._login.token(self._session, stale=self.used_token)
+
+    def fetch(self, path: str) -> etree._Element:
+        """GET one XML resource below `/api/`, or by a link that Cloud Director gave."""
+        answer = self.get_resource(self.address(path), objectify_results=False)
+        if not isinstance(answer, etree._Element):
+            raise Unreadable("the answer is empty")
+        return answer
+
+    def fetch_json(self, path: str, params: dict[str, str]) -> Any:
+        """GET one page of the OpenAPI. Any: JSON."""
+        answer = self._do_request_prim(
+            "GET",
+            f"{self.get_cloudapi_uri()}/{path}",
+            self._session,
+            accept_type="application/json",
+            params=params,
+        )
+        if answer.status_code != 200:
+            self._response_code_to_exception(answer.status_code, None, None)
+        return answer.json()
+
+    def address(self, path: str) -> str:
+        """The full address of a path below `/api/`."""
+        return path if path.startswith("https://") else f"{self.get_api_uri()}/{path}"
+
+    def shut(self) -> None:
+        """Close this thread's connection; the access token lives on."""
+        self._session.close()

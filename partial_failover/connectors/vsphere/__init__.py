@@ -1,0 +1,6 @@
+"""vSphere through pyvmomi: read replicas, revert them to a restore point, switch VMs on and off."""
+
+from partial_failover.connectors.vsphere.client import VSphere
+from partial_failover.connectors.vsphere.session import speaks
+
+__all__ = ["VSphere", "speaks"]

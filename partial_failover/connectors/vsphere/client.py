@@ -1,0 +1,255 @@
+# mypy: disallow-untyped-calls=False
+# pyVmomi's types are built at run time and their constructors carry no annotations.
+"""What activities do with a vCenter."""
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pyVmomi import vim
+
+from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.vsphere.faults import foreign
+from partial_failover.connectors.vsphere.programs import Programs
+from partial_failover.connectors.vsphere.revert import require_revertible, verify_reverted
+from partial_failover.connectors.vsphere.session import VSphereSession
+from partial_failover.connectors.vsphere.tasks import Seen, Tasks
+from partial_failover.connectors.vsphere.view import POWER_PATHS, VM_AND_NETWORKS, plain, power_of, vm_of
+from partial_failover.contracts.errors import (
+    BadRequest,
+    Busy,
+    NotFound,
+    OutcomeUnknown,
+    TaskFailed,
+    WrongState,
+)
+from partial_failover.contracts.replica import Power, RestorePoint, VSphereVm
+
+log = logging.getLogger(__name__)
+
+REVERT, POWER_ON, POWER_OFF = "vm.Snapshot.revert", "VirtualMachine.powerOn", "VirtualMachine.powerOff"
+"""DescriptionIds of vCenter's own task table."""
+
+_MOREF = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
+
+
+class VSphere:
+    """A vCenter. Safe to share between the threads of a worker; logs in when it is first used.
+
+    `timeout`: seconds for one call, at least 3. `pool`: connections kept open, the number of threads.
+    Every method raises only the faults of `partial_failover.contracts.errors`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        username: str,
+        password: str,
+        ca_file: Path,
+        version: str = "vim.version.v8_0_3_0",
+        timeout: float = 30,
+        pool: int = 16,
+    ) -> None:
+        self._session = VSphereSession(host, port, username, password, ca_file, version, timeout, pool)
+        self._tasks = Tasks(self._session)
+        self._programs = Programs(self._session)
+
+    def check(self) -> str:
+        """Log in and ask for the time; the vCenter's name with its version."""
+        self.now()
+        return foreign(self._session.content().about.fullName)
+
+    def now(self) -> datetime:
+        """The vCenter's clock, in UTC."""
+        now: datetime = self._session.now()
+        return now.astimezone(UTC)
+
+    def privileges_missing(self, moref: str, wanted: Sequence[str]) -> tuple[str, ...]:
+        """Those of the `wanted` privileges that the account does not have on a VM."""
+        vm = self._vm(moref)
+        return self._session.ask(lambda: self._missing(vm, list(wanted)), "show the account's privileges")
+
+    def _missing(self, vm: Any, wanted: list[str]) -> tuple[str, ...]:
+        content = self._session.content()
+        current = content.sessionManager.currentSession if content.sessionManager else None
+        if current is None or content.authorizationManager is None:
+            raise ValueError("no session")
+        [answer] = content.authorizationManager.HasPrivilegeOnEntities([vm], current.key, wanted)
+        return tuple(p.privId for p in answer.privAvailability if not p.isGranted)
+
+    def close(self) -> None:
+        """Log out."""
+        self._session.close()
+
+    def vm(self, moref: str) -> VSphereVm:
+        """A VM as it is now. Raises NotFound."""
+        ref = self._vm(moref)
+        return self._session.ask(
+            lambda: vm_of(moref, self._session.retrieve(ref, VM_AND_NETWORKS, via="network")), f"show {moref}"
+        )
+
+    def vm_named(self, name: str) -> VSphereVm:
+        """The VM of exactly that name. Raises NotFound, and BadRequest when several have it."""
+        morefs = self._session.ask(lambda: self._called(name), "list its VMs")
+        if not morefs:
+            raise NotFound(f"No VM in {self._session.server} is called {name!r}", do="Check the name")
+        if len(morefs) > 1:
+            raise BadRequest(
+                f"{len(morefs)} VMs in {self._session.server} are called {name!r}: {', '.join(morefs)}",
+                do="Rename all but one of them",
+            )
+        return self.vm(morefs[0])
+
+    def revert(
+        self, moref: str, instance_uuid: str, point: RestorePoint, not_before: datetime, attempt: Attempt
+    ) -> bool:
+        """Set a powered-off VM back to a restore point; False when that was done since `not_before` already.
+
+        What was written since the restore point is lost. `not_before`: on the vCenter's clock (see `now`),
+        when this failover began to act on the VM. Raises WrongState, nothing sent, unless the VM and the
+        restore point are exactly the ones meant and the VM is powered off.
+        """
+        what = f"revert {moref} to restore point {point.id}"
+        vm = self._vm(moref)
+        require_revertible(self._session, vm, instance_uuid, point)
+        task = self._last_revert(moref, not_before, attempt)
+        if task is not None and task.running:
+            log.info("waiting for %s, which an earlier attempt started", task.moref)
+            attempt.started(task.moref)
+            self._tasks.wait(task.moref, what, attempt)
+        if task is not None and self.vm(moref).current == point.id:
+            verify_reverted(self._session, vm, point)
+            return task.running
+        snapshot = self._session.object(vim.vm.Snapshot, point.id)
+        send = partial(snapshot.RevertToSnapshot_Task, suppressPowerOn=True)
+        self._run(moref, REVERT, what, send, attempt)
+        verify_reverted(self._session, vm, point)
+        return True
+
+    def started_since_revert(self, moref: str, not_before: datetime) -> bool:
+        """Whether somebody powered the VM on since `not_before` and no revert came after it, as far as the
+        vCenter's tasks tell, which it remembers for about ten minutes."""
+        for task in self._tasks.recent(moref):
+            if task.queued < not_before:
+                return False
+            if task.description == REVERT and task.succeeded:
+                return False
+            # With DRS it is `Datacenter.ExecuteVmPowerOnLRO` and the like.
+            if "poweron" in task.description.lower() and not task.failed:
+                return True
+        return False
+
+    def power_on(self, moref: str, attempt: Attempt) -> bool:
+        """Power on; False when it was on already."""
+        vm = self._vm(moref)
+        return self._power(moref, Power.ON, POWER_ON, vm.PowerOnVM_Task, attempt)
+
+    def power_off(self, moref: str, attempt: Attempt) -> bool:
+        """Power off at once, without asking the guest; False when it was off already."""
+        vm = self._vm(moref)
+        return self._power(moref, Power.OFF, POWER_OFF, vm.PowerOffVM_Task, attempt)
+
+    def run_in_guest(
+        self, moref: str, username: str, password: str, path: str, arguments: str, attempt: Attempt
+    ) -> int | None:
+        """Exit code of a program in the guest, None while it runs. It is started by the first call of an
+        attempt; later ones, and those of the next attempt, ask for the same process.
+
+        Raises Unavailable while VMware Tools do not run in the guest.
+        """
+        return self._programs.run(self._vm(moref), username, password, path, arguments, attempt)
+
+    def _called(self, name: str) -> list[str]:
+        """MoRefs of the VMs of that name. The list is an object of the session, hence in one go."""
+        content = self._session.content()
+        if content.viewManager is None:
+            raise ValueError("no view manager")
+        view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
+        try:
+            found = self._session.retrieve(view, {vim.VirtualMachine: ("name",)}, via="view")
+        finally:
+            view.Destroy()
+        return [f.ref._moId for f in found if plain(f.values.get("name", "")) == name]
+
+    def _vm(self, moref: str) -> Any:
+        if not _MOREF.fullmatch(moref):
+            raise NotFound(f"{foreign(moref)[:80]!r} is not the reference of a VM")
+        return self._session.object(vim.VirtualMachine, moref)
+
+    def _run(
+        self, moref: str, description: str, what: str, send: Callable[[], vim.Task], attempt: Attempt
+    ) -> None:
+        task = self._tasks.submit(moref, description, what, send, attempt)
+        log.info("%s is to %s", task, what)
+        self._tasks.wait(task, what, attempt)
+
+    def _last_revert(self, moref: str, not_before: datetime, attempt: Attempt) -> Seen | None:
+        """The revert by this account since `not_before`, if nothing else was done to the VM after it."""
+        recent = self._tasks.recent(moref)
+        adopted = self._earlier(moref, REVERT, attempt)
+        if adopted is not None and adopted.moref not in {t.moref for t in recent}:
+            recent = sorted([adopted, *recent], key=lambda t: t.queued, reverse=True)
+        last = next((t for t in recent if t.running or t.succeeded), None)
+        if last is None or last.description != REVERT or last.user != self._session.user:
+            return None
+        return last if last.queued >= not_before else None
+
+    def _earlier(self, moref: str, description: str, attempt: Attempt) -> Seen | None:
+        """The task that an earlier attempt started, if it is of this VM and kind and still known."""
+        if attempt.earlier_task is None or not _MOREF.fullmatch(attempt.earlier_task):
+            return None
+        task = self._tasks.find(attempt.earlier_task)
+        return task if task and (task.vm, task.description) == (moref, description) else None
+
+    def _power(
+        self, moref: str, wanted: Power, description: str, send: Callable[[], vim.Task], attempt: Attempt
+    ) -> bool:
+        what = f"power {wanted} {moref}"
+        self._settle(moref, description, attempt)
+        power = self._power_now(moref)
+        earlier = self._earlier(moref, description, attempt)
+        if power is wanted:
+            return earlier is not None and earlier.succeeded
+        if power is Power.QUESTION or (wanted is Power.ON and power is not Power.OFF):
+            raise WrongState(
+                f"{moref} is in the power state {power!s}, so it was not asked to {what}",
+                left="Nothing was sent",
+                do="Answer its question or power it off in vSphere",
+            )
+        running = [t for t in self._tasks.recent(moref) if t.running and t.description == description]
+        mine = [t for t in running if t.user == self._session.user]
+        try:
+            if mine:
+                attempt.started(mine[0].moref)
+                self._tasks.wait(mine[0].moref, what, attempt)
+            else:
+                self._run(moref, description, what, send, attempt)
+        except WrongState:
+            if self._power_now(moref) is wanted:  # somebody else was faster
+                return False
+            raise
+        if self._power_now(moref) is not wanted:
+            raise TaskFailed(
+                f"{self._session.server} says that it did {what}, but it is not so", do="It is tried again"
+            )
+        return True
+
+    def _settle(self, moref: str, description: str, attempt: Attempt) -> None:
+        """Wait for whatever else runs on the VM: a switch-on under way would undo a switch-off."""
+        for task in self._tasks.recent(moref):
+            if task.running and task.description != description:
+                try:
+                    self._tasks.wait(task.moref, f"work on {moref}", attempt)
+                except (TaskFailed, OutcomeUnknown, WrongState, Busy):
+                    log.info("%s, which was waited for, did not end well", task.moref)
+
+    def _power_now(self, moref: str) -> Power:
+        vm, paths = self._session.object(vim.VirtualMachine, moref), {vim.VirtualMachine: POWER_PATHS}
+        return self._session.ask(
+            lambda: power_of(self._session.retrieve(vm, paths)[0].values), f"show {moref}"
+        )

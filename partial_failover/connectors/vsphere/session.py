@@ -1,0 +1,273 @@
+# mypy: disallow-untyped-calls=False
+# pyVmomi's types are built at run time and their constructors carry no annotations.
+"""One login at one vCenter, shared by all threads of a worker.
+
+What must not be used here, and why: a stub that logs in by itself resends calls after any transport error,
+a revert too; pinning a certificate's fingerprint switches verification off on the shared TLS context; the
+library's connect helper probes versions without a timeout; its task helper can wait for ever.
+"""
+
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any, TypeVar
+
+from pyVmomi import VmomiSupport, vim, vmodl
+from pyVmomi.SoapAdapter import SoapStubAdapter
+
+from partial_failover.connectors.vsphere.faults import (
+    NO_ANSWER,
+    UNREADABLE,
+    LostReply,
+    SessionEnded,
+    fault_of,
+    transport_words,
+)
+from partial_failover.contracts.errors import FailoverError, Misconfigured, NoRight, Unavailable
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+POOL_IDLE_SECONDS = 60
+"""Shorter than the idle limit of proxies, so that pooled connections are not stale."""
+REFUSED_LOGIN_SECONDS = 300.0
+"""After a refused login no other is sent for so long: repeated ones lock the account for everybody."""
+NOTHING_SENT = (ConnectionRefusedError, socket.gaierror)
+
+PC = vmodl.query.PropertyCollector
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object as it was read. `values`: by property path; what is unset is not in it."""
+
+    ref: Any
+    values: Mapping[str, Any]
+
+
+class VSphereSession:
+    """Sends calls, logs in when needed, and turns what goes wrong into faults."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        username: str,
+        password: str,
+        ca_file: Path,
+        version: str,
+        timeout: float,
+        pool: int,
+    ) -> None:
+        self.server = f"vCenter {host}:{port}"
+        self.user = ""
+        """The account as this vCenter writes it in sessions and tasks: `DOMAIN\\name`."""
+        self._username, self._password, self._timeout = username, password, timeout
+        self._stub = _stub(host, port, ca_file, version, timeout, pool)
+        self._instance = vim.ServiceInstance("ServiceInstance", self._stub)
+        self._content: vim.ServiceInstanceContent | None = None
+        self._lock = threading.Lock()
+        self._logins = 0
+        self._refused_until = 0.0
+
+    def object(self, kind: type[T], moref: str) -> T:
+        """A managed object to call methods of; nothing is sent."""
+        return kind(moref, self._stub)  # type: ignore[call-arg]
+
+    def content(self) -> vim.ServiceInstanceContent:
+        """The vCenter's entry points. Logs in first."""
+        if self._content is None:
+            self._ensure_login(0)
+        content = self._content
+        if content is None:
+            raise Unavailable(f"The connection to {self.server} was closed", do="It is tried again")
+        return content
+
+    def once(self, send: Callable[[], T], what: str) -> T:
+        """Send a call. It is sent again only where it was refused for want of a session.
+
+        Raises LostReply when it was sent and no answer could be read, faults otherwise.
+        """
+        for _ in range(2):
+            self.content()
+            seen = self._logins
+            try:
+                return self._send(send, what)
+            except SessionEnded:
+                self._ensure_login(seen)
+        raise Unavailable(
+            f"{self.server} ends sessions at once, so it could not {what}", do="It is tried again"
+        )
+
+    def ask(self, send: Callable[[], T], what: str) -> T:
+        """Send a call that changes nothing; once more after a transport error."""
+        try:
+            return self.once(send, what)
+        except LostReply:
+            pass
+        try:
+            return self.once(send, what)
+        except LostReply as lost:
+            raise Unavailable(
+                f"{self.server} did not {what}: {lost}", left="Nothing was changed", do="It is tried again"
+            ) from lost
+
+    def retrieve(
+        self, ref: Any, wanted: Mapping[type[Any], Sequence[str]], via: str | None = None
+    ) -> list[Found]:
+        """Properties of `ref`, and of the objects that its property `via` leads to, in one moment.
+
+        `wanted`: paths by type. Values of `ref` itself that cannot be read are a fault; those of the others
+        are left out. To be used inside of `ask`, together with what makes sense of the values.
+        """
+        follow = [PC.TraversalSpec(type=type(ref), path=via)] if via else []
+        start = PC.ObjectSpec(obj=ref, skip=type(ref) not in wanted, selectSet=follow)
+        kinds = [PC.PropertySpec(type=kind, pathSet=list(paths)) for kind, paths in wanted.items()]
+        spec = PC.FilterSpec(objectSet=[start], propSet=kinds)
+        collector = self.content().propertyCollector
+        page = collector.RetrievePropertiesEx([spec], PC.RetrieveOptions())
+        found: list[Found] = []
+        while page is not None:
+            found += [_found(o, ref) for o in page.objects]
+            page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
+        return found
+
+    def _send(self, send: Callable[[], T], what: str) -> T:
+        try:
+            return send()
+        except FailoverError:
+            raise
+        except vim.fault.NotAuthenticated:
+            raise SessionEnded from None
+        except vmodl.MethodFault as error:
+            raise fault_of(error, self.server, what) from None
+        except ssl.SSLCertVerificationError as error:
+            raise Misconfigured(
+                f"The certificate of {self.server} is not trusted: {error.verify_message}",
+                left="Nothing was sent",
+                do="Give the file of the CA that issued it, and the name that is in it",
+            ) from error
+        except NOTHING_SENT as error:
+            raise Unavailable(
+                f"{self.server} cannot be reached, so it could not {what}: {transport_words(error)}",
+                left="Nothing was sent",
+                do="Check the address and the network; it is tried again",
+            ) from error
+        except (*NO_ANSWER, *UNREADABLE) as error:
+            raise self._lost(error, what) from None
+        except Exception as error:
+            if type(error) is not Exception:  # a cancellation, for instance
+                raise
+            raise self._lost(error, what) from None  # pyVmomi's for HTTP 500 without a fault
+
+    def _lost(self, error: Exception, what: str) -> LostReply:
+        """Without the cause: its text can be foreign and of any length, and causes enter histories, too."""
+        log.debug("%s did not %s", self.server, what, exc_info=error)
+        return LostReply(transport_words(error))
+
+    def _ensure_login(self, seen: int) -> None:
+        """Log in, unless another thread did since login number `seen`."""
+        if not self._lock.acquire(timeout=self._timeout):
+            raise Unavailable(
+                f"{self.server} does not answer a login that is under way", do="It is tried again"
+            )
+        try:
+            if self._logins == seen:
+                self._log_in()
+        finally:
+            self._lock.release()
+
+    def _log_in(self) -> None:
+        if monotonic() < self._refused_until:
+            raise NoRight(
+                f"{self.server} refused the login of {self._username} a short while ago",
+                left="No other login was sent, because that could lock the account",
+                do="Correct the account or its password and restart the worker",
+            )
+        self._stub.SetSessionId("")  # a login on a session that lives is refused like a wrong password
+        try:
+            content, session = self._send(self._send_login, "log in")
+        except LostReply as lost:
+            raise Unavailable(
+                f"{self.server} did not log in: {lost}", left="Nothing was changed", do="It is tried again"
+            ) from lost
+        except NoRight:
+            self._refused_until = monotonic() + REFUSED_LOGIN_SECONDS
+            raise
+        self._content, self.user = content, session.userName
+        self._logins += 1
+        log.info("logged in at %s as %s", self.server, self.user)
+
+    def _send_login(self) -> tuple[vim.ServiceInstanceContent, vim.UserSession]:
+        content = self._instance.RetrieveContent()
+        manager = content.sessionManager
+        if manager is None:
+            raise ValueError("no session manager")
+        session = manager.Login(self._username, self._password, None)
+        if not isinstance(session, vim.UserSession):
+            raise ValueError("no session")
+        return content, session
+
+    def now(self) -> Any:
+        """The server's clock; also the cheapest way to find out whether the session lives."""
+
+        def send() -> Any:
+            answer = self._instance.CurrentTime()
+            if answer is None:
+                raise ValueError("no time")
+            return answer
+
+        return self.ask(send, "tell its time")
+
+    def close(self) -> None:
+        """Log out, if the vCenter still listens; an abandoned session would live on for half an hour."""
+        with self._lock:
+            content, self._content, self._logins = self._content, None, 0
+            try:
+                if content is not None and content.sessionManager is not None:
+                    content.sessionManager.Logout()
+            except (vmodl.MethodFault, *NO_ANSWER, *UNREADABLE) as error:
+                log.debug("logging out at %s: %s", self.server, type(error).__name__)
+            self._stub.DropConnections()
+
+
+def speaks(version: str) -> bool:
+    """Whether the library knows this version of the vSphere API."""
+    return version.startswith("vim.version.") and version in VmomiSupport.nsMap
+
+
+def _stub(host: str, port: int, ca_file: Path, version: str, timeout: float, pool: int) -> SoapStubAdapter:
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file))
+    except OSError as error:
+        raise Misconfigured(
+            f"The CA file {ca_file} cannot be read: {transport_words(error)}", do="Give a PEM file"
+        ) from error
+    try:
+        return SoapStubAdapter(
+            host=host,
+            port=port,
+            version=version,
+            sslContext=context,
+            poolSize=pool,
+            httpConnectionTimeout=timeout,
+            connectionPoolTimeout=POOL_IDLE_SECONDS,
+            acceptCompressedResponses=False,
+        )
+    except (LookupError, AttributeError) as error:
+        raise Misconfigured(
+            f"The vSphere API version {version!r} is not known", do="Set one such as vim.version.v8_0_3_0"
+        ) from error
+
+
+def _found(content: Any, root: Any) -> Found:
+    """An expired session and missing rights show here and not as faults of the call."""
+    if content.obj._moId == root._moId:
+        for missing in content.missingSet:
+            raise missing.fault
+    return Found(content.obj, {p.name: p.val for p in content.propSet})

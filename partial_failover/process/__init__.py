@@ -1,0 +1,1 @@
+"""A worker process: its workers side by side, and how it ends."""

@@ -1,0 +1,1 @@
+"""What `--check` looks at: everything that a worker needs. Changes nothing."""

@@ -1,0 +1,64 @@
+"""`python worker.py config.yaml --check`: looks at everything that a worker needs, and changes nothing."""
+
+from collections.abc import Awaitable, Callable
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from partial_failover.settings import ProviderWorkerSettings, TemporalSettings, WorkerSettings
+from partial_failover.site_check.findings import Finding, Findings, table
+from partial_failover.site_check.provider import check_provider
+from partial_failover.site_check.tenant_site import check_tenant_site
+from partial_failover.temporal.client import connect
+from partial_failover.temporal.namespaces import NotProvisioned, require_provisioned
+
+__all__ = ["check", "table"]
+
+
+async def check(settings: WorkerSettings) -> list[Finding]:
+    """For every tenant of the configuration: Temporal, and all systems that the role uses."""
+    findings = Findings()
+    await _temporal(findings, settings.temporal, [t.namespace for t in settings.tenants])
+    if isinstance(settings, ProviderWorkerSettings):
+        await check_provider(findings, settings)
+    else:
+        await check_tenant_site(findings, settings)
+    return findings.all
+
+
+async def _temporal(findings: Findings, settings: TemporalSettings, namespaces: list[str]) -> None:
+    found: list[Client] = []
+
+    async def reach() -> str:
+        client = await connect(settings)
+        found.append(client)
+        return f"connected to {client.service_client.config.target_host} as {client.identity}"
+
+    await findings.look("", "Temporal", _in_words(reach))
+    for namespace in namespaces:
+        if found:
+            await findings.look(namespace, "namespace", _in_words(_provisioned(found[0], namespace)))
+        else:
+            findings.skip(namespace, ["namespace"], "Temporal was not reached")
+
+
+def _provisioned(client: Client, namespace: str) -> Callable[[], Awaitable[str]]:
+    async def ask() -> str:
+        await require_provisioned(client, namespace)
+        return "provisioned"
+
+    return ask
+
+
+def _in_words(ask: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[str]]:
+    """Temporal's own errors as sentences."""
+
+    async def asked() -> str:
+        try:
+            return await ask()
+        except NotProvisioned as error:
+            raise RuntimeError(str(error)) from error
+        except RPCError as error:
+            raise RuntimeError(f"Temporal answered {error.status.name}: {error.message[:300]}") from error
+
+    return asked

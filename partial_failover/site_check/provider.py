@@ -1,0 +1,186 @@
+"""What the role `provider` needs, looked at for each tenant."""
+
+import asyncio
+from collections.abc import Mapping
+
+from activities.provider.appliance import MOST_NETWORKS
+from partial_failover.connectors import factories
+from partial_failover.connectors.cloud_director import CloudDirector
+from partial_failover.connectors.vsphere import VSphere
+from partial_failover.contracts.appliance import ApplianceRole
+from partial_failover.contracts.errors import FailoverError, LimitReached, Misconfigured, NoRight, NotFound
+from partial_failover.contracts.replica import CloudVm, Power
+from partial_failover.settings import ProviderTenantSettings, ProviderWorkerSettings
+from partial_failover.site_check.findings import Findings, NotLookedAt, appliance_said, together
+
+RIGHTS = frozenset(
+    {
+        "vApp: Power Operations",
+        "vApp: Edit Properties",
+        "vApp: Edit VM Network",
+        "vApp: Edit VM Properties",
+    }
+)
+"""Of the API token's role: power, maintenance mode and reload, NICs and vApp networks, metadata."""
+ON_REPLICAS = ("VirtualMachine.State.RevertToSnapshot",)
+"""Privileges in vCenter. Power and networks go through Cloud Director."""
+FOR_PROGRAMS = ("VirtualMachine.GuestOperations.Execute", "VirtualMachine.GuestOperations.Query")
+"""Besides, where failover tests may run programs in guests."""
+
+
+async def check_provider(findings: Findings, settings: ProviderWorkerSettings) -> None:
+    """Cloud Director, the vCenters, and each tenant's org VDC, replicas and appliance."""
+    server, cloud = settings.cloud_director, factories.cloud_director(settings.cloud_director)
+    vcenters = {v.id: factories.vsphere(v) for v in settings.vcenters}
+    try:
+        reached = await findings.look_in_thread("", "Cloud Director", cloud.check)
+        if reached:
+            await findings.certificate("", "Cloud Director", server.url, server.ca_file)
+            await findings.look_in_thread("", "its rights", lambda: _rights(cloud))
+        usable = {}
+        for vcenter in settings.vcenters:
+            name, connector = f"vCenter {vcenter.host}", vcenters[vcenter.id]
+            if await findings.look_in_thread("", name, connector.check):
+                await findings.certificate(
+                    "", name, f"https://{vcenter.host}:{vcenter.port}", vcenter.ca_file
+                )
+                usable[vcenter.id] = connector
+        for tenant in settings.tenants:
+            if reached:
+                await _Tenant(findings, settings, tenant, cloud, usable).check()
+            else:
+                findings.skip(tenant.namespace, _of(tenant), "Cloud Director was not reached")
+    finally:
+        for close in (cloud.close, *(v.close for v in vcenters.values())):
+            await asyncio.to_thread(close)
+
+
+def _of(tenant: ProviderTenantSettings) -> list[str]:
+    """What is looked at for it."""
+    appliance = ["appliance"] if tenant.appliance is not None else []
+    return ["organization VDC", "replicas", "networks", *appliance]
+
+
+def _rights(cloud: CloudDirector) -> str:
+    lacking = sorted(RIGHTS - cloud.rights())
+    if lacking:
+        raise NoRight(
+            f"The role of the API token's user lacks: {', '.join(lacking)}", do="Add them to the role"
+        )
+    return "all that are needed"
+
+
+class _Tenant:
+    def __init__(
+        self,
+        findings: Findings,
+        settings: ProviderWorkerSettings,
+        tenant: ProviderTenantSettings,
+        cloud: CloudDirector,
+        vcenters: Mapping[str, VSphere],
+    ) -> None:
+        self._findings, self._all, self._settings = findings, settings, tenant
+        self._cloud, self._vcenters = cloud, vcenters
+        self._vdc = ""
+
+    async def check(self) -> None:
+        """Everything; what the org VDC is needed for is left out when that is not found."""
+        look, name = self._findings.look_in_thread, self._settings.namespace
+        if not await look(name, "organization VDC", self._find_vdc):
+            self._findings.skip(name, _of(self._settings)[1:], "The organization VDC was not found")
+            return
+        await look(name, "replicas", self._replicas)
+        await look(name, "networks", self._networks)
+        if self._settings.test_network is not None:
+            await look(name, "network for tests", self._test_network)
+        if self._settings.appliance is not None:
+            await look(name, "appliance", self._appliance)
+
+    def _find_vdc(self) -> str:
+        self._vdc = self._cloud.vdc(self._settings.organization, self._settings.vdc)
+        return f"{self._settings.vdc} of {self._settings.organization}"
+
+    def _replicas(self) -> str:
+        """At least one, each in a vCenter that is configured and lets it be reverted."""
+        suffix = self._settings.replica_suffix
+        found = [vm for vm in self._cloud.vms(self._vdc) if vm.name.endswith(suffix)]
+        if not found:
+            raise NotFound(
+                f"No VM of the organization VDC has a name that ends in {suffix}",
+                do="Replicate a VM, or correct replica_suffix",
+            )
+        problems, seen = [], []
+        for vm in sorted(found, key=lambda vm: vm.name):
+            try:
+                seen += [vm.name] if self._may_be_used(vm) else []
+            except FailoverError as fault:
+                problems.append(str(fault))
+        if problems:
+            raise RuntimeError(together(problems, len(found)))
+        if len(seen) < len(found):
+            rest = sorted({vm.name for vm in found} - set(seen))
+            raise NotLookedAt(f"{', '.join(rest)}: their vCenter was not reached")
+        return f"{len(found)}, which may be reverted: {', '.join(seen)}"
+
+    def _may_be_used(self, vm: CloudVm) -> bool:
+        """Whether it was looked at: its vCenter may not have been reached. Raises what stands in the way."""
+        if vm.moref is None or vm.vcenter is None:
+            raise NoRight(
+                f"Cloud Director does not tell where {vm.name} runs",
+                do="The API token must belong to the System organization",
+            )
+        if vm.vcenter not in {v.id for v in self._all.vcenters}:
+            raise Misconfigured(
+                f"{vm.name} runs in vCenter {vm.vcenter}, which is not configured",
+                do="Add it under vcenters",
+            )
+        vcenter = self._vcenters.get(vm.vcenter)
+        if vcenter is None:
+            return False
+        wanted = (*ON_REPLICAS, *(FOR_PROGRAMS if self._settings.guest_programs else ()))
+        lacking = vcenter.privileges_missing(vm.moref, wanted)
+        if lacking:
+            raise NoRight(
+                f"On {vm.name} the vCenter account lacks: {', '.join(lacking)}",
+                do="Add it to the account's role on the replicas' folder",
+            )
+        return True
+
+    def _networks(self) -> str:
+        """Few enough for an appliance, each with its spare address."""
+        appliance = self._settings.appliance
+        tests = self._settings.test_network
+        apart = {appliance and appliance.management_network, tests and tests.name}
+        names = [n.name for n in self._cloud.networks(self._vdc) if n.name not in apart]
+        said = f"{len(names)}: {', '.join(sorted(names))}"
+        if appliance is None:
+            return said
+        if len(names) > MOST_NETWORKS:
+            raise LimitReached(f"{said}; the appliance takes {MOST_NETWORKS}")
+        without = sorted(set(names) - set(appliance.spares))
+        if without:
+            raise Misconfigured(
+                f"No spare address is configured on {', '.join(without)}", do="Add one under appliance.spares"
+            )
+        return said
+
+    def _test_network(self) -> str:
+        """There, and isolated: nothing else keeps a test's replica away from production."""
+        name = self._settings.test_network.name if self._settings.test_network else ""
+        found = next((n for n in self._cloud.networks(self._vdc) if n.name == name), None)
+        if found is None or not found.isolated:
+            raise Misconfigured(
+                f"{name} is not an isolated network of the organization VDC",
+                do="Create it as one, or take test_network out of the settings: tests then use no network",
+            )
+        return f"{name} is isolated"
+
+    def _appliance(self) -> str:
+        settings = self._settings.appliance
+        connector = factories.appliance(settings, self._all.appliance_key)
+        if settings is None or connector is None:
+            raise Misconfigured("The appliance is not configured")
+        vm = self._cloud.vm_named(self._vdc, settings.vm)
+        if vm.power is not Power.ON:
+            raise NotLookedAt(f"{vm.name} is powered off; when it is on, its SSH and version are checked")
+        return f"{vm.name} " + appliance_said(asyncio.run(connector.status()), ApplianceRole.PROVIDER)

@@ -1,0 +1,112 @@
+"""What the role `tenant-site` needs, looked at for each tenant."""
+
+import asyncio
+
+from partial_failover.connectors import factories
+from partial_failover.connectors.veeam import Veeam
+from partial_failover.connectors.vsphere import VSphere
+from partial_failover.contracts.appliance import ApplianceRole
+from partial_failover.contracts.errors import FailoverError, Misconfigured, NoRight, NotFound
+from partial_failover.contracts.replica import Power
+from partial_failover.settings import TenantSiteSettings, TenantSiteWorkerSettings
+from partial_failover.site_check.findings import Doubtful, Findings, NotLookedAt, appliance_said, together
+
+ON_APPLIANCE = ("VirtualMachine.Interact.PowerOn", "VirtualMachine.Interact.PowerOff")
+"""Privileges in the tenant's vCenter; nothing else there is changed."""
+
+
+async def check_tenant_site(findings: Findings, settings: TenantSiteWorkerSettings) -> None:
+    """Each tenant's backup server, vCenter and appliance."""
+    for tenant in settings.tenants:
+        site = _Site(findings, settings, tenant)
+        try:
+            await site.check()
+        finally:
+            await site.backup.close()
+            await asyncio.to_thread(site.vcenter.close)
+
+
+class _Site:
+    def __init__(
+        self, findings: Findings, settings: TenantSiteWorkerSettings, tenant: TenantSiteSettings
+    ) -> None:
+        self._findings, self._key, self._settings = findings, settings.appliance_key, tenant
+        self.backup: Veeam = factories.backup_server(tenant.backup_server)
+        self.vcenter: VSphere = factories.vsphere(tenant.vcenter)
+        self._replicated: tuple[str, ...] = ()
+
+    async def check(self) -> None:
+        """Everything; what a login is needed for is left out when that fails, and that is said."""
+        name, look = self._settings.namespace, self._findings
+        server = self._settings.backup_server
+        if await look.look(name, "backup server", self.backup.check):
+            await look.certificate(name, "backup server", server.url, server.ca_file)
+            await look.look(name, "hold targets", self._targets)
+        else:
+            look.skip(name, ["hold targets"], "The backup server was not reached")
+        vcenter, appliance = self._settings.vcenter, self._settings.appliance
+        if await look.look_in_thread(name, "vCenter", self.vcenter.check):
+            await look.certificate(name, "vCenter", f"https://{vcenter.host}:{vcenter.port}", vcenter.ca_file)
+            await look.look_in_thread(name, "original VMs", self._originals)
+            if appliance is not None:
+                await look.look_in_thread(name, "appliance", self._appliance)
+        else:
+            rest = ["original VMs", *(["appliance"] if appliance is not None else [])]
+            look.skip(name, rest, "The vCenter was not reached")
+
+    async def _targets(self) -> str:
+        """Every VM that is replicated can be put on hold by its name."""
+        self._replicated = names = await self.backup.replicated()
+        if not names:
+            raise NotFound(
+                "No replication job lists a VM", do="List VMs themselves in a job, not their folders"
+            )
+        problems = []
+        for name in dict.fromkeys(names):
+            try:
+                await self.backup.find_target(name)
+            except FailoverError as fault:
+                problems.append(str(fault))
+        if problems:
+            raise RuntimeError(together(problems, len(names)))
+        return f"{len(names)}: {', '.join(names)}"
+
+    def _originals(self) -> str:
+        """The account sees the VMs that can be failed over, so that preflight can say whether they run."""
+        if not self._replicated:
+            raise NotLookedAt("The backup server did not say which VMs are replicated")
+        problems = []
+        for name in self._replicated:
+            try:
+                self.vcenter.vm_named(name)
+            except FailoverError as fault:
+                problems.append(str(fault))
+        if len(problems) == len(self._replicated):
+            raise NoRight(
+                f"The vCenter account sees none of {', '.join(self._replicated)}",
+                do="Give it a role with read access to them, or correct the vCenter",
+            )
+        if problems:
+            raise Doubtful(f"{together(problems, len(self._replicated))} Deleted, or not to be read?")
+        return f"{len(self._replicated)} can be read"
+
+    def _appliance(self) -> str:
+        settings = self._settings.appliance
+        connector = factories.appliance(settings, self._key)
+        if settings is None or connector is None:
+            raise Misconfigured("The appliance is not configured")
+        vm = self.vcenter.vm_named(settings.vm)
+        lacking = self.vcenter.privileges_missing(vm.moref, ON_APPLIANCE)
+        if lacking:
+            raise NoRight(
+                f"On {vm.name} the vCenter account lacks: {', '.join(lacking)}", do="Add it to its role"
+            )
+        groups = {nic.network for nic in vm.nics if nic.connected}
+        without = sorted({n.port_group for n in settings.networks.values()} - groups)
+        if without:
+            raise Misconfigured(
+                f"{vm.name} has no connected NIC on {', '.join(without)}", do="Give it one in vCenter"
+            )
+        if vm.power is not Power.ON:
+            raise NotLookedAt(f"{vm.name} is powered off; when it is on, its SSH and version are checked")
+        return f"{vm.name} " + appliance_said(asyncio.run(connector.status()), ApplianceRole.TENANT)

@@ -1,0 +1,1 @@
+"""What knows Temporal: client, converter, search attributes, interceptors, task queues, namespaces."""
