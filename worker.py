@@ -19,7 +19,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
-from typing import Any
 
 from temporalio.client import Client
 from temporalio.runtime import Runtime
@@ -27,20 +26,34 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.provider import test_records
-from activities.provider.appliance import ProviderApplianceActivities
-from activities.provider.guest import GuestActivities
-from activities.provider.inspection import InspectionActivities
-from activities.provider.preflight import PreflightActivities
-from activities.provider.replica import ReplicaActivities
+from activities.provider.check_guest import CheckGuest
+from activities.provider.configure_proxy_arp import ProviderProxyArp
+from activities.provider.confirm_normal import ConfirmNormal
+from activities.provider.connect_networks import ConnectNetworks
+from activities.provider.inspect_replicas import InspectReplicas
+from activities.provider.isolate_replica import IsolateReplica
+from activities.provider.mark_replica import MarkReplica
+from activities.provider.plan_failover import PlanFailover
+from activities.provider.power_appliance import PowerProviderAppliance
+from activities.provider.power_replica import PowerReplica
+from activities.provider.record_test import RecordTest
+from activities.provider.revert_snapshot import RevertSnapshot
+from activities.provider.start_vpn_server import VpnServer
 from activities.provider.tenant import ProviderTenant
-from activities.provider.test_records import TestRecordActivities
 from activities.shared.fence import Fence
-from activities.tenant_site.appliance import TenantApplianceActivities
-from activities.tenant_site.replication import ReplicationActivities
-from activities.tenant_site.site import Site, TenantSiteActivities
-from activities.tenant_site.watch import WatchActivities
+from activities.shared.steps import Activities
+from activities.tenant_site.check_tenant_site import CheckTenantSite
+from activities.tenant_site.configure_proxy_arp import TenantProxyArp
+from activities.tenant_site.hold_replication import HoldReplication
+from activities.tenant_site.power_appliance import PowerTenantAppliance
+from activities.tenant_site.release_replication import ReleaseReplication
+from activities.tenant_site.site import Site
+from activities.tenant_site.start_vpn_client import VpnClient
+from activities.tenant_site.verify_connectivity import VerifyConnectivity
+from activities.tenant_site.watch_failover import WatchFailover
 from partial_failover.connectors import factories
 from partial_failover.contracts.errors import FailoverError, Misconfigured
+from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from partial_failover.contracts.version import VERSION
 from partial_failover.monitoring import logs
 from partial_failover.monitoring.failover_test_metrics import FailoverTestMetrics
@@ -61,7 +74,6 @@ from partial_failover.site_check.check import check, table
 from partial_failover.temporal.client import client_for, connect
 from partial_failover.temporal.interceptors import ErrorInterceptor
 from partial_failover.temporal.namespaces import NotProvisioned, require_provisioned
-from partial_failover.temporal.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from workflows.check_readiness import CheckReadiness
 from workflows.failover_test import FailoverTest
 from workflows.list_replicas import ListReplicas
@@ -75,60 +87,45 @@ WORKFLOWS = [PartialFailover, FailoverTest, VmFailoverTest, ListReplicas, CheckR
 MOST_WATCHED = 1000
 """Failovers of one tenant that are watched at the same time. They wait, without a thread."""
 
-Activities = Sequence[Callable[..., Any]]  # Any: each step has its own input and result
+PROVIDER_STEPS = (
+    PlanFailover,
+    InspectReplicas,
+    MarkReplica,
+    RevertSnapshot,
+    PowerReplica,
+    ConfirmNormal,
+    ConnectNetworks,
+    PowerProviderAppliance,
+    VpnServer,
+    ProviderProxyArp,
+    IsolateReplica,
+    CheckGuest,
+    RecordTest,
+)
+TENANT_SITE_STEPS = (
+    CheckTenantSite,
+    HoldReplication,
+    ReleaseReplication,
+    PowerTenantAppliance,
+    VpnClient,
+    TenantProxyArp,
+    VerifyConnectivity,
+)
 
 
 def provider_activities(tenant: ProviderTenant) -> Activities:
     """All steps of the role `provider`, for one tenant."""
-    preflight, replica = PreflightActivities(tenant), ReplicaActivities(tenant)
-    extension = ProviderApplianceActivities(tenant)
-    return [
-        preflight.plan_failover,
-        InspectionActivities(tenant).inspect_replicas,
-        replica.mark_processing,
-        replica.revert_snapshot,
-        replica.power_on_replica,
-        replica.mark_failover,
-        replica.power_off_replica,
-        replica.revert_to_latest,
-        replica.mark_normal,
-        replica.confirm_normal,
-        replica.mark_failed_failover,
-        replica.isolate_replica,
-        replica.power_on_isolated,
-        GuestActivities(tenant).check_guest,
-        TestRecordActivities(tenant).record_test,
-        extension.connect_networks,
-        extension.power_on,
-        extension.start_vpn_server,
-        extension.configure_proxy_arp,
-        extension.remove_proxy_arp,
-        extension.power_off,
-        extension.disconnect_networks,
-        extension.verify_tunnel,
-    ]
+    return [step for group in PROVIDER_STEPS for step in group(tenant).activities(PROVIDER)]
 
 
 def tenant_site_activities(site: Site) -> Activities:
     """All steps of the role `tenant-site`, for one tenant."""
-    replication, extension = ReplicationActivities(site), TenantApplianceActivities(site)
-    return [
-        TenantSiteActivities(site).check_tenant_site,
-        replication.hold_replication,
-        replication.release_replication,
-        extension.power_on,
-        extension.start_vpn_client,
-        extension.configure_proxy_arp,
-        extension.verify_connectivity,
-        extension.verify_tunnel,
-        extension.remove_proxy_arp,
-        extension.power_off,
-    ]
+    return [step for group in TENANT_SITE_STEPS for step in group(site).activities(TENANT_SITE)]
 
 
 def watch_activities(site: Site) -> Activities:
     """The one long look at each failover of a tenant."""
-    return [WatchActivities(site).watch_failover]
+    return WatchFailover(site).activities(TENANT_SITE_WATCH)
 
 
 class Process:

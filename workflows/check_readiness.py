@@ -4,21 +4,20 @@ from datetime import datetime
 
 from temporalio import workflow
 
-from partial_failover.temporal.queues import PROVIDER
-from workflows.calls import READ
 from workflows.concurrency import bounded_gather
-from workflows.preflight import look, raise_root_cause
+from workflows.failures import raise_root_cause
+from workflows.preflight import look
 from workflows.progress import Progress, plain, table
 
 with workflow.unsafe.imports_passed_through():
+    from partial_failover.contracts import steps
     from partial_failover.contracts.failover_test import TestRecord, TestResult
-    from partial_failover.contracts.report import Readiness, ReadinessReport, ReplicaList, ReplicaSummary
+    from partial_failover.contracts.report import Readiness, ReadinessReport, ReplicaSummary
     from partial_failover.contracts.request import (
         CheckReadinessRequest,
         ListReplicasRequest,
         PartialFailoverRequest,
     )
-    from partial_failover.contracts.step import Step
 
 AT_ONCE = 5
 """A system that does not answer costs the check of each VM a quarter of a minute or more."""
@@ -34,7 +33,7 @@ class CheckReadiness:
         progress = Progress("Readiness")
         asked, title = ListReplicasRequest(), "Look at all replicas"
         with raise_root_cause():
-            found = await progress.run(Step.INSPECT_REPLICAS, PROVIDER, asked, ReplicaList, READ, title)
+            found = await progress.run(steps.INSPECT_REPLICAS, asked, title)
         known = {r.vm: r for r in found.replicas}
         vms = (request.vms if request else ()) or tuple(known)
         at_once = AT_ONCE if workflow.patched("readiness-side-by-side") else 1

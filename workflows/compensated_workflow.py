@@ -2,9 +2,9 @@
 
 from temporalio import workflow
 
-from workflows.calls import refusal
 from workflows.compensation import Compensation
 from workflows.failover import Failover
+from workflows.failures import refusal
 from workflows.progress import Progress
 
 with workflow.unsafe.imports_passed_through():

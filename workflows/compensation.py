@@ -19,30 +19,29 @@ from typing import TypeVar
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
-from workflows.calls import BACKWARD, RELEASE, is_final, root_cause
 from workflows.concurrency import task_group
 from workflows.failover import PROVIDER_SIDE, TENANT_SIDE, Failover
-from workflows.preflight import this_run
+from workflows.failures import is_final, root_cause
 
 with workflow.unsafe.imports_passed_through():
+    from partial_failover.contracts import steps
     from partial_failover.contracts.base import Contract
     from partial_failover.contracts.replica import ReplicaState
     from partial_failover.contracts.replication import HoldTarget
-    from partial_failover.contracts.step import (
+    from partial_failover.contracts.step import Step, TypedStep
+    from partial_failover.contracts.step_data import (
         ApplianceStep,
         CleanInput,
         MarkInput,
-        NormalProof,
         PoweredOff,
         ReleaseInput,
-        ReplicaStep,
+        ReplicaInput,
         RevertToLatestInput,
-        Step,
         StepResult,
     )
 
-Result = TypeVar("Result", bound=Contract)
+In = TypeVar("In", bound=Contract)
+Out = TypeVar("Out", bound=Contract)
 
 REVERT_LASTS = timedelta(minutes=5)
 """A vCenter tells for about ten minutes whether a VM was powered on. What was reverted longer ago, because
@@ -76,19 +75,17 @@ class Compensation:
         if not self.left_over:
             await self._normal()
         if self.left_over:
-            await self._try(
-                Step.MARK_FAILED_FAILOVER, PROVIDER, self._mark(), StepResult, "Mark it FailedFailover"
-            )
+            await self._try(steps.MARK_FAILED_FAILOVER, self._mark(), "Mark it FailedFailover")
 
     async def _begin(self) -> None:
         """From here on what the replica wrote may be lost."""
         mark = self._mark().model_copy(update={"discard": True})
-        await self._try(Step.MARK_PROCESSING, PROVIDER, mark, StepResult, "Begin to undo")
+        await self._try(steps.BEGIN_UNDO, mark, "Begin to undo")
 
     async def _replica_off(self) -> None:
         if self.failover.begun & {Step.POWER_ON_REPLICA, Step.REVERT_SNAPSHOT}:
             title = f"Power off {self.plan.replica_name}"
-            off = await self._try(Step.POWER_OFF_REPLICA, PROVIDER, self._step(), PoweredOff, title)
+            off = await self._try(steps.POWER_OFF_REPLICA, ReplicaInput(**self.failover.replica), title)
             if off is None or off.changed or self._off is None:
                 self._off = off  # else a revert since the first power-off still counts
 
@@ -98,31 +95,26 @@ class Compensation:
         if begun & TENANT_SIDE:
             data = self.failover.tenant_step()
             title = f"Remove proxy ARP for {self.plan.replica_name} at the tenant's site"
-            await self._once(Step.REMOVE_TENANT_PROXY_ARP, TENANT_SITE, data, title)
+            await self._once(steps.REMOVE_TENANT_PROXY_ARP, data, title)
             title = "Power off the tenant's appliance if nobody uses it"
-            await self._once(Step.POWER_OFF_TENANT_APPLIANCE, TENANT_SITE, data, title)
+            await self._once(steps.POWER_OFF_TENANT_APPLIANCE, data, title)
         if begun & PROVIDER_SIDE:
             data = self.failover.provider_step()
             if begun & (PROVIDER_SIDE - {Step.CONNECT_NETWORKS}):
                 title = f"Remove proxy ARP for {self.plan.replica_name} at the provider"
-                await self._once(Step.REMOVE_PROVIDER_PROXY_ARP, PROVIDER, data, title)
+                await self._once(steps.REMOVE_PROVIDER_PROXY_ARP, data, title)
                 title = "Power off the provider's appliance if nobody uses it"
-                await self._once(Step.POWER_OFF_PROVIDER_APPLIANCE, PROVIDER, data, title)
+                await self._once(steps.POWER_OFF_PROVIDER_APPLIANCE, data, title)
             title = "Disconnect the provider's appliance from the networks"
-            await self._once(Step.DISCONNECT_NETWORKS, PROVIDER, data, title)
+            await self._once(steps.DISCONNECT_NETWORKS, data, title)
 
     async def _replica_back(self) -> None:
         """Discards what the replica wrote; the step itself refuses unless it is off and Processing."""
         if self._off is None:
             return
-        data = RevertToLatestInput(
-            replica_id=self.plan.replica_id,
-            run=this_run(),
-            not_before=self._off.at,
-            nics=self.plan.nics,
-        )
+        data = RevertToLatestInput(**self.failover.replica, not_before=self._off.at, nics=self.plan.nics)
         title = f"Revert {self.plan.replica_name} to its latest restore point"
-        await self._try(Step.REVERT_TO_LATEST, PROVIDER, data, StepResult, title)
+        await self._try(steps.REVERT_TO_LATEST, data, title)
         self._reverted = workflow.now()
 
     async def _normal(self) -> None:
@@ -136,7 +128,7 @@ class Compensation:
     async def _mark_normal(self) -> None:
         if not self.left_over:
             title = f"Mark {self.plan.replica_name} Normal"
-            await self._try(Step.MARK_NORMAL, PROVIDER, self._clean(), StepResult, title)
+            await self._try(steps.MARK_NORMAL, self._clean(), title)
 
     async def _back_again_if_stale(self) -> bool:
         if self._reverted is None or workflow.now() - self._reverted < REVERT_LASTS:
@@ -157,58 +149,52 @@ class Compensation:
             if self.left_over:
                 return
             confirm = "Confirm: powered off, reverted, Normal"
-            proof = await self._try(Step.CONFIRM_NORMAL, PROVIDER, self._clean(), NormalProof, confirm)
+            proof = await self._try(steps.CONFIRM_NORMAL, self._clean(), confirm)
             if proof is None:
                 return
             data = ReleaseInput(
-                replica_id=self.plan.replica_id,
-                run=this_run(),
+                **self.failover.replica,
                 target=target,
                 proof=proof,
                 unsure=not self.failover.hold_is_known and not self.failover.site.excluded,
             )
             try:
-                await self.progress.run(
-                    Step.RELEASE_REPLICATION, TENANT_SITE, data, StepResult, RELEASE, title
-                )
+                await self.progress.run(steps.RELEASE_REPLICATION, data, title)
                 return
             except ActivityError as error:
-                if is_final(error) or workflow.now() - begun > BACKWARD.whole:
+                if is_final(error) or workflow.now() - begun > steps.BACKWARD.whole:
                     self._leave(title, error)
                     return
                 if workflow.patched("proof-for-each-release"):
                     await workflow.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _once(self, step: Step, queue: str, data: ApplianceStep, title: str) -> None:
-        if step not in self._out and await self._try(step, queue, data, StepResult, title) is not None:
-            self._out.add(step)
+    async def _once(
+        self, step: TypedStep[ApplianceStep, StepResult], data: ApplianceStep, title: str
+    ) -> None:
+        if step.name not in self._out and await self._try(step, data, title) is not None:
+            self._out.add(step.name)
 
-    async def _try(
-        self, step: Step, queue: str, data: Contract, result: type[Result], title: str
-    ) -> Result | None:
+    async def _try(self, step: TypedStep[In, Out], data: In, title: str) -> Out | None:
         """Run a compensation; one that cannot be done is written down, and the rest still runs."""
         if self.failover.lost:
             return None
         try:
-            return await self.progress.run(step, queue, data, result, BACKWARD, title)
+            return await self.progress.run(step, data, title)
         except ActivityError as error:
             self._leave(title, error)
             return None
 
     def _leave(self, title: str, error: ActivityError) -> None:
         self.failover.see_whether_lost(error)
-        self.left_over.append(f"{title}: {root_cause(error)[1]}")
+        self.left_over.append(f"{title}: {root_cause(error).message}")
 
     def _mark(self) -> MarkInput:
-        return MarkInput(replica_id=self.plan.replica_id, run=this_run())
-
-    def _step(self) -> ReplicaStep:
-        return ReplicaStep(replica_id=self.plan.replica_id, run=this_run())
+        return MarkInput(**self.failover.replica)
 
     def _clean(self) -> CleanInput:
         since = self._off.at if self._off else self.plan.read_at
-        return CleanInput(replica_id=self.plan.replica_id, run=this_run(), not_before=since)
+        return CleanInput(**self.failover.replica, not_before=since)
 
     @property
     def state(self) -> ReplicaState:

@@ -13,34 +13,32 @@ from typing import TypeVar
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
-from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
-from workflows import metrics as metrics
-from workflows.calls import FORWARD, HOLD, QUICK_LOOK, Budget, root_cause
+from workflows import metrics
 from workflows.concurrency import task_group
-from workflows.preflight import this_run
+from workflows.failures import root_cause
 from workflows.progress import Progress
+from workflows.run import replica_key
 
 with workflow.unsafe.imports_passed_through():
+    from partial_failover.contracts import steps
     from partial_failover.contracts.base import Contract
-    from partial_failover.contracts.errors import AlreadyInFailover, LostLock
+    from partial_failover.contracts.errors import AlreadyInFailover, ApplianceChanged, LostLock
     from partial_failover.contracts.plan import FailoverPlan, TenantSite
     from partial_failover.contracts.replication import HoldTarget
     from partial_failover.contracts.request import PartialFailoverRequest
-    from partial_failover.contracts.step import (
-        ApplianceReady,
+    from partial_failover.contracts.step import Step, TypedStep
+    from partial_failover.contracts.step_data import (
         ApplianceStep,
-        Connectivity,
         HoldInput,
         MarkInput,
-        ReplicaStep,
+        ReplicaInput,
         RevertInput,
-        Step,
-        StepResult,
         VpnClientInput,
         VpnServerInput,
     )
 
-Result = TypeVar("Result", bound=Contract)
+In = TypeVar("In", bound=Contract)
+Out = TypeVar("Out", bound=Contract)
 
 MOST_STARTS = 5
 """Of an appliance's side."""
@@ -73,6 +71,7 @@ class Failover:
         self, progress: Progress, request: PartialFailoverRequest, plan: FailoverPlan, site: TenantSite
     ) -> None:
         self.progress, self.request, self.plan, self.site = progress, request, plan, site
+        self.replica = replica_key(plan.replica_id)
         self.begun: set[Step] = set()
         self.lost = False
         """Another run has the replica: whatever this one did is that one's now, and nothing is taken back."""
@@ -95,7 +94,7 @@ class Failover:
         """From Normal to Failover."""
         await self._marked_first()
         await task_group(self._replica(), *self._sides())
-        await self._do(Step.MARK_FAILOVER, PROVIDER, self._mark(), StepResult, "Mark it Failover")
+        await self._do(steps.MARK_FAILOVER, self._mark(), "Mark it Failover")
 
     def _sides(self) -> list[Coroutine[object, object, None]]:
         """Those of the tunnel's ends that have an appliance."""
@@ -130,19 +129,17 @@ class Failover:
     async def _revert(self) -> None:
         plan, point = self.plan, self.plan.restore_point
         revert = RevertInput(
-            replica_id=plan.replica_id,
-            run=this_run(),
+            **self.replica,
             point=point,
             not_before=plan.read_at,
             nics=plan.nics,
         )
         title = f"Revert {plan.replica_name} to {point.name} of {point.created:%Y-%m-%d %H:%M} UTC"
-        await self._do(Step.REVERT_SNAPSHOT, PROVIDER, revert, StepResult, title)
+        await self._do(steps.REVERT_SNAPSHOT, revert, title)
 
     async def _power_on(self) -> None:
-        step = ReplicaStep(replica_id=self.plan.replica_id, run=this_run())
         title = f"Power on {self.plan.replica_name}"
-        await self._do(Step.POWER_ON_REPLICA, PROVIDER, step, StepResult, title)
+        await self._do(steps.POWER_ON_REPLICA, ReplicaInput(**self.replica), title)
         self.time_to_power_on = self.progress.seconds_since(self.started)
         metrics.time_to_power_on(self.time_to_power_on)
 
@@ -151,16 +148,16 @@ class Failover:
         if self.site.target is not None:
             data = self._hold_input(self.site.target)
             title = f"Hold replication of {self.plan.vm}"
-            await self._do(Step.HOLD_REPLICATION, TENANT_SITE, data, StepResult, title, HOLD)
+            await self._do(steps.HOLD_REPLICATION, data, title)
             self.hold_is_known = True
 
     def _hold_input(self, target: HoldTarget) -> HoldInput:
-        return HoldInput(replica_id=self.plan.replica_id, run=this_run(), target=target)
+        return HoldInput(**self.replica, target=target)
 
     async def _mark_processing(self) -> None:
         title = f"Mark {self.plan.replica_name} Processing"
         data = self._mark().model_copy(update={"nics": self.plan.nics})
-        await self._do(Step.MARK_PROCESSING, PROVIDER, data, StepResult, title)
+        await self._do(steps.MARK_PROCESSING, data, title)
 
     async def _provider_side(self) -> None:
         """Networks, power, VPN server, proxy ARP at the provider."""
@@ -170,21 +167,21 @@ class Failover:
     async def _start_provider_side(self, data: ApplianceStep) -> None:
         count = len(self.plan.networks)
         title = f"Connect the provider's appliance to {count} organization VDC networks"
-        await self._do(Step.CONNECT_NETWORKS, PROVIDER, data, StepResult, title)
+        await self._do(steps.CONNECT_NETWORKS, data, title)
         title = "Power on the provider's appliance"
-        ready = await self._do(Step.POWER_ON_PROVIDER_APPLIANCE, PROVIDER, data, ApplianceReady, title)
+        ready = await self._do(steps.POWER_ON_PROVIDER_APPLIANCE, data, title)
         self._provider_fingerprint = ready.fingerprint
         if self.site.appliance:
             await workflow.wait_condition(lambda: self._tenant_fingerprint is not None)
         peer = self._tenant_fingerprint or self.plan.side.peer_fingerprint or ""
-        server = VpnServerInput(replica_id=self.plan.replica_id, run=this_run(), peer_fingerprint=peer)
-        await self._do(Step.START_VPN_SERVER, PROVIDER, server, StepResult, "Start the VPN server")
+        server = VpnServerInput(**self.replica, peer_fingerprint=peer)
+        await self._do(steps.START_VPN_SERVER, server, "Start the VPN server")
         self._server_listens = True
         await self._announce_at_provider(data)
 
     async def _announce_at_provider(self, data: ApplianceStep) -> None:
         title = f"Configure proxy ARP for {self.plan.replica_name} at the provider"
-        await self._do(Step.CONFIGURE_PROVIDER_PROXY_ARP, PROVIDER, data, StepResult, title)
+        await self._do(steps.CONFIGURE_PROVIDER_PROXY_ARP, data, title)
 
     async def _tenant_side(self) -> None:
         """Power, VPN client, proxy ARP at the tenant's site."""
@@ -193,7 +190,7 @@ class Failover:
 
     async def _start_tenant_side(self, data: ApplianceStep) -> None:
         title = "Power on the tenant's appliance"
-        ready = await self._do(Step.POWER_ON_TENANT_APPLIANCE, TENANT_SITE, data, ApplianceReady, title)
+        ready = await self._do(steps.POWER_ON_TENANT_APPLIANCE, data, title)
         self._tenant_fingerprint = ready.fingerprint
         if self.plan.side.appliance:
             await workflow.wait_condition(lambda: self._server_listens)
@@ -201,19 +198,17 @@ class Failover:
         gateway = self.plan.side.gateway
         if gateway is not None:
             client = VpnClientInput(
-                replica_id=self.plan.replica_id,
-                run=this_run(),
+                **self.replica,
                 leases=self.plan.leases,
                 gateway=gateway,
                 peer_fingerprint=peer,
             )
-            title = "Start the VPN client"
-            await self._do(Step.START_VPN_CLIENT, TENANT_SITE, client, StepResult, title)
+            await self._do(steps.START_VPN_CLIENT, client, "Start the VPN client")
         await self._announce_at_tenant(data)
 
     async def _announce_at_tenant(self, data: ApplianceStep) -> None:
         title = f"Configure proxy ARP for {self.plan.replica_name} at the tenant's site"
-        await self._do(Step.CONFIGURE_TENANT_PROXY_ARP, TENANT_SITE, data, StepResult, title)
+        await self._do(steps.CONFIGURE_TENANT_PROXY_ARP, data, title)
 
     async def verify(self) -> None:
         """Look for the replica through the tunnel until it answers. Decides nothing: it is measured."""
@@ -221,9 +216,7 @@ class Failover:
         title = f"Verify that production reaches {self.plan.replica_name}"
         for _ in range(MOST_LOOKS):
             try:
-                seen = await self.progress.run(
-                    Step.VERIFY_CONNECTIVITY, TENANT_SITE, data, Connectivity, QUICK_LOOK, title
-                )
+                seen = await self.progress.run(steps.VERIFY_CONNECTIVITY, data, title)
             except ActivityError as error:
                 if is_cancelled_exception(error):
                     raise
@@ -245,8 +238,7 @@ class Failover:
 
     def _appliance_step(self, was_on: bool, placing: Step) -> ApplianceStep:
         return ApplianceStep(
-            replica_id=self.plan.replica_id,
-            run=this_run(),
+            **self.replica,
             networks=self.plan.networks,
             leases=self.plan.leases,
             power_off_when_idle=not was_on or self.plan.adoption is not None,
@@ -257,31 +249,22 @@ class Failover:
     def _mark(self) -> MarkInput:
         adoption = self.plan.adoption
         return MarkInput(
-            replica_id=self.plan.replica_id,
-            run=this_run(),
+            **self.replica,
             restore_point=self.plan.restore_point.id,
             takes_over=adoption.run_id if adoption else None,
         )
 
-    async def _do(
-        self,
-        step: Step,
-        queue: str,
-        data: Contract,
-        result: type[Result],
-        title: str,
-        budget: Budget = FORWARD,
-    ) -> Result:
-        self.begun.add(step)  # before the call: an unknown outcome is taken back too
+    async def _do(self, step: TypedStep[In, Out], data: In, title: str) -> Out:
+        self.begun.add(step.name)  # before the call: an unknown outcome is taken back too
         try:
-            return await self.progress.run(step, queue, data, result, budget, title)
+            return await self.progress.run(step, data, title)
         except ActivityError as error:
             self.see_whether_lost(error)
             raise
 
     def see_whether_lost(self, error: ActivityError) -> None:
         """Remember it when a step was refused because another run has the replica."""
-        self.lost = self.lost or root_cause(error)[0] in (LostLock.__name__, AlreadyInFailover.__name__)
+        self.lost = self.lost or root_cause(error).type in (LostLock.__name__, AlreadyInFailover.__name__)
 
 
 async def started_over(side: Callable[[], Awaitable[None]]) -> None:
@@ -290,5 +273,5 @@ async def started_over(side: Callable[[], Awaitable[None]]) -> None:
         try:
             return await side()
         except ActivityError as error:
-            if root_cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
+            if root_cause(error).type != ApplianceChanged.__name__ or start == MOST_STARTS - 1:
                 raise

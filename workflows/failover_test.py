@@ -13,15 +13,16 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
-from partial_failover.temporal.queues import PROVIDER
 from partial_failover.temporal.search_attributes import FAILOVER_TEST_RESULT
-from workflows import metrics as metrics
-from workflows.calls import call, refusal, root_cause
+from workflows import metrics
+from workflows.calls import call
 from workflows.concurrency import bounded_gather
+from workflows.failures import refusal, root_cause
 from workflows.progress import plain, table, took
-from workflows.vm_failover_test import LOOK, VmFailoverTest
+from workflows.vm_failover_test import VmFailoverTest
 
 with workflow.unsafe.imports_passed_through():
+    from partial_failover.contracts import steps
     from partial_failover.contracts.errors import BadRequest
     from partial_failover.contracts.failover_test import (
         MOST_VMS,
@@ -33,9 +34,7 @@ with workflow.unsafe.imports_passed_through():
         against,
     )
     from partial_failover.contracts.replica import ReplicaState
-    from partial_failover.contracts.report import ReplicaList
     from partial_failover.contracts.request import ListReplicasRequest
-    from partial_failover.contracts.step import Step
     from partial_failover.contracts.version import VERSION
 
 WAITS, RUNS = "waits", "runs"
@@ -63,7 +62,7 @@ class FailoverTest:
             if is_cancelled_exception(error):
                 raise
             return self._ended(
-                TestResult.FAILED, [], f"The replicas could not be looked at: {root_cause(error)[1]}"
+                TestResult.FAILED, [], f"The replicas could not be looked at: {root_cause(error).message}"
             )
         self._reports = dict.fromkeys(vms, WAITS)
         self._show()
@@ -91,8 +90,9 @@ class FailoverTest:
 
     async def _all(self) -> tuple[str, ...]:
         title = "Look at all replicas"
-        found = await call(Step.INSPECT_REPLICAS, PROVIDER, ListReplicasRequest(), ReplicaList, LOOK, title)
-        vms = tuple(r.vm for r in found.replicas)
+        step = steps.INSPECT_REPLICAS.with_budget(steps.UNATTENDED_READ)
+        answer = await call(step, ListReplicasRequest(), title)
+        vms = tuple(r.vm for r in answer.replicas)
         if len(vms) > MOST_VMS:
             fault = BadRequest(
                 f"There are {len(vms)} replicas, and one test takes {MOST_VMS}",

@@ -2,18 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
-from partial_failover.temporal.queues import PROVIDER
-from workflows.calls import Budget, root_cause
 from workflows.concurrency import task_group
-from workflows.preflight import this_run
+from workflows.failures import root_cause
 from workflows.progress import Progress
 
 with workflow.unsafe.imports_passed_through():
+    from partial_failover.contracts import steps
     from partial_failover.contracts.check import (
         AnyCheck,
         CheckInput,
@@ -22,10 +21,8 @@ with workflow.unsafe.imports_passed_through():
         HeartbeatCheck,
         called,
     )
-    from partial_failover.contracts.step import Step
+    from partial_failover.contracts.step_data import ReplicaKey
 
-GRACE = timedelta(seconds=45)
-"""What an attempt of a check may take beside the check's own timeout."""
 CUT = "It did not hold before the test's time was over"
 
 
@@ -39,25 +36,25 @@ class GuestChecks:
         self._seen: dict[int, CheckResult] = {}
         self.time_to_heartbeat: float | None = None
 
-    async def run(self, replica_id: str) -> None:
+    async def run(self, replica: ReplicaKey) -> None:
         """All of them, to their ends."""
-        await task_group(*(self._run(replica_id, n, check) for n, check in enumerate(self._checks)))
+        await task_group(*(self._run(replica, n, check) for n, check in enumerate(self._checks)))
         if not self.count(CheckOutcome.PASS) and not self.count(CheckOutcome.FAIL):
             why = next((c.reason for c in self._seen.values()), "none was asked for")
             self._failures.append(f"Nothing was proven, because no check was made: {why}")
 
-    async def _run(self, replica_id: str, number: int, check: AnyCheck) -> None:
+    async def _run(self, replica: ReplicaKey, number: int, check: AnyCheck) -> None:
         """One check. What its activity cannot tell is a failed check, not the end of the others."""
-        data = CheckInput(replica_id=replica_id, run=this_run(), check=check)
-        budget = Budget(attempt=check.timeout + GRACE, whole=2 * (check.timeout + GRACE))
+        data = CheckInput(**replica, check=check)
+        step = steps.CHECK_GUEST.with_budget(steps.check_budget(check.timeout))
         title, began = f"Check: {called(check)}", workflow.now()
         try:
-            seen = await self._progress.run(Step.CHECK_GUEST, PROVIDER, data, CheckResult, budget, title)
+            seen = await self._progress.run(step, data, title)
         except (ActivityError, asyncio.CancelledError) as error:
             if is_cancelled_exception(error):
                 self._seen[number] = self._failed(check, began, CUT)
                 raise
-            seen = self._failed(check, began, root_cause(error)[1])
+            seen = self._failed(check, began, root_cause(error).message)
         self._seen[number] = seen
         if seen.outcome is CheckOutcome.FAIL:
             self._failures.append(f"Check failed: {seen.what}: {seen.reason}")

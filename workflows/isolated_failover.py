@@ -1,29 +1,23 @@
 """The forward steps of a failover test: those of a failover, with the replica kept apart."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
 
-from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
-from workflows.calls import QUICK_LOOK, root_cause
 from workflows.concurrency import task_group
-from workflows.failover import MOST_STARTS, Failover
-from workflows.preflight import this_run
+from workflows.failover import Failover, started_over
 from workflows.progress import Progress
 
 with workflow.unsafe.imports_passed_through():
+    from partial_failover.contracts import steps
     from partial_failover.contracts.failover_test import TestNetwork, VmTestRequest
     from partial_failover.contracts.plan import FailoverPlan, TenantSite
     from partial_failover.contracts.replication import HoldTarget
     from partial_failover.contracts.request import PartialFailoverRequest
-    from partial_failover.contracts.step import (
+    from partial_failover.contracts.step_data import (
         ApplianceStep,
         HoldInput,
         IsolateInput,
         MarkInput,
-        ReplicaStep,
-        Step,
-        StepResult,
-        TunnelSeen,
+        ReplicaInput,
     )
 
 
@@ -50,23 +44,16 @@ class IsolatedFailover(Failover):
 
     async def _tunnel(self) -> None:
         """The tunnel alone. No address is announced at either end: there is no lease."""
-        for start in range(MOST_STARTS):
-            await self.extend_again()
-            try:
-                await self._see_tunnel()
-                break
-            except ActivityError as error:
-                if root_cause(error)[0] != "ApplianceChanged" or start == MOST_STARTS - 1:
-                    raise
+        await started_over(self._see_tunnel)
         self.time_to_tunnel = self.progress.seconds_since(self.started)
 
     async def _see_tunnel(self) -> None:
-        queue, data = (
-            (TENANT_SITE, self.tenant_step()) if self.site.appliance else (PROVIDER, self.provider_step())
-        )
-        await self.progress.run(
-            Step.VERIFY_TUNNEL, queue, data, TunnelSeen, QUICK_LOOK, "Wait until the tunnel is connected"
-        )
+        await self.extend_again()
+        title = "Wait until the tunnel is connected"
+        if self.site.appliance:
+            await self.progress.run(steps.VERIFY_TENANT_TUNNEL, self.tenant_step(), title)
+        else:
+            await self.progress.run(steps.VERIFY_PROVIDER_TUNNEL, self.provider_step(), title)
 
     async def _announce_at_provider(self, data: ApplianceStep) -> None:
         """Not in a test."""
@@ -75,13 +62,11 @@ class IsolatedFailover(Failover):
         """Not in a test."""
 
     async def _power_on(self) -> None:
-        plan, run = self.plan, this_run()
-        isolate = IsolateInput(replica_id=plan.replica_id, run=run, nics=plan.nics)
-        title = f"Isolate {plan.replica_name}"
-        await self._do(Step.ISOLATE_REPLICA, PROVIDER, isolate, StepResult, title)
-        step = ReplicaStep(replica_id=plan.replica_id, run=run)
-        title = f"Power on {plan.replica_name}, isolated"
-        await self._do(Step.POWER_ON_ISOLATED, PROVIDER, step, StepResult, title)
+        name = self.plan.replica_name
+        isolate = IsolateInput(**self.replica, nics=self.plan.nics)
+        await self._do(steps.ISOLATE_REPLICA, isolate, f"Isolate {name}")
+        power_on = ReplicaInput(**self.replica)
+        await self._do(steps.POWER_ON_ISOLATED, power_on, f"Power on {name}, isolated")
         self.time_to_power_on = self.progress.seconds_since(self.started)
 
     def _hold_input(self, target: HoldTarget) -> HoldInput:

@@ -4,15 +4,14 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from partial_failover.temporal.queues import PROVIDER
-from workflows.calls import READ, call
-from workflows.preflight import raise_root_cause
+from workflows.calls import call
+from workflows.failures import raise_root_cause
 from workflows.progress import plain, table
 
 with workflow.unsafe.imports_passed_through():
+    from partial_failover.contracts import steps
     from partial_failover.contracts.report import ReplicaList, ReplicaSummary
     from partial_failover.contracts.request import ListReplicasRequest
-    from partial_failover.contracts.step import Step
 
 
 @workflow.defn(name="ListReplicas")
@@ -25,7 +24,7 @@ class ListReplicas:
         title = "Look at all replicas"
         asked = request or ListReplicasRequest()
         with raise_root_cause():
-            found = await call(Step.INSPECT_REPLICAS, PROVIDER, asked, ReplicaList, READ, title)
+            found = await call(steps.INSPECT_REPLICAS, asked, title)
         workflow.set_current_details(_table(found))
         return found
 

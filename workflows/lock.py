@@ -10,7 +10,7 @@ from datetime import timedelta
 from temporalio import workflow
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 
-from workflows.calls import refusal
+from workflows.failures import refusal
 
 with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts.errors import AlreadyInFailover

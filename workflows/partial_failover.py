@@ -8,13 +8,12 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 from partial_failover.temporal.search_attributes import ORIGINAL_VM
-from workflows import lock
-from workflows import metrics as metrics
-from workflows.calls import refusal, root_cause
+from workflows import lock, metrics
 from workflows.compensated_workflow import CompensatedWorkflow
 from workflows.concurrency import shielded
 from workflows.failover import Failover
-from workflows.preflight import no_input, preflight
+from workflows.failures import no_input, refusal, root_cause
+from workflows.preflight import preflight
 from workflows.watch import FailoverWatch
 
 with workflow.unsafe.imports_passed_through():
@@ -115,11 +114,11 @@ class PartialFailover(CompensatedWorkflow):
         metrics.ended("cancelled" if cancelled else "failed", self._progress.state)
         if cancelled and not self._left_over:
             return asyncio.CancelledError()
-        kind, text = root_cause(error)
+        cause = root_cause(error)
         stands = "; ".join(self._left_over) or "Everything was taken back: the replica is Normal"
-        report = self._report(failover, "failed")
-        message = f"The failover of {failover.plan.vm} failed: {text.rstrip('.')}. {stands}."
-        return ApplicationError(message[:4000], report, type=kind, non_retryable=True)
+        report, details = self._report(failover, "failed"), [cause.details] if cause.details else []
+        message = f"The failover of {failover.plan.vm} failed: {cause.message.rstrip('.')}. {stands}."
+        return ApplicationError(message[:4000], report, *details, type=cause.type, non_retryable=True)
 
     def _report(self, failover: Failover, ended: str) -> FailoverReport:
         plan, progress, started = failover.plan, self._progress, failover.started
@@ -162,4 +161,4 @@ class PartialFailover(CompensatedWorkflow):
 
 
 def _went_wrong(error: BaseException) -> str:
-    return "was cancelled" if is_cancelled_exception(error) else f"failed ({root_cause(error)[1]})"
+    return "was cancelled" if is_cancelled_exception(error) else f"failed ({root_cause(error).message})"

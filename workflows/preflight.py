@@ -1,8 +1,5 @@
 """Preflight: the provider's side and the tenant's side are asked; all that is wrong is said at once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from temporalio import workflow
 from temporalio.exceptions import (
     ActivityError,
@@ -12,12 +9,13 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
-from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
-from workflows.calls import READ, refusal, root_cause
+from workflows.failures import refusal, root_cause
 from workflows.progress import Progress
+from workflows.run import this_run
 
 with workflow.unsafe.imports_passed_through():
-    from partial_failover.contracts.errors import BadRequest, NotReady, Who
+    from partial_failover.contracts import steps
+    from partial_failover.contracts.errors import NotReady, Who
     from partial_failover.contracts.network import at_a_spare, misfits
     from partial_failover.contracts.plan import (
         Extension,
@@ -29,14 +27,6 @@ with workflow.unsafe.imports_passed_through():
         TenantSiteInput,
     )
     from partial_failover.contracts.request import PartialFailoverRequest
-    from partial_failover.contracts.run import WorkflowRun
-    from partial_failover.contracts.step import Step
-
-
-def this_run() -> WorkflowRun:
-    """This run of this workflow."""
-    info = workflow.info()
-    return WorkflowRun(workflow_id=info.workflow_id, run_id=info.run_id)
 
 
 async def look(
@@ -45,14 +35,12 @@ async def look(
     """Everything that can be known before anything is touched. Changes nothing."""
     asked = PlanInput(request=request, run=this_run())
     try:
-        found = await progress.run(
-            Step.PLAN_FAILOVER, PROVIDER, asked, PlanResult, READ, f"Check {request.vm} at the provider"
-        )
+        answer = await progress.run(steps.PLAN_FAILOVER, asked, f"Check {request.vm} at the provider")
     except ActivityError as error:
         if is_cancelled_exception(error):
             raise
-        found = PlanResult(plan=None, problems=(_no_look(error),))
-    plan = found.plan
+        answer = PlanResult(plan=None, problems=(_no_answer(error, Who.PROVIDER, "provider"),))
+    plan = answer.plan
     site_input = TenantSiteInput(
         vm=plan.vm if plan else request.vm,
         extension=plan.side.extension if plan else Extension.APPLIANCE,
@@ -60,19 +48,13 @@ async def look(
         original_may_run=request.original_may_run,
     )
     try:
-        site = await progress.run(
-            Step.CHECK_TENANT_SITE,
-            TENANT_SITE,
-            site_input,
-            TenantSite,
-            READ,
-            f"Check {request.vm} at the tenant's site",
-        )
+        title = f"Check {request.vm} at the tenant's site"
+        site = await progress.run(steps.CHECK_TENANT_SITE, site_input, title)
     except ActivityError as error:
         if is_cancelled_exception(error):
             raise
-        site = TenantSite(problems=(_no_answer(error),))
-    problems = [*found.problems, *site.problems]
+        site = TenantSite(problems=(_no_answer(error, Who.TENANT, "tenant-site"),))
+    problems = [*answer.problems, *site.problems]
     if plan is not None:
         problems += ends_fit(plan, site)
         site = site.model_copy(update={"warnings": (*site.warnings, *_excluded(plan, site))})
@@ -101,24 +83,6 @@ async def preflight(progress: Progress, request: PartialFailoverRequest) -> tupl
     return plan, site
 
 
-def no_input(workflow_type: str) -> ApplicationError:
-    """The start form was left empty."""
-    do = 'Give {"vm": "erp-db-01"}'
-    return refusal(BadRequest(f"{workflow_type} needs an input", left="Nothing was changed", do=do))
-
-
-@contextmanager
-def raise_root_cause() -> Iterator[None]:
-    """Around a look without which a workflow has nothing to answer: it ends in the words of what failed."""
-    try:
-        yield
-    except ActivityError as error:
-        if is_cancelled_exception(error):
-            raise
-        kind, text = root_cause(error)
-        raise ApplicationError(text, type=kind, non_retryable=True) from None
-
-
 def not_ready(vm: str, problems: tuple[Problem, ...]) -> ApplicationError:
     """All problems in one failure that says who must do what."""
     said = " ".join(
@@ -129,20 +93,18 @@ def not_ready(vm: str, problems: tuple[Problem, ...]) -> ApplicationError:
     return refusal(fault, details)
 
 
-def _no_look(error: ActivityError) -> Problem:
-    return Problem(
-        what=f"The provider's side could not be looked at: {root_cause(error)[1]}",
-        who=Who.PROVIDER,
-        do="Look at the provider's worker and the systems that it needs",
-    )
-
-
-def _no_answer(error: ActivityError) -> Problem:
+def _no_answer(error: ActivityError, side: Who, role: str) -> Problem:
+    """Why a side could not be looked at, and who must act: as the step says it, where it said anything."""
     if isinstance(error.cause, TimeoutError) and error.cause.type is TimeoutType.SCHEDULE_TO_START:
-        return Problem(
-            what="No tenant-site worker took the check", who=Who.TENANT, do="Start the tenant-site worker"
-        )
-    return Problem(what=root_cause(error)[1], who=Who.TENANT, do="Repair it, then start again")
+        what = f"No {role} worker took the check"
+        return Problem(what=what, who=side, do=f"Start the {role} worker")
+    cause = root_cause(error)
+    if cause.details is None:
+        what = f"The {side}'s side could not be looked at: {cause.message}"
+        return Problem(what=what, who=side, do=f"Look at the {role} worker and the systems that it needs")
+    details = cause.details
+    who = side if details.who is Who.NOBODY else details.who
+    return Problem(what=details.happened, who=who, do=details.do or "Repair it, then start again")
 
 
 def ends_fit(plan: FailoverPlan, site: TenantSite) -> list[Problem]:

@@ -10,15 +10,18 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from partial_failover.temporal.search_attributes import REPLICA_STATE
-from workflows.calls import Budget, call, root_cause
+from workflows.calls import call
+from workflows.failures import root_cause
 
 with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts.base import Contract
     from partial_failover.contracts.check import CheckResult
     from partial_failover.contracts.replica import ReplicaState
-    from partial_failover.contracts.step import Step, StepRecord, StepResult
+    from partial_failover.contracts.step import Step, StepRecord, TypedStep
+    from partial_failover.contracts.step_data import StepOutcome
 
-Result = TypeVar("Result", bound=Contract)
+In = TypeVar("In", bound=Contract)
+Out = TypeVar("Out", bound=Contract)
 
 GAP = "\u00a0" * 3
 
@@ -35,13 +38,11 @@ class Progress:
         self.connection = ""
         """What is to be said of the connection between production and the replica."""
 
-    async def run(
-        self, step: Step, queue: str, data: Contract, result: type[Result], budget: Budget, title: str
-    ) -> Result:
+    async def run(self, step: TypedStep[In, Out], data: In, title: str) -> Out:
         """Run a step and write it down."""
-        with self._written(step, title[:180]) as ended:
-            answer = await call(step, queue, data, result, budget, title[:180])
-            if isinstance(answer, StepResult):
+        with self._written(step.name, title[:180]) as ended:
+            answer = await call(step, data, title[:180])
+            if isinstance(answer, StepOutcome):
                 word = "done" if answer.changed else "nothing to do"
                 ended.append((word, answer.note, answer.attempt))
             if isinstance(answer, CheckResult):
@@ -58,7 +59,7 @@ class Progress:
             yield ended
         except (FailureError, asyncio.CancelledError) as error:
             word = "cancelled" if is_cancelled_exception(error) else "failed"
-            self._end(place, word, root_cause(error)[1])
+            self._end(place, word, root_cause(error).message)
             raise
         self._end(place, *(ended[0] if ended else ("done", "", 1)))
 

@@ -14,18 +14,18 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
-from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
 from partial_failover.temporal.search_attributes import FAILOVER_TEST_RESULT, ORIGINAL_VM
-from workflows import lock
-from workflows import metrics as metrics
-from workflows.calls import Budget, refusal, root_cause
+from workflows import lock, metrics
 from workflows.compensated_workflow import CompensatedWorkflow
 from workflows.concurrency import shielded, shielded_then_cancel
+from workflows.failures import no_input, refusal, root_cause
 from workflows.guest_checks import GuestChecks
 from workflows.isolated_failover import IsolatedFailover
-from workflows.preflight import ends_fit, no_input, not_ready, this_run
+from workflows.preflight import ends_fit, not_ready
+from workflows.run import this_run
 
 with workflow.unsafe.imports_passed_through():
+    from partial_failover.contracts import steps
     from partial_failover.contracts.duration_text import duration_text
     from partial_failover.contracts.errors import AlreadyInFailover, NotReady
     from partial_failover.contracts.failover_test import (
@@ -42,22 +42,16 @@ with workflow.unsafe.imports_passed_through():
         Extension,
         FailoverPlan,
         PlanInput,
-        PlanResult,
-        TenantSite,
         TenantSiteInput,
     )
     from partial_failover.contracts.replica import Marker, ReplicaState
     from partial_failover.contracts.request import PartialFailoverRequest
-    from partial_failover.contracts.step import Step, StepResult
+    from partial_failover.contracts.step import Step
     from partial_failover.contracts.version import VERSION
 
 UNTOUCHED = "The replica was not touched"
 DONE = ("done", "nothing to do")
 UNDER_TEST = "The replica is under test, isolated from production. Cancelling the test puts it back."
-LOOK = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=10))
-"""Nobody waits in front of a test, so a worker or system that is away for a moment does not fail it."""
-RECORD = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=30))
-"""The result is kept also where Cloud Director is what failed."""
 
 
 class _Skip(Exception):
@@ -97,7 +91,7 @@ class VmFailoverTest(CompensatedWorkflow):
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            self._failures.append(root_cause(error)[1])
+            self._failures.append(root_cause(error).message)
             await self._record(request)
             return self._ended(request, *self._verdict())
         self._failover = failover
@@ -115,23 +109,18 @@ class VmFailoverTest(CompensatedWorkflow):
         asked = PartialFailoverRequest(
             vm=request.vm, restore_point=request.restore_point, original_may_run=True
         )
-        found = await self._progress.run(
-            Step.PLAN_FAILOVER,
-            PROVIDER,
-            PlanInput(request=asked, run=this_run()),
-            PlanResult,
-            LOOK,
-            f"Check {request.vm} at the provider",
-        )
-        if found.in_use:
-            said = "; ".join(p.what for p in found.problems) or "its lock is taken"
-            raise _Skip(f"The replica of {request.vm} is in use, so it was not tested: {said}")
-        if _left_by_a_failover(found.marker):
-            said = "; ".join(f"{p.what}. {p.do}" for p in found.problems)
-            raise _Skip(f"The replica of {request.vm} is not Normal, so it was not tested: {said}")
-        if found.plan is None:
-            raise not_ready(request.vm, found.problems)
-        self._plan, plan = found.plan, found.plan
+        title = f"Check {request.vm} at the provider"
+        step = steps.PLAN_FAILOVER.with_budget(steps.UNATTENDED_READ)
+        answer = await self._progress.run(step, PlanInput(request=asked, run=this_run()), title)
+        if answer.in_use:
+            why = "; ".join(p.what for p in answer.problems) or "its lock is taken"
+            raise _Skip(f"The replica of {request.vm} is in use, so it was not tested: {why}")
+        if _left_by_a_failover(answer.marker):
+            why = "; ".join(f"{p.what}. {p.do}" for p in answer.problems)
+            raise _Skip(f"The replica of {request.vm} is not Normal, so it was not tested: {why}")
+        if answer.plan is None:
+            raise not_ready(request.vm, answer.problems)
+        self._plan, plan = answer.plan, answer.plan
         extends = request.network is TestNetwork.EXTENSION
         self._name_it(plan.vm)
         looked = TenantSiteInput(
@@ -141,7 +130,9 @@ class VmFailoverTest(CompensatedWorkflow):
             original_may_run=True,
         )
         title = f"Check {request.vm} at the tenant's site"
-        site = await self._progress.run(Step.CHECK_TENANT_SITE, TENANT_SITE, looked, TenantSite, LOOK, title)
+        site = await self._progress.run(
+            steps.CHECK_TENANT_SITE.with_budget(steps.UNATTENDED_READ), looked, title
+        )
         problems = (*site.problems, *(ends_fit(plan, site) if extends else ()))
         if problems:
             raise not_ready(request.vm, problems)
@@ -212,7 +203,7 @@ class VmFailoverTest(CompensatedWorkflow):
 
     async def _forward(self, request: VmTestRequest, failover: IsolatedFailover) -> None:
         await failover.go()
-        await self._checks.run(failover.plan.replica_id)
+        await self._checks.run(failover.replica)
         if not self._checks.held:
             return
         self._recovery = self._progress.seconds_since(self._started)
@@ -227,7 +218,7 @@ class VmFailoverTest(CompensatedWorkflow):
 
     def _what_failed(self, error: BaseException) -> str:
         failed = next((r.title for r in self._progress.records if r.outcome == "failed"), "The test")
-        return f"{failed}: {root_cause(error)[1]}"
+        return f"{failed}: {root_cause(error).message}"
 
     async def _finish(
         self, request: VmTestRequest, failover: IsolatedFailover, held: lock.Held, cancelled: bool
@@ -263,11 +254,11 @@ class VmFailoverTest(CompensatedWorkflow):
         data = RecordTestInput(vm=self._vm, run=this_run(), record=record)
         title = "Keep the result with the replica"
         try:
-            await self._progress.run(Step.RECORD_TEST, PROVIDER, data, StepResult, RECORD, title)
+            await self._progress.run(steps.RECORD_TEST, data, title)
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            self._progress.warn(f"The result could not be kept with the replica: {root_cause(error)[1]}")
+            self._progress.warn(f"The result could not be kept with the replica: {root_cause(error).message}")
 
     def _ended(self, request: VmTestRequest, result: TestResult, said: str) -> VmTestReport:
         workflow.upsert_search_attributes([FAILOVER_TEST_RESULT.value_set(result.value)])

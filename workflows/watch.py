@@ -6,14 +6,14 @@ from datetime import timedelta
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
-from partial_failover.temporal.queues import TENANT_SITE_WATCH
-from workflows.calls import WATCH, call, root_cause
+from workflows.calls import call
 from workflows.failover import Failover
-from workflows.preflight import this_run
+from workflows.failures import root_cause
 
 with workflow.unsafe.imports_passed_through():
+    from partial_failover.contracts import steps
     from partial_failover.contracts.appliance import Claim
-    from partial_failover.contracts.step import Step, WatchInput, WatchStatus
+    from partial_failover.contracts.step_data import WatchInput, WatchStatus
 
 OFTEN, REST = 20, timedelta(minutes=10)
 """After so much news there is a rest before the next look: a line that comes and goes must not fill the
@@ -38,7 +38,7 @@ class FailoverWatch:
             except ActivityError as error:
                 if is_cancelled_exception(error):
                     raise
-                self._progress.warn(f"The failover could not be watched: {root_cause(error)[1]}")
+                self._progress.warn(f"The failover could not be watched: {root_cause(error).message}")
                 await workflow.sleep(REST)
                 continue
             await self._tell_and_repair(seen)
@@ -50,14 +50,13 @@ class FailoverWatch:
         """Ends with news, or after an hour without."""
         plan, site = self._failover.plan, self._failover.site
         data = WatchInput(
-            replica_id=plan.replica_id,
-            run=this_run(),
+            **self._failover.replica,
             target=site.target,
             leases=plan.leases if site.appliance else (),
             known=self._known,
         )
         title = f"Watch {plan.replica_name}"
-        return await call(Step.WATCH_FAILOVER, TENANT_SITE_WATCH, data, WatchStatus, WATCH, title)
+        return await call(steps.WATCH_FAILOVER, data, title)
 
     async def _tell_and_repair(self, seen: WatchStatus) -> None:
         known = self._known
@@ -88,7 +87,7 @@ class FailoverWatch:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            self._progress.warn(f"It could not be repaired: {root_cause(error)[1]}")
+            self._progress.warn(f"It could not be repaired: {root_cause(error).message}")
 
 
 def _claimed(claim: Claim) -> str:

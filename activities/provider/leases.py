@@ -1,14 +1,12 @@
 """Which addresses a replica has, and that a step speaks of no others."""
 
-from collections.abc import Collection
-
 from activities.provider import isolation
 from activities.provider.tenant import ProviderTenant
 from partial_failover.contracts.appliance import Lease
 from partial_failover.contracts.errors import NotFound
 from partial_failover.contracts.replica import CloudVm
 from partial_failover.contracts.run import lease_id
-from partial_failover.contracts.step import ApplianceStep
+from partial_failover.contracts.step_data import ApplianceStep
 
 
 def leases_of(vm: CloudVm) -> tuple[Lease, ...]:
@@ -39,13 +37,3 @@ def _remembered(tenant: ProviderTenant, replica_id: str) -> set[Lease]:
     vm = tenant.replica(replica_id)
     nics = isolation.remembered(tenant, vm)
     return set(leases_of(vm.model_copy(update={"nics": nics}))) if nics else set()
-
-
-def require_own_networks(names: Collection[str], leases: tuple[Lease, ...]) -> None:
-    """Tenant's side: the addresses must lie in networks that the tenant's appliance serves."""
-    foreign = sorted({lease.network for lease in leases} - set(names))
-    if foreign or not leases:
-        raise NotFound(
-            f"The tenant's appliance serves no network {', '.join(foreign) or '(none was named)'}",
-            left="Nothing was changed",
-        )

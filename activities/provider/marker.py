@@ -9,7 +9,7 @@ from partial_failover.connectors.attempt import Attempt
 from partial_failover.contracts.errors import AlreadyInFailover, WrongState
 from partial_failover.contracts.replica import CloudVm, Marker, ReplicaState
 from partial_failover.contracts.run import WorkflowRun
-from partial_failover.contracts.step import MarkInput
+from partial_failover.contracts.step_data import MarkInput
 
 KEY = "partial-failover.marker"
 

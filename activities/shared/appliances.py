@@ -12,7 +12,7 @@ from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceStat
 from partial_failover.contracts.errors import ApplianceChanged, Unavailable
 from partial_failover.contracts.network import Network
 from partial_failover.contracts.replica import Power
-from partial_failover.contracts.step import ApplianceStep, TunnelSeen
+from partial_failover.contracts.step_data import ApplianceStep, TunnelSeen
 
 POLL = 1.0
 """Seconds between two questions to an appliance that boots."""

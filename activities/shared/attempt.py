@@ -1,8 +1,6 @@
 """This attempt of this activity, as the connectors need it."""
 
-from contextvars import ContextVar
 from datetime import timedelta
-from time import monotonic
 
 from temporalio import activity
 from temporalio.exceptions import CancelledError
@@ -10,22 +8,21 @@ from temporalio.exceptions import CancelledError
 from activities.shared.fence import Fence
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.contracts.errors import Unavailable
-from partial_failover.contracts.step import ReplicaStep
+from partial_failover.contracts.step_data import StepInput
+from partial_failover.temporal.interceptors import attempt_began
 
 MARGIN = timedelta(seconds=10)
 """A mutation sent at the last moment must have reached its system before the attempt is timed out and
 another one may run: longer than a connector takes to connect and send."""
-began: ContextVar[float] = ContextVar("began")
-"""Monotonic time at which the worker took this attempt up; it may wait for a free thread after that."""
 
 
-def current_attempt(fence: Fence, step: ReplicaStep | None = None) -> Attempt:
+def current_attempt(fence: Fence, step: StepInput | None = None) -> Attempt:
     """May act until its time is over less `MARGIN`, on the monotonic clock, and only as long as it is the
     current attempt and its run still holds the replica that `step` is about."""
     info = activity.info()
     details = list(info.heartbeat_details)
     return Attempt(
-        deadline=began.get(monotonic()) + (_lasts(info) - MARGIN).total_seconds(),
+        deadline=attempt_began.get() + (_lasts(info) - MARGIN).total_seconds(),
         heartbeat=_heartbeat,
         earlier_task=details[0] if details and isinstance(details[0], str) else None,
         confirm=lambda task: fence.confirm(info.task_token, task, step),

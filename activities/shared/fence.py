@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from partial_failover.contracts.errors import Expired, LostLock, Unavailable
 from partial_failover.contracts.run import WorkflowRun, lock_id
-from partial_failover.contracts.step import ReplicaStep
+from partial_failover.contracts.step_data import StepInput
 
 PATIENCE = 8.0
 """Seconds for one question."""
@@ -29,7 +29,7 @@ class Fence:
     def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
         self._client, self._loop = client, loop
 
-    def confirm(self, token: bytes, task: str | None, step: ReplicaStep | None) -> None:
+    def confirm(self, token: bytes, task: str | None, step: StepInput | None) -> None:
         """The word of the server right before a mutation; `task` is left with it. Raises `Expired` when
         another attempt has taken over, `LostLock` when the step's run no longer holds the replica."""
         self._ask(self._confirmed(token, task, step))
@@ -59,7 +59,7 @@ class Fence:
             future.cancel()
             raise Unavailable("The Temporal server does not answer", left="Nothing was sent") from None
 
-    async def _confirmed(self, token: bytes, task: str | None, step: ReplicaStep | None) -> None:
+    async def _confirmed(self, token: bytes, task: str | None, step: StepInput | None) -> None:
         held = self._held(step.replica_id, step.run) if step else asyncio.sleep(0)
         await asyncio.gather(self._beat(token, task), held)
 

@@ -10,7 +10,7 @@ from partial_failover.contracts.base import Contract
 from partial_failover.contracts.duration_text import duration_text
 from partial_failover.contracts.endpoint import Port
 from partial_failover.contracts.request import Duration
-from partial_failover.contracts.step import ReplicaStep
+from partial_failover.contracts.step_data import StepInput
 
 LONGEST_CHECK = timedelta(hours=1)
 Timeout = Annotated[Duration, Field(le=LONGEST_CHECK)]
@@ -109,7 +109,7 @@ class CheckOutcome(StrEnum):
     SKIPPED = "skipped"
 
 
-class CheckInput(ReplicaStep):
+class CheckInput(StepInput):
     """One check of one replica."""
 
     check: Check

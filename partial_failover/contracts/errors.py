@@ -7,6 +7,8 @@ whether trying again can help; the class's name is the stable error type in Temp
 from enum import StrEnum
 from typing import ClassVar
 
+from partial_failover.contracts.base import Contract
+
 LONGEST_TEXT = 2000
 """Characters of an error's text that may enter a history; other systems' answers can be of any length."""
 
@@ -19,16 +21,31 @@ class Who(StrEnum):
     NOBODY = "nobody yet"
 
 
+class ErrorDetails(Contract):
+    """An error as Temporal's failures carry it. `happened`: what, to what. `left`: what was left as it was.
+    `do`: what to do now. `who`: must do it."""
+
+    happened: str
+    left: str = ""
+    do: str = ""
+    who: Who
+
+
 class FailoverError(Exception):
-    """Base of all. `happened`: what, to what. `left`: what was left as it was. `do`: what to do now."""
+    """Base of all. `happened`, `left`, `do`: as in `ErrorDetails`."""
 
     who: ClassVar[Who] = Who.PROVIDER
     retryable: ClassVar[bool] = False
 
     def __init__(self, happened: str, *, left: str = "", do: str = "") -> None:
-        self.happened, self.do = happened.rstrip(".")[:LONGEST_TEXT], do.rstrip(".")
-        parts = [self.happened, left.rstrip("."), self.do]
+        self.happened, self.left, self.do = (text.rstrip(".")[:LONGEST_TEXT] for text in (happened, left, do))
+        parts = [self.happened, self.left, self.do]
         super().__init__((". ".join(p for p in parts if p) + ".")[:LONGEST_TEXT])
+
+    @property
+    def details(self) -> ErrorDetails:
+        """The error in parts."""
+        return ErrorDetails(happened=self.happened, left=self.left, do=self.do, who=self.who)
 
 
 class BadRequest(FailoverError):

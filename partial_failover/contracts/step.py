@@ -1,15 +1,18 @@
-"""The steps of the procedure: their names as the Temporal timeline shows them, inputs and results."""
+"""What a step is: its name in the timeline, its queue, input, result and budget; and its record in a report.
 
+The steps themselves are declared in `contracts.steps`.
+"""
+
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import ClassVar, Generic, Self, TypeVar
 
-from partial_failover.contracts.appliance import Claim, Lease
 from partial_failover.contracts.base import Contract
-from partial_failover.contracts.network import Network, Nic
-from partial_failover.contracts.plan import CloudGateway
-from partial_failover.contracts.replica import RestorePoint
-from partial_failover.contracts.replication import HoldTarget
-from partial_failover.contracts.run import WorkflowRun
+from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
+
+In = TypeVar("In", bound=Contract)
+Out = TypeVar("Out", bound=Contract)
 
 
 class Step(StrEnum):
@@ -53,155 +56,53 @@ class Step(StrEnum):
     RECORD_TEST = "RecordTest"
 
 
-class ReplicaStep(Contract):
-    """Input of a step on the replica alone."""
+@dataclass(frozen=True)
+class Budget:
+    """How long a step may take. An attempt sends nothing after `attempt` less the margin of
+    `activities.shared.attempt`; `whole` has room for several attempts with their pauses."""
 
-    replica_id: str
-    run: WorkflowRun
-
-
-class MarkInput(ReplicaStep):
-    """`restore_point`: the point's id, kept in the marker for whoever finds it. `takes_over`: run whose
-    marker is replaced (adoption). `discard`: an undo, so what the replica wrote may be lost. `test`: a
-    failover test has the replica. `nics`: the replica's NICs, remembered until a revert has put them back."""
-
-    restore_point: str | None = None
-    takes_over: str | None = None
-    discard: bool = False
-    test: bool = False
-    nics: tuple[Nic, ...] = ()
+    attempt: timedelta
+    whole: timedelta
+    pickup: timedelta | None = None
+    """How long it may wait for a worker; None: as long as `whole`."""
+    tries: int = 0
+    """0: as many as fit into `whole`."""
+    only_looks: bool = False
+    """Nothing is left behind when it is cancelled, so its end is not waited for."""
 
 
-class RevertInput(ReplicaStep):
-    """`not_before`: vCenter time; a revert to `point` begun since then is this run's own.
-    `nics`: the replica's NICs, put back after the revert."""
+@dataclass(frozen=True)
+class TypedStep(Generic[In, Out]):
+    """Workflows call a step, and activities implement it, through its declaration: a wrong input, result or
+    role is an error of the type checker. Declared as one of the roles below."""
 
-    point: RestorePoint
-    not_before: datetime
-    nics: tuple[Nic, ...]
+    name: Step
+    input: type[In]
+    result: type[Out]
+    budget: Budget
+    queue: ClassVar[str]
 
-
-class RevertToLatestInput(ReplicaStep):
-    """`not_before`: vCenter time after the replica was powered off. `nics`: as in `RevertInput`."""
-
-    not_before: datetime
-    nics: tuple[Nic, ...]
-
-
-class CleanInput(ReplicaStep):
-    """`not_before`: vCenter time since which nobody may have powered the replica on after its last revert."""
-
-    not_before: datetime | None = None
+    def with_budget(self, budget: Budget) -> Self:
+        """The same step where it has more time, or less."""
+        return replace(self, budget=budget)
 
 
-class IsolateInput(ReplicaStep):
-    """`nics`: the replica's NICs as they are outside of a test, remembered until they are put back."""
+class ProviderStep(TypedStep[In, Out]):
+    """Carried out by the worker of the role `provider`."""
 
-    nics: tuple[Nic, ...]
-
-
-class ApplianceStep(ReplicaStep):
-    """Input of a step on an appliance, for the replica's addresses."""
-
-    networks: tuple[Network, ...]
-    leases: tuple[Lease, ...]
-    power_off_when_idle: bool = False
-    """The appliance was off when this failover began, so it goes off with its last lease."""
-    original_may_run: bool = False
-    placed: bool = True
-    """Whether a lease of this failover may exist on the appliance."""
+    queue = PROVIDER
 
 
-class VpnServerInput(ReplicaStep):
-    """`peer_fingerprint`: SHA-256 of the certificate of the tenant's end."""
+class TenantSiteStep(TypedStep[In, Out]):
+    """Carried out by the worker of the role `tenant-site`."""
 
-    peer_fingerprint: str
-
-
-class VpnClientInput(ReplicaStep):
-    """`peer_fingerprint`: SHA-256 of the certificate of the provider's end, dialled through `gateway`."""
-
-    leases: tuple[Lease, ...]
-    gateway: CloudGateway
-    peer_fingerprint: str
+    queue = TENANT_SITE
 
 
-class HoldInput(ReplicaStep):
-    """`target`: the original VM as the tenant's backup server knows it. `may_stop`: whether a job that is at
-    work on it for too long is asked to stop; a test rather gives up."""
+class TenantSiteWatchStep(TypedStep[In, Out]):
+    """The same worker's, for what waits for weeks."""
 
-    target: HoldTarget
-    may_stop: bool = True
-
-
-class NormalProof(Contract):
-    """Read in Cloud Director and vCenter: powered off, reverted, Normal. Replication may go on."""
-
-    replica_id: str
-    run: WorkflowRun
-    restore_point: RestorePoint
-    read_at: datetime
-
-
-class ReleaseInput(HoldInput):
-    """Replication is released only against the proof of this run and replica. `unsure`: the hold never said
-    how it ended, and the VM was not excluded before it: an exclusion without a note is its own."""
-
-    proof: NormalProof
-    unsure: bool = False
-
-
-class StepResult(Contract):
-    """`changed`: whether this attempt had anything to do. `note`: a sentence for the timeline. `attempt`:
-    its number."""
-
-    changed: bool
-    note: str
-    attempt: int = 1
-
-
-class PoweredOff(StepResult):
-    """`at`: vCenter's clock after the replica was seen powered off."""
-
-    at: datetime
-
-
-class ApplianceReady(StepResult):
-    """The appliance answers. `fingerprint`: SHA-256 of its VPN certificate."""
-
-    fingerprint: str
-
-
-class Connectivity(StepResult):
-    """`reachable`: the replica answered through the tunnel. `rtt_ms`: round trip in milliseconds."""
-
-    reachable: bool
-    rtt_ms: float | None = None
-
-
-class TunnelSeen(StepResult):
-    """`connected`: both ends of the tunnel have found each other."""
-
-    connected: bool
-
-
-class WatchStatus(Contract):
-    """How a failover stands, seen from the tenant's site. `held`: replication is on hold. `connected`: the
-    tunnel is up and the tenant's appliance answers for the replica. `claims`: everybody who was heard to
-    claim one of its addresses since the failover began."""
-
-    held: bool = True
-    connected: bool = True
-    claims: tuple[Claim, ...] = ()
-
-
-class WatchInput(ReplicaStep):
-    """`target`: what is to stay on hold, if anything. `leases`: what the tenant's appliance is to answer for;
-    none where it has no part. `known`: the step ends as soon as things stand otherwise."""
-
-    target: HoldTarget | None
-    leases: tuple[Lease, ...]
-    known: WatchStatus
+    queue = TENANT_SITE_WATCH
 
 
 class StepRecord(Contract):

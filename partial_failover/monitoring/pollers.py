@@ -9,7 +9,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
-from partial_failover.temporal.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
+from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 
 POLLS_WITHIN = timedelta(minutes=3)
 """A poll for work lasts up to 70 s, and the watch looks every 30."""

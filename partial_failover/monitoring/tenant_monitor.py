@@ -15,11 +15,11 @@ from temporalio.common import MetricMeter
 
 from partial_failover.contracts.appliance import ApplianceStatus
 from partial_failover.contracts.errors import FailoverError
+from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.monitoring import logs
 from partial_failover.monitoring.failover_test_metrics import FailoverTestMetrics, Show
 from partial_failover.monitoring.pollers import OF_ROLE, Work, polled
-from partial_failover.temporal.queues import PROVIDER
 from partial_failover.temporal.search_attributes import ORIGINAL_VM, REPLICA_STATE
 
 EVERY = 30.0

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from activities.provider.appliance import MOST_NETWORKS
+from activities.provider.connect_networks import MOST_NETWORKS
 from partial_failover.connectors import factories
 from partial_failover.connectors.cloud_director import CloudDirector
 from partial_failover.connectors.vsphere import VSphere

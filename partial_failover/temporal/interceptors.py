@@ -1,6 +1,7 @@
-"""Faults become Temporal failures here, in one place, for every activity."""
+"""Around every activity: when its attempt began, and how its errors become Temporal failures."""
 
 import logging
+from contextvars import ContextVar
 from time import monotonic
 from typing import Any
 
@@ -12,11 +13,13 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from activities.shared.attempt import began
 from partial_failover.contracts.check import CheckResult
-from partial_failover.contracts.errors import LONGEST_TEXT, FailoverError, Who
-from partial_failover.contracts.step import StepResult
+from partial_failover.contracts.errors import LONGEST_TEXT, ErrorDetails, FailoverError, Who
+from partial_failover.contracts.queues import PROVIDER
+from partial_failover.contracts.step_data import StepOutcome
 
+attempt_began: ContextVar[float] = ContextVar("attempt_began")
+"""Monotonic time at which the worker took this attempt up; it may wait for a free thread after that."""
 log = logging.getLogger(__name__)
 
 
@@ -29,32 +32,37 @@ class ErrorInterceptor(Interceptor):
 
 class _Inbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # Any: as the SDK declares it
-        began.set(monotonic())
+        attempt_began.set(monotonic())
         info = activity.info()
         where = f"{info.namespace} {info.workflow_id} {info.activity_type} attempt {info.attempt}"
         try:
             result = await super().execute_activity(input)
-        except FailoverError as fault:
-            log.warning("%s: %s: %s", where, type(fault).__name__, fault)
-            raise as_failure(fault) from None
+        except FailoverError as error:
+            log.warning("%s: %s: %s", where, type(error).__name__, error)
+            raise as_failure(error) from None
         except FailureError:
             raise
         except Exception as error:
             log.exception("%s: unexpected", where)
-            text = f"Unexpected {type(error).__name__} in {info.activity_type}; the worker's log says more."
-            raise ApplicationError(text[:LONGEST_TEXT], type="Unexpected") from None
+            raise _unexpected(error, info) from None
         log.info("%s: done", where)
-        if isinstance(result, StepResult | CheckResult):  # the report says how many attempts it took
+        if isinstance(result, StepOutcome | CheckResult):  # the report says how many attempts it took
             return result.model_copy(update={"attempt": info.attempt})
         return result
 
 
-def as_failure(fault: FailoverError) -> ApplicationError:
-    """The failure that enters the history: the leaf's own text with who must act, no stack of wrappers."""
-    who = "" if fault.who is Who.NOBODY else f" Who must act: the {fault.who}."
+def as_failure(error: FailoverError) -> ApplicationError:
+    """The failure that enters the history: the error's own text with who must act, no stack of wrappers."""
+    who = "" if error.who is Who.NOBODY else f" Who must act: the {error.who}."
     return ApplicationError(
-        f"{fault}{who}",
-        {"who": fault.who.value},
-        type=type(fault).__name__,
-        non_retryable=not fault.retryable,
+        f"{error}{who}", error.details, type=type(error).__name__, non_retryable=not error.retryable
     )
+
+
+def _unexpected(error: Exception, info: activity.Info) -> ApplicationError:
+    """A defect, or something that nobody thought of. Its text may hold anything, so it stays in the log."""
+    happened = f"Unexpected {type(error).__name__} in {info.activity_type}"
+    do = "the worker's log says more"
+    who = Who.PROVIDER if info.task_queue == PROVIDER else Who.TENANT
+    details = ErrorDetails(happened=happened[:LONGEST_TEXT], do=do, who=who)
+    return ApplicationError(f"{details.happened}; {do}.", details, type="Unexpected")

@@ -23,8 +23,8 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.schedule import TestSchedule
-from partial_failover.temporal.queues import PROVIDER
 
 CATCH_UP = timedelta(minutes=10)
 """A test that the server missed by more than this waits for its next time, not for office hours."""

@@ -7,8 +7,8 @@ import pytest_asyncio
 from lab.cloud_director.model import OFF, ON
 from lab.data_centre import DataCentre
 from lab.site import APPLIANCE
+from partial_failover.contracts.queues import TENANT_SITE
 from partial_failover.contracts.step import Step
-from partial_failover.temporal.queues import TENANT_SITE
 from tests.activities.test_authority import Values, World, world
 
 __all__ = ["world"]

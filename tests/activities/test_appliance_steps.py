@@ -2,8 +2,9 @@
 
 import pytest
 
-from partial_failover.contracts.step import Step, StepResult
-from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
+from partial_failover.contracts.queues import PROVIDER, TENANT_SITE
+from partial_failover.contracts.step import Step
+from partial_failover.contracts.step_data import StepResult
 from tests.activities.test_authority import Values, World
 
 SIDES = {

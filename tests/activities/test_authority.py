@@ -23,6 +23,7 @@ import worker
 from activities.provider.leases import leases_of
 from activities.provider.tenant import ProviderTenant
 from activities.shared.fence import Fence
+from activities.shared.steps import Activities
 from activities.tenant_site.site import Site
 from lab.data_centre import DataCentre
 from lab.faults import Kind, Rule
@@ -34,14 +35,15 @@ from partial_failover.contracts.check import PowerCheck
 from partial_failover.contracts.errors import FailoverError, NotFound
 from partial_failover.contracts.failover_test import TestRecord, TestResult
 from partial_failover.contracts.plan import CloudGateway, Extension, PlanResult, TenantSite
+from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from partial_failover.contracts.replica import RestorePoint
 from partial_failover.contracts.replication import HoldTarget
 from partial_failover.contracts.report import ReplicaList
 from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.run import WorkflowRun
-from partial_failover.contracts.step import NormalProof, ReplicaStep, Step, WatchStatus
+from partial_failover.contracts.step import Step
+from partial_failover.contracts.step_data import NormalProof, StepInput, WatchStatus
 from partial_failover.settings import TenantSiteWorkerSettings, WorkerSettings, load
-from partial_failover.temporal.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 
 RUN = WorkflowRun(workflow_id="any", run_id="any")
 Values = dict[str, object]
@@ -51,7 +53,7 @@ Activity = Callable[..., Any]
 class YesFence(Fence):
     """Whoever asks is current and holds every lock."""
 
-    def confirm(self, token: bytes, task: str | None, step: ReplicaStep | None) -> None:
+    def confirm(self, token: bytes, task: str | None, step: StepInput | None) -> None:
         """It is current, and holds the replica."""
 
     def leave_task(self, token: bytes, task: str) -> None:
@@ -74,13 +76,13 @@ class Process(worker.Process):
 
     def __init__(self, base: Client) -> None:
         super().__init__(base, threads=2)
-        self.lists: dict[tuple[str, str], worker.Activities] = {}
+        self.lists: dict[tuple[str, str], Activities] = {}
 
     def _add(
         self,
         client: Client,
         queue: str,
-        activities: worker.Activities,
+        activities: Activities,
         at_once: int,
         workflows: object = (),
     ) -> None:

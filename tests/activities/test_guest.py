@@ -24,10 +24,10 @@ from partial_failover.contracts.check import (
 )
 from partial_failover.contracts.errors import WrongState
 from partial_failover.contracts.network import Nic
+from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.replica import Marker, ReplicaState
 from partial_failover.contracts.step import Step
 from partial_failover.settings import ProviderWorkerSettings, TestNetworkSettings, load
-from partial_failover.temporal.queues import PROVIDER
 from tests.activities.test_authority import RUN, Values, World, built
 from tests.connectors.test_probe import answering, closed_port
 

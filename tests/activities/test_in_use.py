@@ -9,11 +9,11 @@ import pytest_asyncio
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
 from partial_failover.contracts.plan import PlanResult
+from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.run import WorkflowRun
 from partial_failover.contracts.step import Step
 from partial_failover.settings import load
-from partial_failover.temporal.queues import PROVIDER
 from tests.activities.test_authority import RUN, World, YesFence, built
 
 TEST = WorkflowRun(workflow_id="failover-test-weekly/erp-db-01", run_id="another")

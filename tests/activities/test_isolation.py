@@ -14,7 +14,7 @@ from temporalio.testing import ActivityEnvironment
 
 import worker
 from activities.provider import isolation, marker
-from activities.provider.replica import ReplicaActivities
+from activities.provider.isolate_replica import IsolateReplica
 from activities.provider.tenant import ProviderTenant
 from lab.cloud_director.model import MetadataValue, OrgNetwork
 from lab.cloud_director.model import Vm as CloudVm
@@ -23,10 +23,10 @@ from lab.worker_config import write_configs
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.contracts.errors import WrongState
 from partial_failover.contracts.network import AllocationMode, Nic
+from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.replica import Marker, Power, ReplicaState
-from partial_failover.contracts.step import IsolateInput, ReplicaStep, StepResult
+from partial_failover.contracts.step_data import IsolateInput, ReplicaInput, StepResult
 from partial_failover.settings import ProviderWorkerSettings, load
-from partial_failover.temporal.queues import PROVIDER
 from tests.activities.test_authority import RUN, Process, YesFence
 
 VM = "crm-db-01"
@@ -45,7 +45,7 @@ class UnderTest:
     """A replica that a test has, reverted and off, and the steps that isolate it."""
 
     centre: DataCentre
-    activities: ReplicaActivities
+    activities: IsolateReplica
 
     @property
     def cloud(self) -> CloudVm:
@@ -65,7 +65,7 @@ class UnderTest:
 
     async def power_on(self) -> StepResult:
         """`PowerOnIsolated`."""
-        data = ReplicaStep(replica_id=self.cloud.id, run=RUN)
+        data = ReplicaInput(replica_id=self.cloud.id, run=RUN)
         return await asyncio.to_thread(environment().run, self.activities.power_on_isolated, data)
 
 
@@ -81,7 +81,7 @@ async def under_test(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         patch.setattr(worker, "Fence", YesFence)
         process.provider(settings)
     steps = process.lists["globex", PROVIDER]
-    found = next(o for s in steps if isinstance(o := getattr(s, "__self__", None), ReplicaActivities))
+    found = next(o for s in steps if isinstance(o := getattr(s, "__self__", None), IsolateReplica))
     assert isinstance(found.tenant, ProviderTenant)
     made = UnderTest(centre, found)
     mark = Marker(

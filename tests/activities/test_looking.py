@@ -13,10 +13,10 @@ from activities.shared import probes
 from lab.faults import Kind, Rule
 from partial_failover.contracts.errors import NotFound, Unavailable, Who
 from partial_failover.contracts.plan import PlanInput, PlanResult, Problem
+from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.report import ReplicaList
 from partial_failover.contracts.request import ListReplicasRequest, PartialFailoverRequest
 from partial_failover.contracts.step import Step
-from partial_failover.temporal.queues import PROVIDER
 from tests.activities.test_authority import RUN, World, name_of
 
 SECONDS = 2.0

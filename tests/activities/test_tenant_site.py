@@ -14,7 +14,8 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.shared import probes
 from activities.shared.fence import Fence
-from activities.tenant_site.site import Site, TenantSiteActivities
+from activities.tenant_site.check_tenant_site import CheckTenantSite
+from activities.tenant_site.site import Site
 from lab.data_centre import DataCentre
 from lab.faults import Kind, Rule
 from lab.hypervisor import Hypervisor, Vm
@@ -55,7 +56,7 @@ class World:
         environment.info = replace(environment.info, attempt=attempt, started_time=begun)
         data = TenantSiteInput(vm=VM, extension=Extension.NSX_EDGE, original_may_run=may_run)
         try:
-            return await environment.run(TenantSiteActivities(site).check_tenant_site, data)
+            return await environment.run(CheckTenantSite(site).check_tenant_site, data)
         finally:
             await backup.close()
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from activities.provider.appliance import KEY
+from activities.provider.connect_networks import KEY
 from lab.cloud_director.model import Vm
 from lab.faults import Kind, Rule
 from lab.site import APPLIANCE

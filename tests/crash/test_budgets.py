@@ -6,11 +6,12 @@ import pytest
 
 from activities.shared.attempt import MARGIN
 from activities.shared.fence import PATIENCE
-from activities.tenant_site.replication import PROOF_LASTS
+from activities.tenant_site.release_replication import PROOF_LASTS
 from partial_failover.connectors.attempt import FRESH
+from partial_failover.contracts import steps
+from partial_failover.contracts.step import Budget
+from partial_failover.contracts.steps import HEARTBEAT
 from partial_failover.settings import TenantSiteSettings
-from workflows import calls as steps
-from workflows.calls import HEARTBEAT, Budget
 
 PAUSES = timedelta(seconds=1 + 2 + 4)
 """Before the second, third and fourth attempt."""

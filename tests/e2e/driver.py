@@ -15,11 +15,11 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 
+from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
 from partial_failover.contracts.step import Step
 from partial_failover.temporal.converter import data_converter
-from partial_failover.temporal.queues import PROVIDER
 
 HISTORIES = Path(__file__).resolve().parent.parent / "histories"
 SCRUBBED = {"identity": "worker", "stackTrace": ""}

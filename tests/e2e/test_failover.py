@@ -7,9 +7,9 @@ from temporalio.client import Client
 
 from lab.lab import Lab
 from lab.site import APPLIANCE
+from partial_failover.contracts.queues import PROVIDER, TENANT_SITE
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import Step
-from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
 from tests.e2e import wire
 from tests.e2e.driver import Handle, assert_order, in_failover, page, record, timeline, undo, until
 from tests.e2e.wire import needs_root

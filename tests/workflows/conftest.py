@@ -13,8 +13,8 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from lab.temporal_server import TemporalServer, test_server_path
+from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from partial_failover.temporal.converter import data_converter
-from partial_failover.temporal.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from partial_failover.temporal.search_attributes import REGISTRY
 from tests.workflows.world import World
 from worker import WORKFLOWS

@@ -12,11 +12,11 @@ from temporalio.service import RPCError
 
 from partial_failover.contracts.failover_test import FailoverTestReport, TestRecord, TestResult
 from partial_failover.contracts.plan import Extension, PlanResult
+from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import ReadinessReport, ReplicaList
 from partial_failover.contracts.schedule import TestSchedule
 from partial_failover.contracts.step import Step
-from partial_failover.temporal.queues import PROVIDER
 from partial_failover.temporal.schedules import put
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_partial_failover import Handle, eventually, failure_of, in_state

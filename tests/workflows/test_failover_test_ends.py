@@ -12,7 +12,8 @@ from partial_failover.contracts.failover_test import FailoverTestReport, TestRec
 from partial_failover.contracts.plan import PlanResult
 from partial_failover.contracts.replica import Marker, ReplicaState
 from partial_failover.contracts.report import ReadinessReport
-from partial_failover.contracts.step import HoldInput, Step, StepResult
+from partial_failover.contracts.step import Step
+from partial_failover.contracts.step_data import HoldInput, StepResult
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_failover_test import ONE, child, run_test
 from tests.workflows.test_partial_failover import Handle, failure_of, in_state

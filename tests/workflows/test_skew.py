@@ -7,7 +7,8 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from partial_failover.contracts.replica import ReplicaState
-from partial_failover.contracts.step import ApplianceStep, Step, StepResult
+from partial_failover.contracts.step import Step
+from partial_failover.contracts.step_data import ApplianceStep, StepResult
 from tests.workflows.conftest import start, workers
 from tests.workflows.test_partial_failover import eventually, in_state
 from tests.workflows.world import World

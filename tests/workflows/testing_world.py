@@ -12,13 +12,13 @@ from partial_failover.contracts.plan import PlanInput, PlanResult
 from partial_failover.contracts.replica import Power, ReplicaState
 from partial_failover.contracts.report import ReplicaList, ReplicaSummary
 from partial_failover.contracts.request import ListReplicasRequest
-from partial_failover.contracts.step import (
+from partial_failover.contracts.step import Step
+from partial_failover.contracts.step_data import (
     ApplianceStep,
     IsolateInput,
     PoweredOff,
-    ReplicaStep,
+    ReplicaInput,
     RevertToLatestInput,
-    Step,
     StepResult,
     TunnelSeen,
 )
@@ -72,7 +72,7 @@ class TestingWorld(World):
         return StepResult(changed=True, note="isolated")
 
     @activity.defn(name=Step.POWER_ON_ISOLATED)
-    async def power_on_isolated(self, data: ReplicaStep) -> StepResult:
+    async def power_on_isolated(self, data: ReplicaInput) -> StepResult:
         """Never while it is connected."""
         assert "isolated" in self.effects
         await self._enter(Step.POWER_ON_ISOLATED)
@@ -82,7 +82,7 @@ class TestingWorld(World):
         return StepResult(changed=True, note="on")
 
     @activity.defn(name=Step.POWER_OFF_REPLICA)
-    async def power_off(self, data: ReplicaStep) -> PoweredOff:
+    async def power_off(self, data: ReplicaInput) -> PoweredOff:
         """Off."""
         self._at_once -= "on" in self.effects
         return await World.power_off(self, data)

@@ -31,7 +31,8 @@ from partial_failover.contracts.plan import (
 from partial_failover.contracts.replica import ReplicaState, RestorePoint
 from partial_failover.contracts.replication import HoldTarget
 from partial_failover.contracts.run import lease_id
-from partial_failover.contracts.step import (
+from partial_failover.contracts.step import Step
+from partial_failover.contracts.step_data import (
     ApplianceReady,
     ApplianceStep,
     CleanInput,
@@ -41,10 +42,9 @@ from partial_failover.contracts.step import (
     NormalProof,
     PoweredOff,
     ReleaseInput,
-    ReplicaStep,
+    ReplicaInput,
     RevertInput,
     RevertToLatestInput,
-    Step,
     StepResult,
     VpnClientInput,
     VpnServerInput,
@@ -293,7 +293,7 @@ class World:
         return StepResult(changed=True, note="reverted")
 
     @activity.defn(name=Step.POWER_ON_REPLICA)
-    async def power_on(self, data: ReplicaStep) -> StepResult:
+    async def power_on(self, data: ReplicaInput) -> StepResult:
         """On, after the revert."""
         assert self.stands_on == OLD.id
         await self._enter(Step.POWER_ON_REPLICA)
@@ -301,7 +301,7 @@ class World:
         return StepResult(changed=True, note="on")
 
     @activity.defn(name=Step.POWER_OFF_REPLICA)
-    async def power_off(self, data: ReplicaStep) -> PoweredOff:
+    async def power_off(self, data: ReplicaInput) -> PoweredOff:
         """Off; only Processing."""
         assert self.marker is ReplicaState.PROCESSING
         await self._enter(Step.POWER_OFF_REPLICA)

@@ -8,10 +8,11 @@ from temporalio import activity
 
 from activities.provider import isolation, marker
 from activities.provider.guest_programs import run_program
-from activities.provider.tenant import ProviderTenant
+from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
 from partial_failover.connectors import probe
 from partial_failover.connectors.attempt import Attempt
+from partial_failover.contracts import steps
 from partial_failover.contracts.check import (
     AddressCheck,
     AnyCheck,
@@ -30,7 +31,6 @@ from partial_failover.contracts.duration_text import duration_text
 from partial_failover.contracts.errors import FailoverError
 from partial_failover.contracts.network import Nic
 from partial_failover.contracts.replica import CloudVm, Power, VSphereVm
-from partial_failover.contracts.step import Step
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between two looks at a guest that boots."""
@@ -48,13 +48,10 @@ class NotYet(Exception):
     """It does not hold now; the text says what was seen."""
 
 
-class GuestActivities:
+class CheckGuest(ProviderSteps):
     """For one tenant. Async: most of a check is waiting, and waiting needs no thread."""
 
-    def __init__(self, tenant: ProviderTenant) -> None:
-        self.tenant = tenant
-
-    @activity.defn(name=Step.CHECK_GUEST)
+    @provider_step(steps.CHECK_GUEST)
     async def check_guest(self, data: CheckInput) -> CheckResult:
         """Look until the check holds or its time is over. Only of a replica that this run's test has."""
         check, attempt = data.check, current_attempt(self.tenant.fence, data)

@@ -3,15 +3,14 @@
 import asyncio
 from datetime import datetime
 
-from temporalio import activity
-
 from activities.provider import isolation, marker
 from activities.provider.addresses import of_replica
-from activities.provider.appliance import MOST_NETWORKS, wired
+from activities.provider.connect_networks import MOST_NETWORKS, wired
 from activities.provider.leases import leases_of
 from activities.provider.restore_points import choose, latest
-from activities.provider.tenant import ProviderTenant
+from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.probes import collected_problems, problem_of, with_timeout
+from partial_failover.contracts import steps
 from partial_failover.contracts.appliance import Lease
 from partial_failover.contracts.errors import FailoverError, NotFound, Who
 from partial_failover.contracts.network import Network, at_a_spare, misfits
@@ -26,17 +25,13 @@ from partial_failover.contracts.plan import (
 )
 from partial_failover.contracts.replica import CloudVm, Marker, Power, RestorePoint, VSphereVm
 from partial_failover.contracts.run import WorkflowRun
-from partial_failover.contracts.step import Step
 from partial_failover.settings import ProviderApplianceSettings
 
 
-class PreflightActivities:
+class PlanFailover(ProviderSteps):
     """For one tenant. They change nothing."""
 
-    def __init__(self, tenant: ProviderTenant) -> None:
-        self.tenant = tenant
-
-    @activity.defn(name=Step.PLAN_FAILOVER, no_thread_cancel_exception=True)
+    @provider_step(steps.PLAN_FAILOVER)
     def plan_failover(self, data: PlanInput) -> PlanResult:
         """Resolve the request to ids, restore point, addresses and networks, or say all that is wrong."""
         request, problems = data.request, list[Problem]()

@@ -6,28 +6,25 @@ from time import monotonic
 from temporalio import activity
 
 from activities.provider import marker, test_records
-from activities.provider.tenant import ProviderTenant
+from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared import probes
 from activities.shared.probes import collected_problems, with_timeout
+from partial_failover.contracts import steps
 from partial_failover.contracts.errors import Unavailable, Who
 from partial_failover.contracts.failover_test import TestRecord
 from partial_failover.contracts.plan import Problem
 from partial_failover.contracts.replica import CloudVm, Marker, ReplicaState, RestorePoint
 from partial_failover.contracts.report import ReplicaList, ReplicaSummary
 from partial_failover.contracts.request import ListReplicasRequest
-from partial_failover.contracts.step import Step
 
 Silent = dict[str | None, Unavailable]
 """The vCenters that did not answer, so that they are waited for once, and not for each replica again."""
 
 
-class InspectionActivities:
+class InspectReplicas(ProviderSteps):
     """For one tenant. They change nothing."""
 
-    def __init__(self, tenant: ProviderTenant) -> None:
-        self.tenant = tenant
-
-    @activity.defn(name=Step.INSPECT_REPLICAS, no_thread_cancel_exception=True)
+    @provider_step(steps.INSPECT_REPLICAS)
     def inspect_replicas(self, data: ListReplicasRequest) -> ReplicaList:
         """All replicas of the tenant, with states, addresses and restore points. What cannot be looked at of
         one of them is said with it, and keeps nobody from seeing the others."""

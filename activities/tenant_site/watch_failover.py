@@ -2,33 +2,28 @@
 
 import asyncio
 
-from temporalio import activity
-
-from activities.provider.leases import require_own_networks
 from activities.shared.attempt import current_attempt
-from activities.tenant_site.site import Site
+from activities.tenant_site.steps import TenantSiteSteps, tenant_site_step
+from partial_failover.contracts import steps
 from partial_failover.contracts.appliance import ApplianceStatus, TunnelState
 from partial_failover.contracts.errors import FailoverError
-from partial_failover.contracts.step import Step, WatchInput, WatchStatus
+from partial_failover.contracts.step_data import WatchInput, WatchStatus
 
 PAUSE = 10.0
 """Seconds between two looks. OpenVPN finds its other end again within that, so a tunnel is lost when two
 looks in a row say so."""
 
 
-class WatchActivities:
+class WatchFailover(TenantSiteSteps):
     """For one tenant. Async: most of it is waiting."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
-
-    @activity.defn(name=Step.WATCH_FAILOVER)
+    @tenant_site_step(steps.WATCH_FAILOVER)
     async def watch_failover(self, data: WatchInput) -> WatchStatus:
         """Look until two looks in a row agree that things stand otherwise than is known. Changes nothing."""
         if data.target is not None:
             await self.site.require_own(data.target)
         if data.leases:
-            require_own_networks(self.site.appliance_settings.networks, data.leases)
+            self.site.require_own_networks(data.leases)
         attempt, before = current_attempt(self.site.fence), data.known
         while attempt.left() > 0:
             attempt.beat()

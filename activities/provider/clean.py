@@ -1,0 +1,28 @@
+"""Whether a replica is clean: powered off, on its latest restore point, and not run since its revert."""
+
+from activities.provider.restore_points import latest
+from activities.provider.tenant import ProviderTenant
+from partial_failover.contracts.errors import WrongState
+from partial_failover.contracts.replica import CloudVm, Power, RestorePoint
+from partial_failover.contracts.step_data import CleanInput
+
+
+def require_clean(tenant: ProviderTenant, vm: CloudVm, data: CleanInput) -> RestorePoint:
+    """Replicating onto a replica that is on or was written to tears its image silently."""
+    vcenter, hardware = tenant.hardware(vm)
+    point = latest(hardware.restore_points)
+    off = vm.power is Power.OFF and hardware.power is Power.OFF
+    if not off or hardware.current != point.id:
+        raise WrongState(
+            f"{vm.name} is {hardware.power} and stands on {hardware.current}, "
+            f"not powered off on its latest restore point {point.id}",
+            left="Replication stays on hold",
+            do="Undo the failover again, or power it off and revert it to its latest restore point",
+        )
+    if data.not_before and vcenter.started_since_revert(hardware.moref, data.not_before):
+        raise WrongState(
+            f"Somebody powered {vm.name} on after it was reverted, so it may have been written to",
+            left="It was left as it is, and replication stays on hold",
+            do="Find out who; when nothing of what it wrote is needed, let it be taken back once more",
+        )
+    return point

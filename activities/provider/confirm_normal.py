@@ -1,0 +1,25 @@
+"""The gate of release: the proof that replication may go on."""
+
+from datetime import UTC, datetime
+
+from activities.provider import marker
+from activities.provider.clean import require_clean
+from activities.provider.steps import ProviderSteps, provider_step
+from partial_failover.contracts import steps
+from partial_failover.contracts.errors import WrongState
+from partial_failover.contracts.step_data import CleanInput, NormalProof
+
+
+class ConfirmNormal(ProviderSteps):
+    """ConfirmNormal."""
+
+    @provider_step(steps.CONFIRM_NORMAL)
+    def confirm_normal(self, data: CleanInput) -> NormalProof:
+        """The gate of release: powered off, reverted, Normal, read in Cloud Director and vCenter."""
+        vm = self.tenant.replica(data.replica_id)
+        found = marker.read(self.tenant, vm)
+        if found is not None:
+            raise WrongState(f"{vm.name} is {found.state}, not Normal", left="Replication stays on hold")
+        self.tenant.fence.confirm_lock(data.replica_id, data.run)
+        point = require_clean(self.tenant, vm, data)
+        return NormalProof(replica_id=vm.id, run=data.run, restore_point=point, read_at=datetime.now(UTC))

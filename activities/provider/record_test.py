@@ -1,0 +1,24 @@
+"""The result of a failover test is kept with its replica."""
+
+from activities.provider import test_records
+from activities.provider.steps import ProviderSteps, provider_step
+from activities.shared.attempt import current_attempt
+from partial_failover.contracts import steps
+from partial_failover.contracts.failover_test import RecordTestInput
+from partial_failover.contracts.step_data import StepResult
+
+
+class RecordTest(ProviderSteps):
+    """RecordTest."""
+
+    @provider_step(steps.RECORD_TEST)
+    def record_test(self, data: RecordTestInput) -> StepResult:
+        """Keep a test's result with its replica."""
+        attempt = current_attempt(self.tenant.fence)
+        vm = self.tenant.replica_of(data.vm)
+        records = test_records.read(self.tenant, vm).with_new(data.record)
+        text = records.model_dump_json(exclude_defaults=True)
+        changed = self.tenant.cloud.set_metadata(
+            self.tenant.vdc, "vm", vm.id, test_records.KEY, text, attempt
+        )
+        return StepResult(changed=changed, note=f"{data.vm}: {data.record.result}")

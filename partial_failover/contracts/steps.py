@@ -1,0 +1,131 @@
+"""Every step of the procedure, declared once: name, role, input, result, budget.
+
+A workflow calls `call(steps.REVERT_SNAPSHOT, data, title)`; in `activities/` a method is marked
+`@provider_step(steps.REVERT_SNAPSHOT)`.
+"""
+
+from datetime import timedelta
+
+from partial_failover.contracts.check import CheckInput, CheckResult
+from partial_failover.contracts.failover_test import RecordTestInput
+from partial_failover.contracts.plan import PlanInput, PlanResult, TenantSite, TenantSiteInput
+from partial_failover.contracts.report import ReplicaList
+from partial_failover.contracts.request import ListReplicasRequest
+from partial_failover.contracts.step import Budget, ProviderStep, Step, TenantSiteStep, TenantSiteWatchStep
+from partial_failover.contracts.step_data import (
+    ApplianceReady,
+    ApplianceStep,
+    CleanInput,
+    Connectivity,
+    HoldInput,
+    IsolateInput,
+    MarkInput,
+    NormalProof,
+    PoweredOff,
+    ReleaseInput,
+    ReplicaInput,
+    RevertInput,
+    RevertToLatestInput,
+    StepResult,
+    TunnelSeen,
+    VpnClientInput,
+    VpnServerInput,
+    WatchInput,
+    WatchStatus,
+)
+
+HEARTBEAT = timedelta(seconds=30)
+"""A worker that died is noticed after this. An attempt that is held up longer in one call is replaced, and
+finds that out before its next mutation."""
+
+# Budgets
+
+FORWARD = Budget(attempt=timedelta(minutes=5), whole=timedelta(minutes=30))
+"""Steps that go on: after half an hour of trouble the failover is taken back."""
+HOLD = Budget(attempt=timedelta(minutes=25), whole=timedelta(minutes=75))
+"""A replication run in flight is waited for (settings: `drain_patience`), then asked to stop, in one
+attempt."""
+READ = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=3), pickup=timedelta(seconds=30))
+"""Preflight: an answer soon, or the reason why there is none."""
+UNATTENDED_READ = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=10))
+"""Nobody waits in front of a test, so a worker or system that is away for a moment does not fail it."""
+BACKWARD = Budget(attempt=timedelta(minutes=5), whole=timedelta(hours=12))
+"""Compensations are retried far longer than steps."""
+RELEASE = Budget(attempt=timedelta(minutes=2), whole=timedelta(minutes=5), tries=1)
+"""Once for each proof that the replica is Normal."""
+WATCH = Budget(attempt=timedelta(hours=1), whole=timedelta(days=1), only_looks=True)
+"""While a replica is in Failover. It is a long step that waits for news, so that a failover of weeks has a
+short history."""
+QUICK_LOOK = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=3), tries=2)
+"""For what is measured but does not decide."""
+RECORD = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=30))
+"""A test's result is kept also where Cloud Director is what failed."""
+
+
+def check_budget(timeout: timedelta) -> Budget:
+    """Of a check in the guest that may take `timeout` to hold; an attempt needs some more beside it."""
+    attempt = timeout + timedelta(seconds=45)
+    return Budget(attempt=attempt, whole=2 * attempt)
+
+
+# Preflight
+
+PLAN_FAILOVER = ProviderStep(Step.PLAN_FAILOVER, PlanInput, PlanResult, READ)
+CHECK_TENANT_SITE = TenantSiteStep(Step.CHECK_TENANT_SITE, TenantSiteInput, TenantSite, READ)
+INSPECT_REPLICAS = ProviderStep(Step.INSPECT_REPLICAS, ListReplicasRequest, ReplicaList, READ)
+
+# Forward
+
+MARK_PROCESSING = ProviderStep(Step.MARK_PROCESSING, MarkInput, StepResult, FORWARD)
+HOLD_REPLICATION = TenantSiteStep(Step.HOLD_REPLICATION, HoldInput, StepResult, HOLD)
+REVERT_SNAPSHOT = ProviderStep(Step.REVERT_SNAPSHOT, RevertInput, StepResult, FORWARD)
+POWER_ON_REPLICA = ProviderStep(Step.POWER_ON_REPLICA, ReplicaInput, StepResult, FORWARD)
+CONNECT_NETWORKS = ProviderStep(Step.CONNECT_NETWORKS, ApplianceStep, StepResult, FORWARD)
+POWER_ON_PROVIDER_APPLIANCE = ProviderStep(
+    Step.POWER_ON_PROVIDER_APPLIANCE, ApplianceStep, ApplianceReady, FORWARD
+)
+START_VPN_SERVER = ProviderStep(Step.START_VPN_SERVER, VpnServerInput, StepResult, FORWARD)
+CONFIGURE_PROVIDER_PROXY_ARP = ProviderStep(
+    Step.CONFIGURE_PROVIDER_PROXY_ARP, ApplianceStep, StepResult, FORWARD
+)
+POWER_ON_TENANT_APPLIANCE = TenantSiteStep(
+    Step.POWER_ON_TENANT_APPLIANCE, ApplianceStep, ApplianceReady, FORWARD
+)
+START_VPN_CLIENT = TenantSiteStep(Step.START_VPN_CLIENT, VpnClientInput, StepResult, FORWARD)
+CONFIGURE_TENANT_PROXY_ARP = TenantSiteStep(
+    Step.CONFIGURE_TENANT_PROXY_ARP, ApplianceStep, StepResult, FORWARD
+)
+MARK_FAILOVER = ProviderStep(Step.MARK_FAILOVER, MarkInput, StepResult, FORWARD)
+
+# In Failover
+
+VERIFY_CONNECTIVITY = TenantSiteStep(Step.VERIFY_CONNECTIVITY, ApplianceStep, Connectivity, QUICK_LOOK)
+WATCH_FAILOVER = TenantSiteWatchStep(Step.WATCH_FAILOVER, WatchInput, WatchStatus, WATCH)
+
+# Backward
+
+BEGIN_UNDO = MARK_PROCESSING.with_budget(BACKWARD)
+POWER_OFF_REPLICA = ProviderStep(Step.POWER_OFF_REPLICA, ReplicaInput, PoweredOff, BACKWARD)
+REMOVE_TENANT_PROXY_ARP = TenantSiteStep(Step.REMOVE_TENANT_PROXY_ARP, ApplianceStep, StepResult, BACKWARD)
+POWER_OFF_TENANT_APPLIANCE = TenantSiteStep(
+    Step.POWER_OFF_TENANT_APPLIANCE, ApplianceStep, StepResult, BACKWARD
+)
+REMOVE_PROVIDER_PROXY_ARP = ProviderStep(Step.REMOVE_PROVIDER_PROXY_ARP, ApplianceStep, StepResult, BACKWARD)
+POWER_OFF_PROVIDER_APPLIANCE = ProviderStep(
+    Step.POWER_OFF_PROVIDER_APPLIANCE, ApplianceStep, StepResult, BACKWARD
+)
+DISCONNECT_NETWORKS = ProviderStep(Step.DISCONNECT_NETWORKS, ApplianceStep, StepResult, BACKWARD)
+REVERT_TO_LATEST = ProviderStep(Step.REVERT_TO_LATEST, RevertToLatestInput, StepResult, BACKWARD)
+MARK_NORMAL = ProviderStep(Step.MARK_NORMAL, CleanInput, StepResult, BACKWARD)
+CONFIRM_NORMAL = ProviderStep(Step.CONFIRM_NORMAL, CleanInput, NormalProof, BACKWARD)
+RELEASE_REPLICATION = TenantSiteStep(Step.RELEASE_REPLICATION, ReleaseInput, StepResult, RELEASE)
+MARK_FAILED_FAILOVER = ProviderStep(Step.MARK_FAILED_FAILOVER, MarkInput, StepResult, BACKWARD)
+
+# Of failover tests alone
+
+ISOLATE_REPLICA = ProviderStep(Step.ISOLATE_REPLICA, IsolateInput, StepResult, FORWARD)
+POWER_ON_ISOLATED = ProviderStep(Step.POWER_ON_ISOLATED, ReplicaInput, StepResult, FORWARD)
+VERIFY_PROVIDER_TUNNEL = ProviderStep(Step.VERIFY_TUNNEL, ApplianceStep, TunnelSeen, QUICK_LOOK)
+VERIFY_TENANT_TUNNEL = TenantSiteStep(Step.VERIFY_TUNNEL, ApplianceStep, TunnelSeen, QUICK_LOOK)
+CHECK_GUEST = ProviderStep(Step.CHECK_GUEST, CheckInput, CheckResult, check_budget(timedelta(minutes=5)))
+RECORD_TEST = ProviderStep(Step.RECORD_TEST, RecordTestInput, StepResult, RECORD)
