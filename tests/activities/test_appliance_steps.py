@@ -4,7 +4,7 @@ import pytest
 
 from partial_failover.contracts.step import Step, StepResult
 from partial_failover.temporal.queues import PROVIDER, TENANT_SITE
-from tests.activities.test_authority import Values, World
+from tests.activities.world import Values, World
 
 SIDES = {
     PROVIDER: (

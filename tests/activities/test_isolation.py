@@ -27,7 +27,7 @@ from partial_failover.contracts.replica import Marker, Power, ReplicaState
 from partial_failover.contracts.step import IsolateInput, ReplicaStep, StepResult
 from partial_failover.settings import ProviderWorkerSettings, load
 from partial_failover.temporal.queues import PROVIDER
-from tests.activities.test_authority import RUN, Process, YesFence
+from tests.activities.world import RUN, Process, YesFence
 
 VM = "crm-db-01"
 """Of globex, which has a network for tests."""
