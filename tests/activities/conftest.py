@@ -1,17 +1,36 @@
-"""The world of the authority tests serves others too, and its appliances can be switched on."""
+"""The data centre that each module of tests has for itself, and its appliances switched on."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
 from lab.cloud_director.model import OFF, ON
 from lab.data_centre import DataCentre
 from lab.site import APPLIANCE
+from lab.worker_config import write_configs
+from partial_failover.connectors import factories
 from partial_failover.contracts.queues import TENANT_SITE
 from partial_failover.contracts.step import Step
-from tests.activities.test_authority import Values, World, world
+from partial_failover.settings import TenantSiteWorkerSettings, load
+from tests.activities.world import Values, World, built
 
-__all__ = ["world"]
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A data centre without packets, and the activities over it as worker.py builds them."""
+    centre = DataCentre(tmp_path_factory.mktemp("centre"), simulated=True)
+    centre.start()
+    settings = [load(file) for file in write_configs(centre).values()]
+    backups = {}
+    for one in settings:
+        if isinstance(one, TenantSiteWorkerSettings):
+            backups[one.tenants[0].namespace] = factories.backup_server(one.tenants[0].backup_server)
+        else:
+            cloud = factories.cloud_director(one.cloud_director)
+    yield World(centre, settings, await built(settings), cloud, backups)
+    await asyncio.to_thread(centre.close)
 
 
 def switch(centre: DataCentre, tenant: str, on: bool) -> None:

@@ -5,7 +5,7 @@ import pytest
 from partial_failover.contracts.queues import PROVIDER, TENANT_SITE
 from partial_failover.contracts.step import Step
 from partial_failover.contracts.step_data import StepResult
-from tests.activities.test_authority import Values, World
+from tests.activities.world import Values, World
 
 SIDES = {
     PROVIDER: (

@@ -5,157 +5,23 @@ says yes to everything here: a tenant can start a workflow of any ID in its own 
 foreign replica protects nothing.
 """
 
-import asyncio
-import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, cast  # Any: each step has its own input and result
+from dataclasses import replace
+from typing import cast
 
 import pytest
-import pytest_asyncio
-from pydantic import BaseModel
-from temporalio import activity
-from temporalio.client import Client
-from temporalio.testing import ActivityEnvironment
 
 import worker
-from activities.provider.leases import leases_of
 from activities.provider.tenant import ProviderTenant
-from activities.shared.fence import Fence
-from activities.shared.steps import Activities
 from activities.tenant_site.site import Site
 from lab.data_centre import DataCentre
 from lab.faults import Kind, Rule
-from lab.worker_config import write_configs
-from partial_failover.connectors import factories
-from partial_failover.connectors.cloud_director import CloudDirector
-from partial_failover.connectors.veeam import Veeam
-from partial_failover.contracts.check import PowerCheck
 from partial_failover.contracts.errors import FailoverError, NotFound
-from partial_failover.contracts.failover_test import TestRecord, TestResult
-from partial_failover.contracts.plan import CloudGateway, Extension, PlanResult, TenantSite
+from partial_failover.contracts.plan import PlanResult, TenantSite
 from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
-from partial_failover.contracts.replica import RestorePoint
-from partial_failover.contracts.replication import HoldTarget
 from partial_failover.contracts.report import ReplicaList
 from partial_failover.contracts.request import PartialFailoverRequest
-from partial_failover.contracts.run import WorkflowRun
 from partial_failover.contracts.step import Step
-from partial_failover.contracts.step_data import NormalProof, StepInput, WatchStatus
-from partial_failover.settings import TenantSiteWorkerSettings, WorkerSettings, load
-
-RUN = WorkflowRun(workflow_id="any", run_id="any")
-Values = dict[str, object]
-Activity = Callable[..., Any]
-
-
-class YesFence(Fence):
-    """Whoever asks is current and holds every lock."""
-
-    def confirm(self, token: bytes, task: str | None, step: StepInput | None) -> None:
-        """It is current, and holds the replica."""
-
-    def leave_task(self, token: bytes, task: str) -> None:
-        """It is current."""
-
-    def holder(self, replica_id: str) -> WorkflowRun | None:
-        """It is held by whoever asks."""
-        return RUN
-
-    def confirm_lock(self, replica_id: str, run: WorkflowRun) -> None:
-        """It is held."""
-
-    def asked_by(self, run: WorkflowRun) -> str:
-        """There is no server to ask."""
-        return "a test"
-
-
-class Process(worker.Process):
-    """Builds everything as the worker does, and keeps the lists of activities instead of serving them."""
-
-    def __init__(self, base: Client) -> None:
-        super().__init__(base, threads=2)
-        self.lists: dict[tuple[str, str], Activities] = {}
-
-    def _add(
-        self,
-        client: Client,
-        queue: str,
-        activities: Activities,
-        at_once: int,
-        workflows: object = (),
-    ) -> None:
-        self.lists[client.namespace, queue] = activities
-
-
-@dataclass
-class World:
-    """The activities of acme's namespace, and what is behind."""
-
-    centre: DataCentre
-    settings: Sequence[WorkerSettings]
-    process: Process
-    cloud: CloudDirector
-    backups: dict[str, Veeam]
-
-    async def call(self, name: str, values: Values, **info: Any) -> Any:
-        """Run a step ("queue/name") as a worker would, on an input that is made of these values. `info`: of
-        the attempt."""
-        queue, _, step_name = name.rpartition("/")
-        steps = self.process.lists["acme", queue or PROVIDER]
-        step = next(s for s in steps if name_of(s) == step_name)
-        model = next(iter(inspect.signature(step).parameters.values())).annotation
-        assert issubclass(model, BaseModel)
-        data = model(**{field: values[field] for field in model.model_fields if field in values})
-        environment = ActivityEnvironment()
-        minute = timedelta(minutes=1)
-        environment.info = replace(
-            environment.info, start_to_close_timeout=minute, schedule_to_close_timeout=minute, **info
-        )
-        if inspect.iscoroutinefunction(step):
-            return await environment.run(step, data)
-        return await asyncio.to_thread(environment.run, step, data)
-
-    def vdc(self, tenant: str) -> str:
-        """UUID of a tenant's org VDC."""
-        return self.cloud.vdc(tenant, f"{tenant}-vdc")
-
-    async def values(self, tenant: str, vm: str) -> Values:
-        """A tenant's ids, names and addresses, by the names of the fields in the steps' inputs."""
-        target = await self.backups[tenant].find_target(vm)
-        return await asyncio.to_thread(self._values, tenant, vm, target)
-
-    def _values(self, tenant: str, vm: str, target: HoldTarget) -> Values:
-        cloud, vdc = self.cloud, self.vdc(tenant)
-        replica = next(v for v in cloud.vms(vdc) if v.name == f"{vm}_replica")
-        newest, now = self.centre.replica(vm).snapshots[-1], datetime.now(UTC)
-        point = RestorePoint(id=newest.moref, number=newest.number, name=newest.name, created=newest.created)
-        return {
-            "replica_id": replica.id,
-            "run": RUN,
-            "vm": vm,
-            "request": PartialFailoverRequest(vm=vm),
-            "extension": Extension.APPLIANCE,
-            "target": target,
-            "networks": cloud.networks(vdc),
-            "leases": leases_of(replica),
-            "nics": replica.nics,
-            "point": point,
-            "not_before": now,
-            "gateway": CloudGateway(host="203.0.113.1", port=6182),
-            "peer_fingerprint": ":".join(["AB"] * 32),
-            "known": WatchStatus(),
-            "check": PowerCheck(timeout=timedelta(seconds=1)),
-            "record": TestRecord(at=now, result=TestResult.PASSED),
-            "proof": NormalProof(replica_id=replica.id, run=RUN, restore_point=point, read_at=now),
-        }
-
-
-def name_of(step: Activity) -> str:
-    """The activity's type as Temporal knows it."""
-    return str(activity._Definition.must_from_callable(step).name)
-
+from tests.activities.world import Values, World, name_of
 
 ALL = [
     *(f"{PROVIDER}/{name_of(s)}" for s in worker.provider_activities(cast(ProviderTenant, None))),
@@ -166,35 +32,6 @@ PLAN, INSPECT = f"{PROVIDER}/{Step.PLAN_FAILOVER}", f"{PROVIDER}/{Step.INSPECT_R
 CHECK = f"{TENANT_SITE}/{Step.CHECK_TENANT_SITE}"
 ACTING = [name for name in ALL if name not in (PLAN, INSPECT, CHECK)]
 """All but those that answer with what they found, which must be nothing of globex's."""
-
-
-async def built(settings: Sequence[WorkerSettings], fence: type[Fence] = YesFence) -> Process:
-    """A worker's process, with everything of its own."""
-    process = Process(await Client.connect("127.0.0.1:1", lazy=True))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "Fence", fence)
-        for one in settings:
-            if isinstance(one, TenantSiteWorkerSettings):
-                process.tenant_site(one)
-            else:
-                process.provider(one)
-    return process
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """A data centre without packets, and the activities over it as worker.py builds them."""
-    centre = DataCentre(tmp_path_factory.mktemp("centre"), simulated=True)
-    centre.start()
-    settings = [load(file) for file in write_configs(centre).values()]
-    backups = {}
-    for one in settings:
-        if isinstance(one, TenantSiteWorkerSettings):
-            backups[one.tenants[0].namespace] = factories.backup_server(one.tenants[0].backup_server)
-        else:
-            cloud = factories.cloud_director(one.cloud_director)
-    yield World(centre, settings, await built(settings), cloud, backups)
-    await asyncio.to_thread(centre.close)
 
 
 def test_the_lists_hold_every_step() -> None:

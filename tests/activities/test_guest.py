@@ -28,8 +28,8 @@ from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.replica import Marker, ReplicaState
 from partial_failover.contracts.step import Step
 from partial_failover.settings import ProviderWorkerSettings, TestNetworkSettings, load
-from tests.activities.test_authority import RUN, Values, World, built
-from tests.connectors.test_probe import answering, closed_port
+from tests.activities.world import RUN, Values, World, built
+from tests.connectors.servers import answering, closed_port
 
 HERE, ELSEWHERE = IPv4Network("127.0.0.0/8"), IPv4Network("192.0.2.0/24")
 

@@ -14,7 +14,7 @@ from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.run import WorkflowRun
 from partial_failover.contracts.step import Step
 from partial_failover.settings import load
-from tests.activities.test_authority import RUN, World, YesFence, built
+from tests.activities.world import RUN, World, YesFence, built
 
 TEST = WorkflowRun(workflow_id="failover-test-weekly/erp-db-01", run_id="another")
 

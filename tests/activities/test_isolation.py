@@ -27,7 +27,8 @@ from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.replica import Marker, Power, ReplicaState
 from partial_failover.contracts.step_data import IsolateInput, ReplicaInput, StepResult
 from partial_failover.settings import ProviderWorkerSettings, load
-from tests.activities.test_authority import RUN, Process, YesFence
+from partial_failover.temporal.interceptors import attempt_began
+from tests.activities.world import RUN, Process, YesFence
 
 VM = "crm-db-01"
 """Of globex, which has a network for tests."""
@@ -35,6 +36,7 @@ VM = "crm-db-01"
 
 def environment() -> ActivityEnvironment:
     """With time enough for an attempt."""
+    attempt_began.set(monotonic())  # as the interceptor does
     made, minute = ActivityEnvironment(), timedelta(minutes=1)
     made.info = replace(made.info, start_to_close_timeout=minute, schedule_to_close_timeout=minute)
     return made

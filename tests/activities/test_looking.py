@@ -17,7 +17,7 @@ from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.report import ReplicaList
 from partial_failover.contracts.request import ListReplicasRequest, PartialFailoverRequest
 from partial_failover.contracts.step import Step
-from tests.activities.test_authority import RUN, World, name_of
+from tests.activities.world import RUN, World, name_of
 
 SECONDS = 2.0
 

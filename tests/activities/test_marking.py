@@ -6,7 +6,7 @@ from activities.provider import marker
 from lab.faults import Kind, Rule
 from partial_failover.contracts.errors import FailoverError
 from partial_failover.contracts.step import Step
-from tests.activities.test_authority import World
+from tests.activities.world import World
 
 
 @pytest.mark.parametrize("written", [0, 1])

@@ -14,7 +14,7 @@ from lab.cloud_director.model import Vm
 from lab.faults import Kind, Rule
 from lab.site import APPLIANCE
 from partial_failover.contracts.step import Step
-from tests.activities.test_authority import Values, World, built
+from tests.activities.world import Values, World, built
 
 NAME = f"acme-{APPLIANCE}"
 FORGET = partial(Rule, "cloud-director", "DELETE metadata", Kind.DELAY, target=f"*/{KEY}")
