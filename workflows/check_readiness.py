@@ -33,13 +33,14 @@ class CheckReadiness:
         progress = Progress("Readiness")
         asked, title = ListReplicasRequest(), "Look at all replicas"
         with raise_root_cause():
-            found = await progress.run(steps.INSPECT_REPLICAS, asked, title)
-        known = {r.vm: r for r in found.replicas}
-        vms = (request.vms if request else ()) or tuple(known)
-        at_once = AT_ONCE if workflow.patched("readiness-side-by-side") else 1
-        checked = await bounded_gather(
-            vms, at_once, lambda vm: self._check(progress, vm, known.get(vm), found.read_at)
-        )
+            answer = await progress.run(steps.INSPECT_REPLICAS, asked, title)
+        replicas = {replica.vm: replica for replica in answer.replicas}
+        vms = (request.vms if request else ()) or tuple(replicas)
+
+        async def check(vm: str) -> Readiness:
+            return await self._check(progress, vm, replicas.get(vm), answer.read_at)
+
+        checked = await bounded_gather(vms, AT_ONCE, check)
         report = ReadinessReport(ready=all(r.ready for r in checked), replicas=tuple(checked))
         workflow.set_current_details(_table(report))
         return report

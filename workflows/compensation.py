@@ -133,8 +133,6 @@ class Compensation:
     async def _back_again_if_stale(self) -> bool:
         if self._reverted is None or workflow.now() - self._reverted < REVERT_LASTS:
             return False
-        if not workflow.patched("revert-again"):
-            return False
         await self._begin()
         await self._replica_off()
         await self._replica_back()
@@ -165,9 +163,8 @@ class Compensation:
                 if is_final(error) or workflow.now() - begun > steps.BACKWARD.whole:
                     self._leave(title, error)
                     return
-                if workflow.patched("proof-for-each-release"):
-                    await workflow.sleep(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE)
+                await workflow.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _once(
         self, step: TypedStep[ApplianceStep, StepResult], data: ApplianceStep, title: str

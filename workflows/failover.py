@@ -88,11 +88,10 @@ class Failover:
         self._provider_fingerprint: str | None = None
         self._tenant_fingerprint: str | None = None
         self._server_listens = False
-        self._marked = False
 
     async def go(self) -> None:
         """From Normal to Failover."""
-        await self._marked_first()
+        await self._mark_processing()
         await task_group(self._replica(), *self._sides())
         await self._do(steps.MARK_FAILOVER, self._mark(), "Mark it Failover")
 
@@ -107,24 +106,13 @@ class Failover:
         self._server_listens = False
         await task_group(*self._sides())
 
-    async def _marked_first(self) -> None:
-        """Whatever ends this workflow from outside after this, the marker is there to be adopted; before,
-        there is nothing to take back."""
-        if workflow.patched("marked-first"):
-            await self._mark_processing()
-            self._marked = True
-
     async def _replica(self) -> None:
-        if self._marked:
-            await self.hold()
-        else:  # begun before the marker came first
-            await task_group(self.hold(), self._mark_processing())
+        await self.hold()
         adoption = self.plan.adoption
         if adoption is None or adoption.revert:
             await self._revert()
-        # One that was seen on may have been about to be switched off when its failover was ended.
-        if adoption is None or adoption.power_on or workflow.patched("adopt-powers-on"):
-            await self._power_on()
+        # Also one that was seen on: it may have been about to be switched off when its failover was ended.
+        await self._power_on()
 
     async def _revert(self) -> None:
         plan, point = self.plan, self.plan.restore_point
@@ -155,6 +143,8 @@ class Failover:
         return HoldInput(**self.replica, target=target)
 
     async def _mark_processing(self) -> None:
+        """Whatever ends this workflow from outside after this, the marker is there to be adopted; before,
+        there is nothing to take back."""
         title = f"Mark {self.plan.replica_name} Processing"
         data = self._mark().model_copy(update={"nics": self.plan.nics})
         await self._do(steps.MARK_PROCESSING, data, title)

@@ -34,7 +34,7 @@ class IsolatedFailover(Failover):
 
     async def go(self) -> None:
         """From Normal until the replica is on, and the tunnel is up where that is tested too."""
-        await self._marked_first()
+        await self._mark_processing()
         branches = [self._replica()]
         if self.extends and (self.plan.side.appliance or self.site.appliance):
             branches.append(self._tunnel())

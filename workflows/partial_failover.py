@@ -71,8 +71,7 @@ class PartialFailover(CompensatedWorkflow):
     async def _stay(self, failover: Failover) -> str:
         """In Failover: measure the connection, watch, and wait for the tenant or for `undo_after`."""
         verify = asyncio.create_task(failover.verify()) if failover.site.appliance else None
-        if workflow.patched("watch-failover"):
-            self._watch = asyncio.create_task(FailoverWatch(failover).run())
+        self._watch = asyncio.create_task(FailoverWatch(failover).run())
         try:
             await workflow.wait_condition(
                 lambda: self._undo is not None,

@@ -120,9 +120,6 @@ def _tenant_addresses(plan: FailoverPlan, site: TenantSite) -> list[Problem]:
         if plan.side.spares.get(name) == spare
     ]
     unfit = [*misfits(plan.networks, site.spares), *at_a_spare(plan.leases, site.spares), *shared]
-    # Asked last, as below.
-    if not unfit or not workflow.patched("spares-fit"):
-        return []
     do = "Correct the network, or the address in the tenant-site worker's settings (appliance.networks)"
     said = "The tenant's appliance cannot extend the networks"
     return [Problem(what=f"{said}: {why}", who=Who.PROVIDER, do=do) for why in unfit]
@@ -131,8 +128,7 @@ def _tenant_addresses(plan: FailoverPlan, site: TenantSite) -> list[Problem]:
 def _way_to_it(plan: FailoverPlan, site: TenantSite) -> list[Problem]:
     """The tenant's appliance dials. Without a tunnel it would answer for replicas that it cannot reach."""
     dials = site.appliance and plan.side.extension is Extension.APPLIANCE
-    # Asked last: only a failover that began like that, before this was refused, needs the old way.
-    if not dials or plan.side.gateway is not None or not workflow.patched("gateway-needed"):
+    if not dials or plan.side.gateway is not None:
         return []
     return [
         Problem(

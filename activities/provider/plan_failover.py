@@ -120,7 +120,6 @@ class PlanFailover(ProviderSteps):
             workflow_id=found.workflow_id,
             run_id=found.run_id,
             revert=not on and not found.written,
-            power_on=not on,
         ), []
 
     def _side(

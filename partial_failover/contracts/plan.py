@@ -63,7 +63,6 @@ class Adoption(Contract):
     """Only a marker of this run is replaced."""
     revert: bool
     """It is off and has not written, so it is reverted as in any failover."""
-    power_on: bool
 
 
 class FailoverPlan(Contract):

@@ -42,7 +42,7 @@ async def test_an_adoption_that_fails_loses_nothing(client: Client, step: Step) 
 async def test_an_adoption_that_fails_before_anything_was_written_ends_normal(client: Client) -> None:
     world = World()
     world.left_by_a_failover(running=False)
-    world.adoption = Adoption(workflow_id="gone", run_id="gone", revert=True, power_on=True)
+    world.adoption = Adoption(workflow_id="gone", run_id="gone", revert=True)
     world.marker, world.written = ReplicaState.PROCESSING, ""
     world.refuse(Step.POWER_ON_REPLICA)
     async with workers(client, world):

@@ -114,7 +114,7 @@ class World:
         self.effects |= {"held", "networks", "provider appliance on", "server", "provider lease"}
         self.effects |= {"tenant appliance on", "client", "tenant lease"} | ({"on"} if running else set())
         self.marker, self.stands_on, self.written = ReplicaState.FAILOVER, OLD.id, "orders"
-        self.adoption = Adoption(workflow_id="gone", run_id="gone", revert=False, power_on=not running)
+        self.adoption = Adoption(workflow_id="gone", run_id="gone", revert=False)
 
     def refuse(self, step: Step, kind: str = "NoRight", times: int = 1) -> None:
         """`step` fails for good, `times` times, then works again."""
