@@ -151,7 +151,8 @@ class Process:
             client = self._client(tenant.namespace)
             fence = Fence(client, asyncio.get_running_loop())
             extension = factories.appliance(tenant.appliance, settings.appliance_key)
-            theirs = ProviderTenant(tenant, cloud, vcenters, extension, fence, turns)
+            vdc = cloud.organization_vdc(tenant.organization, tenant.vdc)
+            theirs = ProviderTenant(tenant, vdc, vcenters, extension, fence, turns)
             self._add(client, PROVIDER, provider_activities(theirs), self._threads, WORKFLOWS)
             tunnel = extension.status if extension else None
             records = partial(test_records.replicas, theirs), partial(test_records.kept, theirs)

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 from temporalio import activity
 
-from activities.provider import isolation, marker
+from activities.provider import marker, nic_memory
 from activities.provider.guest_programs import run_program
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
@@ -68,7 +68,7 @@ class CheckGuest(ProviderSteps):
         """The replica, and how it is wired outside of its test."""
         vm = self.tenant.replica(data.replica_id)
         marker.require_test(self.tenant, vm, data.run)
-        return vm, isolation.remembered(self.tenant, vm) or vm.nics
+        return vm, nic_memory.remembered(self.tenant, vm) or vm.nics
 
     async def _until_it_holds(
         self, vm: CloudVm, nics: tuple[Nic, ...], check: AnyCheck, attempt: Attempt

@@ -4,23 +4,16 @@ from activities.provider.provider_appliance import ProviderApplianceSteps
 from activities.provider.steps import provider_step
 from activities.shared.attempt import current_attempt
 from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.cloud_director.metadata_store import APPLIANCE
 from partial_failover.contracts import steps
-from partial_failover.contracts.base import Contract
 from partial_failover.contracts.errors import LimitReached
 from partial_failover.contracts.network import AllocationMode, Network, Nic
+from partial_failover.contracts.remembered import ApplianceWiring
 from partial_failover.contracts.replica import CloudVm, Power
 from partial_failover.contracts.step_data import ApplianceStep, StepResult
 
-KEY = "partial-failover.appliance"
 MOST_NETWORKS = 9
 """A VM has at most 10 NICs and one goes to the management network (documented limit)."""
-
-
-class WiringBefore(Contract):
-    """How the appliance was wired before the first failover touched it; kept in its vApp's metadata."""
-
-    networks: tuple[str, ...]
-    nics: tuple[Nic, ...]
 
 
 class ConnectNetworks(ProviderApplianceSteps):
@@ -31,7 +24,7 @@ class ConnectNetworks(ProviderApplianceSteps):
         """Import every organization VDC network into the appliance's vApp and give each a NIC."""
         attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
-        cloud, vdc = self.tenant.cloud, self.tenant.vdc
+        cloud = self.tenant.cloud
         networks = self.tenant.networks()
         if len(networks) > MOST_NETWORKS:
             raise LimitReached(
@@ -39,14 +32,14 @@ class ConnectNetworks(ProviderApplianceSteps):
                 left="No network was connected",
             )
         vm = self.tenant.appliance_vm()
-        attached = cloud.vapp_networks(vdc, vm.vapp_id)
+        attached = cloud.vapp_networks(vm.vapp_id)
         wanted = wired(vm, networks)
         if wanted == vm.nics and all(n.name in attached for n in networks):
             return StepResult(changed=False, note=f"All {len(networks)} networks are connected")
-        before = self._wiring_before(vm) or WiringBefore(networks=attached, nics=vm.nics)
+        before = self._wiring_before(vm) or ApplianceWiring(networks=attached, nics=vm.nics)
         self._remember(vm, before, attempt)
-        cloud.attach_networks(vdc, vm.vapp_id, networks, attempt)
-        cloud.set_nics(vdc, vm.id, wanted, attempt)
+        cloud.attach_networks(vm.vapp_id, networks, attempt)
+        cloud.set_nics(vm.id, wanted, attempt)
         # The end of another failover, which took its own networks out meanwhile, may have forgotten it since.
         self._remember(vm, before, attempt)
         return StepResult(changed=True, note=f"Connected to {len(networks)} organization VDC networks")
@@ -56,31 +49,29 @@ class ConnectNetworks(ProviderApplianceSteps):
         """Wire the appliance as it was before the first failover, once it is off."""
         attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
-        cloud, vdc = self.tenant.cloud, self.tenant.vdc
+        cloud = self.tenant.cloud
         vm = self.tenant.appliance_vm()
         before = self._wiring_before(vm)
         if before is None:
             return StepResult(changed=False, note="No network was connected by a failover")
         if vm.power is Power.ON:
             return StepResult(changed=False, note=f"{vm.name} is in use and keeps its networks")
-        extra = [n for n in cloud.vapp_networks(vdc, vm.vapp_id) if n not in before.networks]
-        cloud.set_nics(vdc, vm.id, before.nics, attempt)
-        cloud.detach_networks(vdc, vm.vapp_id, extra, attempt)
-        cloud.delete_metadata(vdc, "vapp", vm.vapp_id, KEY, attempt)
+        extra = [n for n in cloud.vapp_networks(vm.vapp_id) if n not in before.networks]
+        cloud.set_nics(vm.id, before.nics, attempt)
+        cloud.detach_networks(vm.vapp_id, extra, attempt)
+        cloud.remembered.forget(APPLIANCE, vm.vapp_id, attempt)
         if {nic.network for nic in self.tenant.appliance_vm().nics} != {nic.network for nic in before.nics}:
             # Another failover connected it meanwhile, and relied on what was just forgotten.
             self._remember(vm, before, attempt)
             return StepResult(changed=True, note=f"{vm.name} is in use again and keeps its networks")
         return StepResult(changed=True, note=f"Disconnected from {len(extra)} networks")
 
-    def _wiring_before(self, vm: CloudVm) -> WiringBefore | None:
-        text = self.tenant.cloud.metadata(self.tenant.vdc, "vapp", vm.vapp_id, KEY)
-        return None if text is None else WiringBefore.model_validate_json(text)
+    def _wiring_before(self, vm: CloudVm) -> ApplianceWiring | None:
+        return self.tenant.cloud.remembered.read(APPLIANCE, vm.vapp_id)
 
-    def _remember(self, vm: CloudVm, before: WiringBefore, attempt: Attempt) -> None:
+    def _remember(self, vm: CloudVm, before: ApplianceWiring, attempt: Attempt) -> None:
         if self._wiring_before(vm) is None:
-            text = before.model_dump_json()
-            self.tenant.cloud.set_metadata(self.tenant.vdc, "vapp", vm.vapp_id, KEY, text, attempt)
+            self.tenant.cloud.remembered.write(APPLIANCE, vm.vapp_id, before, attempt)
 
 
 def wired(vm: CloudVm, networks: tuple[Network, ...]) -> tuple[Nic, ...]:

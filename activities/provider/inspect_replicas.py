@@ -29,7 +29,7 @@ class InspectReplicas(ProviderSteps):
         """All replicas of the tenant, with states, addresses and restore points. What cannot be looked at of
         one of them is said with it, and keeps nobody from seeing the others."""
         silent: Silent = {}
-        vms = with_timeout(lambda: self.tenant.cloud.vms(self.tenant.vdc), "Cloud Director")
+        vms = with_timeout(lambda: self.tenant.cloud.vms(), "Cloud Director")
         found = [self._summary(vm, silent) for vm in vms if self.tenant.is_replica(vm)]
         return ReplicaList(read_at=datetime.now(UTC), replicas=tuple(sorted(found, key=lambda r: r.vm)))
 

@@ -1,6 +1,6 @@
 """A replica under test is isolated, and powered on only where production cannot see it."""
 
-from activities.provider import isolation, marker
+from activities.provider import isolation, marker, nic_memory
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
 from partial_failover.contracts import steps
@@ -20,12 +20,12 @@ class IsolateReplica(ProviderSteps):
         marker.require_test(self.tenant, vm, data.run)
         if vm.power is not Power.OFF:
             raise WrongState(f"{vm.name} is {vm.power}, too late to isolate it", left="Nothing was changed")
-        cloud, vdc = self.tenant.cloud, self.tenant.vdc
+        cloud = self.tenant.cloud
         network = isolation.network_of(self.tenant)
-        isolation.remember(self.tenant, vm, data.nics, attempt)
+        nic_memory.remember(self.tenant, vm, data.nics, attempt)
         if network is not None:
-            cloud.attach_networks(vdc, vm.vapp_id, [network], attempt)
-        changed = cloud.set_nics(vdc, vm.id, isolation.isolated(data.nics, network), attempt)
+            cloud.attach_networks(vm.vapp_id, [network], attempt)
+        changed = cloud.set_nics(vm.id, isolation.isolated(data.nics, network), attempt)
         where = f"connected to {network.name} alone" if network else "disconnected from every network"
         return StepResult(changed=changed, note=f"{vm.name} is {where}")
 
@@ -43,5 +43,5 @@ class IsolateReplica(ProviderSteps):
             )
         self.tenant.hardware(vm)
         with self.tenant.turn(vm, attempt):
-            changed = self.tenant.cloud.power_on(self.tenant.vdc, vm.id, attempt)
+            changed = self.tenant.cloud.power_on(vm.id, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is powered on")

@@ -1,6 +1,6 @@
 """Which addresses a replica has, and that a step speaks of no others."""
 
-from activities.provider import isolation
+from activities.provider import nic_memory
 from activities.provider.tenant import ProviderTenant
 from partial_failover.contracts.appliance import Lease
 from partial_failover.contracts.errors import NotFound
@@ -35,5 +35,5 @@ def _plugged(tenant: ProviderTenant, replica_id: str) -> set[Lease]:
 
 def _remembered(tenant: ProviderTenant, replica_id: str) -> set[Lease]:
     vm = tenant.replica(replica_id)
-    nics = isolation.remembered(tenant, vm)
+    nics = nic_memory.remembered(tenant, vm)
     return set(leases_of(vm.model_copy(update={"nics": nics}))) if nics else set()

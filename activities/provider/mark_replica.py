@@ -1,6 +1,6 @@
 """The steps that mark the replica's state: Processing, Failover, FailedFailover, Normal."""
 
-from activities.provider import isolation, marker
+from activities.provider import marker, nic_memory
 from activities.provider.clean import require_clean
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
@@ -53,7 +53,7 @@ class MarkReplica(ProviderSteps):
         if found.run_id != data.run.run_id:
             return StepResult(changed=False, note=f"{vm.name} belongs to {found.workflow_id}")
         require_clean(self.tenant, vm, data)
-        isolation.forget(self.tenant, vm, attempt)
+        nic_memory.forget(self.tenant, vm, attempt)
         changed = marker.clear(self.tenant, vm, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is Normal")
 
@@ -62,5 +62,5 @@ class MarkReplica(ProviderSteps):
         vm = self.tenant.settled_replica(data.replica_id, attempt)
         changed = marker.write(self.tenant, vm, state, data, attempt)
         if data.nics:  # after the marker: what has none is taken for untouched
-            isolation.remember(self.tenant, vm, data.nics, attempt)
+            nic_memory.remember(self.tenant, vm, data.nics, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is {state}")

@@ -2,31 +2,18 @@
 
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
 from activities.provider.tenant import ProviderTenant
 from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.cloud_director.metadata_store import MARKER
 from partial_failover.contracts.errors import AlreadyInFailover, WrongState
 from partial_failover.contracts.replica import CloudVm, Marker, ReplicaState
 from partial_failover.contracts.run import WorkflowRun
 from partial_failover.contracts.step_data import MarkInput
 
-KEY = "partial-failover.marker"
-
 
 def read(tenant: ProviderTenant, vm: CloudVm) -> Marker | None:
     """The marker, None for a replica that no failover has."""
-    text = tenant.cloud.metadata(tenant.vdc, "vm", vm.id, KEY)
-    if text is None:
-        return None
-    try:
-        return Marker.model_validate_json(text)
-    except ValidationError:
-        raise WrongState(
-            f"The state marker of {vm.name} cannot be read",
-            left="The replica was left as it is",
-            do=f"Look at its SYSTEM metadata {KEY} and remove it if no failover has this replica",
-        ) from None
+    return tenant.cloud.remembered.read(MARKER, vm.id)
 
 
 def write(
@@ -34,37 +21,35 @@ def write(
 ) -> bool:
     """Write the marker of this run. False when it said so already. Refuses over another run's, but for the
     one that `data` takes over."""
-    found = read(tenant, vm)
-    if found is not None and found.run_id != data.takes_over:
-        require_own(vm, found, data.run)
-    wrote = state is ReplicaState.FAILOVER or (found is not None and found.written and not data.discard)
+    existing = read(tenant, vm)
+    if existing is not None and existing.run_id != data.takes_over:
+        require_own(vm, existing, data.run)
+    wrote = state is ReplicaState.FAILOVER or (existing is not None and existing.written and not data.discard)
     marker = Marker(
         state=state,
         workflow_id=data.run.workflow_id,
         run_id=data.run.run_id,
         since=datetime.now(UTC),
-        restore_point=data.restore_point or (found.restore_point if found else None),
+        restore_point=data.restore_point or (existing.restore_point if existing else None),
         written=wrote,
-        test=data.test or (found is not None and found.run_id == data.run.run_id and found.test),
+        test=data.test or (existing is not None and existing.run_id == data.run.run_id and existing.test),
     )
-    if found is not None and found.model_copy(update={"since": marker.since}) == marker:
+    if existing is not None and existing.model_copy(update={"since": marker.since}) == marker:
         return False
-    return tenant.cloud.set_metadata(
-        tenant.vdc, "vm", vm.id, KEY, marker.model_dump_json(exclude_none=True), attempt
-    )
+    return tenant.cloud.remembered.write(MARKER, vm.id, marker, attempt)
 
 
 def clear(tenant: ProviderTenant, vm: CloudVm, attempt: Attempt) -> bool:
     """Remove the marker: the replica is Normal. False when there was none."""
-    return tenant.cloud.delete_metadata(tenant.vdc, "vm", vm.id, KEY, attempt)
+    return tenant.cloud.remembered.forget(MARKER, vm.id, attempt)
 
 
-def require_own(vm: CloudVm, found: Marker, run: WorkflowRun) -> None:
+def require_own(vm: CloudVm, existing: Marker, run: WorkflowRun) -> None:
     """Raise unless the marker names this run."""
-    if found.run_id != run.run_id:
+    if existing.run_id != run.run_id:
         raise AlreadyInFailover(
-            f"{vm.name} is in state {found.state} since {found.since:%Y-%m-%d %H:%M} UTC, "
-            f"by workflow {found.workflow_id}",
+            f"{vm.name} is in state {existing.state} since {existing.since:%Y-%m-%d %H:%M} UTC, "
+            f"by workflow {existing.workflow_id}",
             left="Nothing was changed",
             do="Finish that failover first",
         )
@@ -72,15 +57,15 @@ def require_own(vm: CloudVm, found: Marker, run: WorkflowRun) -> None:
 
 def require_processing(tenant: ProviderTenant, vm: CloudVm, run: WorkflowRun) -> Marker:
     """The gate of everything that destroys data or powers on: Processing, by this very run."""
-    found = read(tenant, vm)
-    if found is None or found.run_id != run.run_id or found.state is not ReplicaState.PROCESSING:
-        says = f"{found.state} of {found.workflow_id}" if found else "nothing"
+    existing = read(tenant, vm)
+    if existing is None or existing.run_id != run.run_id or existing.state is not ReplicaState.PROCESSING:
+        says = f"{existing.state} of {existing.workflow_id}" if existing else "nothing"
         raise WrongState(
             f"The state marker of {vm.name} says {says}, not Processing of this run",
             left="The replica was left as it is",
             do="Look at the newest PartialFailover of this VM",
         )
-    return found
+    return existing
 
 
 def require_test(tenant: ProviderTenant, vm: CloudVm, run: WorkflowRun) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime
 
-from activities.provider import isolation, marker
+from activities.provider import marker, nic_memory
 from activities.provider.addresses import of_replica
 from activities.provider.connect_networks import MOST_NETWORKS, wired
 from activities.provider.leases import leases_of
@@ -54,7 +54,7 @@ class PlanFailover(ProviderSteps):
             return PlanResult(plan=None, problems=(taken,), marker=found, in_use=True)
         with collected_problems(problems, Who.PROVIDER):
             if adoption is not None:  # it may have been left in a test, or in the middle of a revert
-                vm = vm.model_copy(update={"nics": isolation.remembered(self.tenant, vm) or vm.nics})
+                vm = vm.model_copy(update={"nics": nic_memory.remembered(self.tenant, vm) or vm.nics})
         marked = found.restore_point if found and adoption else None
         seen = self._restore_point(vm, marked or request.restore_point, problems)
         reached = self._networks(vm, problems)

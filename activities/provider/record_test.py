@@ -3,6 +3,7 @@
 from activities.provider import test_records
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
+from partial_failover.connectors.cloud_director.metadata_store import TESTS
 from partial_failover.contracts import steps
 from partial_failover.contracts.failover_test import RecordTestInput
 from partial_failover.contracts.step_data import StepResult
@@ -17,8 +18,5 @@ class RecordTest(ProviderSteps):
         attempt = current_attempt(self.tenant.fence)
         vm = self.tenant.replica_of(data.vm)
         records = test_records.read(self.tenant, vm).with_new(data.record)
-        text = records.model_dump_json(exclude_defaults=True)
-        changed = self.tenant.cloud.set_metadata(
-            self.tenant.vdc, "vm", vm.id, test_records.KEY, text, attempt
-        )
+        changed = self.tenant.cloud.remembered.write(TESTS, vm.id, records, attempt)
         return StepResult(changed=changed, note=f"{data.vm}: {data.record.result}")

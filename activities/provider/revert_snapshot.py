@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from activities.provider import isolation, marker
+from activities.provider import marker, nic_memory
 from activities.provider.restore_points import latest
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
@@ -56,16 +56,16 @@ class RevertSnapshot(ProviderSteps):
         A revert rolls the hardware back too, so the NICs are put back as Cloud Director had them; until then
         they are remembered there, for whoever takes over.
         """
-        cloud, vdc = self.tenant.cloud, self.tenant.vdc
+        cloud = self.tenant.cloud
         vcenter, hardware = self.tenant.hardware(vm)
-        isolation.remember(self.tenant, vm, nics, attempt)
-        cloud.hold_maintenance(vdc, vm.vapp_id, vm.id, attempt)
+        nic_memory.remember(self.tenant, vm, nics, attempt)
+        cloud.hold_maintenance(vm.vapp_id, vm.id, attempt)
         with self.tenant.turn(vm, attempt):
             changed = vcenter.revert(hardware.moref, hardware.instance_uuid, point, not_before, attempt)
-        cloud.reload_from_vcenter(vdc, vm.id, attempt)
-        cloud.set_nics(vdc, vm.id, nics, attempt)
-        isolation.forget(self.tenant, vm, attempt)
-        cloud.release_maintenance(vdc, vm.vapp_id, vm.id, attempt)
+        cloud.reload_from_vcenter(vm.id, attempt)
+        cloud.set_nics(vm.id, nics, attempt)
+        nic_memory.forget(self.tenant, vm, attempt)
+        cloud.release_maintenance(vm.vapp_id, vm.id, attempt)
         return changed
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from threading import BoundedSemaphore
 
 from activities.shared.fence import Fence
 from partial_failover.connectors.appliances import Appliance
 from partial_failover.connectors.attempt import Attempt
-from partial_failover.connectors.cloud_director import CloudDirector
+from partial_failover.connectors.cloud_director import OrganizationVdc
 from partial_failover.connectors.vsphere import VSphere
 from partial_failover.contracts.errors import Busy, Misconfigured, NotFound
 from partial_failover.contracts.network import Network
@@ -22,7 +21,7 @@ class ProviderTenant:
     def __init__(
         self,
         settings: ProviderTenantSettings,
-        cloud: CloudDirector,
+        cloud: OrganizationVdc,
         vcenters: Mapping[str, VSphere],
         appliance: Appliance | None,
         fence: Fence,
@@ -35,11 +34,6 @@ class ProviderTenant:
         self.fence = fence
         self.turns = turns
 
-    @cached_property
-    def vdc(self) -> str:
-        """UUID of the tenant's org VDC."""
-        return self.cloud.vdc(self.settings.organization, self.settings.vdc)
-
     def is_replica(self, vm: CloudVm) -> bool:
         """Replicas are told by the suffix that replication gives to their names."""
         return vm.name.endswith(self.settings.replica_suffix)
@@ -51,18 +45,18 @@ class ProviderTenant:
     def replica_of(self, original: str) -> CloudVm:
         """The replica of an original VM, by the original's name or the replica's own."""
         suffix = self.settings.replica_suffix
-        return self.cloud.vm_named(self.vdc, original.removesuffix(suffix) + suffix)
+        return self.cloud.vm_named(original.removesuffix(suffix) + suffix)
 
     def replica(self, replica_id: str) -> CloudVm:
         """The replica with this id. Another tenant's, or a VM that is no replica, is not found."""
-        vm = self.cloud.vm(self.vdc, replica_id)
+        vm = self.cloud.vm(replica_id)
         if not self.is_replica(vm):
             raise NotFound(f"There is no replica {replica_id} in your organization VDC")
         return vm
 
     def settled_replica(self, replica_id: str, attempt: Attempt) -> CloudVm:
         """The replica when no task runs on it any more: an earlier step's may still, if its worker died."""
-        return self.cloud.settle(self.vdc, self.replica(replica_id).id, attempt)
+        return self.cloud.settle(self.replica(replica_id).id, attempt)
 
     def hardware(self, vm: CloudVm) -> tuple[VSphere, VSphereVm]:
         """The vCenter of a replica, and the replica as it shows it now."""
@@ -97,10 +91,10 @@ class ProviderTenant:
         failover tests."""
         appliance, tests = self.settings.appliance, self.settings.test_network
         own = {appliance.management_network if appliance else None, tests.name if tests else None}
-        return tuple(n for n in self.cloud.networks(self.vdc) if n.name not in own)
+        return tuple(n for n in self.cloud.networks() if n.name not in own)
 
     def appliance_vm(self) -> CloudVm:
         """The tenant's network extension appliance in the org VDC."""
         if self.settings.appliance is None:
             raise Misconfigured("This tenant has no appliance at the provider")
-        return self.cloud.vm_named(self.vdc, self.settings.appliance.vm)
+        return self.cloud.vm_named(self.settings.appliance.vm)

@@ -5,10 +5,9 @@ import threading
 import time
 from typing import Any  # Any: values of many kinds, only compared
 
-from activities.provider.marker import KEY as MARKER
-from activities.provider.test_records import KEY as RECORDS
 from lab.data_centre import SUFFIX, DataCentre
 from lab.hypervisor import Snapshot, Vm
+from partial_failover.connectors.cloud_director.metadata_store import MARKER, TESTS
 
 TENANT, VM = "acme", "erp-db-01"
 LOOKS_PER_SECOND = 100
@@ -77,7 +76,7 @@ class Rules:
     def marker(self) -> dict[str, Any] | None:
         """The state marker in the replica's metadata."""
         metadata = list(self.centre.cloud.vm(self._vm + SUFFIX).metadata.items())
-        value = next((v.value for (_, key), v in metadata if key == MARKER), None)
+        value = next((v.value for (_, key), v in metadata if key == MARKER.key), None)
         return json.loads(value) if value else None
 
     def in_failover(self, run: str | None = None) -> bool:
@@ -154,7 +153,7 @@ class Rules:
         """Of the lab, without the records of failover tests, which are to stay."""
         state = self.centre.state()
         for entries in state["metadata"].values():
-            for key in [key for key in entries if RECORDS in key]:
+            for key in [key for key in entries if TESTS.key in key]:
                 del entries[key]
         return state
 

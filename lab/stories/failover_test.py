@@ -10,9 +10,9 @@ from pathlib import Path
 
 from temporalio.client import WorkflowHandle
 
-from activities.provider.test_records import KEY
 from lab.fabric.capture import Capture, Captures
 from lab.stories.stage import DidNotHold, Figures, Stage
+from partial_failover.connectors.cloud_director.metadata_store import TESTS
 from partial_failover.contracts.failover_test import FailoverTestReport, TestResult, VmTestReport
 from partial_failover.reports import page
 
@@ -127,7 +127,7 @@ def _put_back(stage: Stage, vm: str, before: dict[str, object], report: VmTestRe
     stage.check(f"the replica of {vm} is {report.state}", report.state == "Normal" and not report.left_over)
     stage.check(f"replication of {vm} is released", not stage.held(vm))
     metadata = {key for _, key in stage.centre.cloud.vm(f"{vm}_replica").metadata}
-    stage.check("its result is kept with the replica", metadata == {KEY}, metadata)
+    stage.check("its result is kept with the replica", metadata == {TESTS.key}, metadata)
     left = [what for what in stage.differences(before) if what != f"metadata of {vm}_replica"]
     text = "power, NICs, networks, exclusions, restore points and disks are as before"
     stage.check(text, not left, ", ".join(left))

@@ -80,8 +80,8 @@ class _Tenant:
         vcenters: Mapping[str, VSphere],
     ) -> None:
         self._findings, self._all, self._settings = findings, settings, tenant
-        self._cloud, self._vcenters = cloud, vcenters
-        self._vdc = ""
+        self._vdc = cloud.organization_vdc(tenant.organization, tenant.vdc)
+        self._vcenters = vcenters
 
     async def check(self) -> None:
         """Everything; what the org VDC is needed for is left out when that is not found."""
@@ -97,13 +97,13 @@ class _Tenant:
             await look(name, "appliance", self._appliance)
 
     def _find_vdc(self) -> str:
-        self._vdc = self._cloud.vdc(self._settings.organization, self._settings.vdc)
+        _ = self._vdc.id
         return f"{self._settings.vdc} of {self._settings.organization}"
 
     def _replicas(self) -> str:
         """At least one, each in a vCenter that is configured and lets it be reverted."""
         suffix = self._settings.replica_suffix
-        found = [vm for vm in self._cloud.vms(self._vdc) if vm.name.endswith(suffix)]
+        found = [vm for vm in self._vdc.vms() if vm.name.endswith(suffix)]
         if not found:
             raise NotFound(
                 f"No VM of the organization VDC has a name that ends in {suffix}",
@@ -151,7 +151,7 @@ class _Tenant:
         appliance = self._settings.appliance
         tests = self._settings.test_network
         apart = {appliance and appliance.management_network, tests and tests.name}
-        names = [n.name for n in self._cloud.networks(self._vdc) if n.name not in apart]
+        names = [n.name for n in self._vdc.networks() if n.name not in apart]
         said = f"{len(names)}: {', '.join(sorted(names))}"
         if appliance is None:
             return said
@@ -167,7 +167,7 @@ class _Tenant:
     def _test_network(self) -> str:
         """There, and isolated: nothing else keeps a test's replica away from production."""
         name = self._settings.test_network.name if self._settings.test_network else ""
-        found = next((n for n in self._cloud.networks(self._vdc) if n.name == name), None)
+        found = next((n for n in self._vdc.networks() if n.name == name), None)
         if found is None or not found.isolated:
             raise Misconfigured(
                 f"{name} is not an isolated network of the organization VDC",
@@ -180,7 +180,7 @@ class _Tenant:
         connector = factories.appliance(settings, self._all.appliance_key)
         if settings is None or connector is None:
             raise Misconfigured("The appliance is not configured")
-        vm = self._cloud.vm_named(self._vdc, settings.vm)
+        vm = self._vdc.vm_named(settings.vm)
         if vm.power is not Power.ON:
             raise NotLookedAt(f"{vm.name} is powered off; when it is on, its SSH and version are checked")
         return f"{vm.name} " + appliance_said(asyncio.run(connector.status()), ApplianceRole.PROVIDER)

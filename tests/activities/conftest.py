@@ -50,7 +50,7 @@ async def extended(world: World) -> AsyncIterator[Values]:
     for tenant in ("acme", "globex"):
         switch(world.centre, tenant, on=True)
     own = {**await world.values("acme", "erp-db-01"), "original_may_run": True}
-    own["networks"] = tuple(n for n in world.cloud.networks(world.vdc("acme")) if "-lan-" in n.name)
+    own["networks"] = tuple(n for n in world.vdc("acme").networks() if "-lan-" in n.name)
     for step in (
         Step.CONNECT_NETWORKS,
         Step.POWER_ON_PROVIDER_APPLIANCE,

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from activities.provider import isolation, marker
 from lab.cloud_director.model import MetadataValue
 from lab.cloud_director.model import Vm as CloudVm
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
+from partial_failover.connectors.cloud_director.metadata_store import MARKER, NICS
 from partial_failover.contracts.check import (
     AnyCheck,
     CheckOutcome,
@@ -25,6 +25,7 @@ from partial_failover.contracts.check import (
 from partial_failover.contracts.errors import WrongState
 from partial_failover.contracts.network import Nic
 from partial_failover.contracts.queues import PROVIDER
+from partial_failover.contracts.remembered import NicMemory
 from partial_failover.contracts.replica import Marker, ReplicaState
 from partial_failover.contracts.step import Step
 from partial_failover.settings import ProviderWorkerSettings, TestNetworkSettings, load
@@ -47,9 +48,11 @@ async def centre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Data
         since=datetime.now(UTC),
         test=True,
     )
-    text = isolation.written([Nic(index=0, network="acme-lan-a", address=IPv4Address("127.0.0.1"))])
-    replica.metadata[("SYSTEM", marker.KEY)] = MetadataValue(mark.model_dump_json(), "PRIVATE")
-    replica.metadata[("SYSTEM", isolation.KEY)] = MetadataValue(text, "PRIVATE")
+    text = NicMemory.of(
+        [Nic(index=0, network="acme-lan-a", address=IPv4Address("127.0.0.1"))]
+    ).model_dump_json()
+    replica.metadata[("SYSTEM", MARKER.key)] = MetadataValue(mark.model_dump_json(), "PRIVATE")
+    replica.metadata[("SYSTEM", NICS.key)] = MetadataValue(text, "PRIVATE")
     yield made
     await asyncio.to_thread(made.close)
 
@@ -123,9 +126,9 @@ async def test_nothing_is_connected_to_where_the_provider_did_not_say_so(
 
 async def test_a_replica_that_is_not_under_test_is_not_looked_at(centre: DataCentre) -> None:
     replica = under_test(centre)
-    kept = replica.metadata.pop(("SYSTEM", marker.KEY))
+    kept = replica.metadata.pop(("SYSTEM", MARKER.key))
     try:
         with pytest.raises(WrongState):
             await look(centre, PowerCheck(), HERE)
     finally:
-        replica.metadata["SYSTEM", marker.KEY] = kept
+        replica.metadata["SYSTEM", MARKER.key] = kept

@@ -13,7 +13,7 @@ from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
 import worker
-from activities.provider import isolation, marker
+from activities.provider import nic_memory
 from activities.provider.isolate_replica import IsolateReplica
 from activities.provider.tenant import ProviderTenant
 from lab.cloud_director.model import MetadataValue, OrgNetwork
@@ -21,6 +21,7 @@ from lab.cloud_director.model import Vm as CloudVm
 from lab.data_centre import DataCentre
 from lab.worker_config import write_configs
 from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.cloud_director.metadata_store import MARKER, NICS
 from partial_failover.contracts.errors import WrongState
 from partial_failover.contracts.network import AllocationMode, Nic
 from partial_failover.contracts.queues import PROVIDER
@@ -93,7 +94,7 @@ async def under_test(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         since=datetime.now(UTC),
         test=True,
     )
-    made.cloud.metadata["SYSTEM", marker.KEY] = MetadataValue(mark.model_dump_json(), "PRIVATE")
+    made.cloud.metadata["SYSTEM", MARKER.key] = MetadataValue(mark.model_dump_json(), "PRIVATE")
     yield made
     await asyncio.to_thread(centre.close)
 
@@ -167,9 +168,9 @@ async def test_the_wiring_of_ten_nics_is_remembered_within_the_limit_of_a_value(
     found = await asyncio.to_thread(tenant.replica, under_test.cloud.id)
 
     def kept() -> tuple[Nic, ...] | None:
-        isolation.remember(tenant, found, nics, Attempt(monotonic() + 60))
-        return isolation.remembered(tenant, found)
+        nic_memory.remember(tenant, found, nics, Attempt(monotonic() + 60))
+        return nic_memory.remembered(tenant, found)
 
     assert await asyncio.to_thread(kept) == nics
-    assert len(under_test.cloud.metadata["SYSTEM", isolation.KEY].value) <= 1000
+    assert len(under_test.cloud.metadata["SYSTEM", NICS.key].value) <= 1000
     assert found.power is Power.OFF

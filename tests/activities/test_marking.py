@@ -2,8 +2,8 @@
 
 import pytest
 
-from activities.provider import marker
 from lab.faults import Kind, Rule
+from partial_failover.connectors.cloud_director.metadata_store import MARKER
 from partial_failover.contracts.errors import FailoverError
 from partial_failover.contracts.step import Step
 from tests.activities.world import World
@@ -18,6 +18,6 @@ async def test_a_replica_without_a_marker_is_as_it_was(world: World, written: in
         await world.call(Step.MARK_PROCESSING, own)
     world.centre.faults.clear()
     metadata = world.centre.cloud.vm("mail-01_replica").metadata
-    assert ("SYSTEM", marker.KEY) in metadata or world.centre.state() == before
+    assert ("SYSTEM", MARKER.key) in metadata or world.centre.state() == before
     await world.call(Step.MARK_NORMAL, own)
     assert world.centre.state() == before

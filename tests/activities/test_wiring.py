@@ -9,15 +9,15 @@ from functools import partial
 
 import pytest
 
-from activities.provider.connect_networks import KEY
 from lab.cloud_director.model import Vm
 from lab.faults import Kind, Rule
 from lab.site import APPLIANCE
+from partial_failover.connectors.cloud_director.metadata_store import APPLIANCE as WIRING
 from partial_failover.contracts.step import Step
 from tests.activities.world import Values, World, built
 
 NAME = f"acme-{APPLIANCE}"
-FORGET = partial(Rule, "cloud-director", "DELETE metadata", Kind.DELAY, target=f"*/{KEY}")
+FORGET = partial(Rule, "cloud-director", "DELETE metadata", Kind.DELAY, target=f"*/{WIRING.key}")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def test_connected_after_it_was_forgotten(world: World, appliance: Vm) -> 
         "PUT networkConfigSection",
         Kind.DELAY,
         passes=1,  # that is where the networks are taken out
-        act=partial(waited, lambda: ("SYSTEM", KEY) not in appliance.vapp.metadata),
+        act=partial(waited, lambda: ("SYSTEM", WIRING.key) not in appliance.vapp.metadata),
     )
     world.centre.faults.add(attach)
     forget = FORGET(act=partial(waited, lambda: attach.happened is not None))

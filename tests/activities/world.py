@@ -23,7 +23,7 @@ from activities.provider.leases import leases_of
 from activities.shared.fence import Fence
 from activities.shared.steps import Activities
 from lab.data_centre import DataCentre
-from partial_failover.connectors.cloud_director import CloudDirector
+from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc
 from partial_failover.connectors.veeam import Veeam
 from partial_failover.contracts.check import PowerCheck
 from partial_failover.contracts.failover_test import TestRecord, TestResult
@@ -110,9 +110,8 @@ class World:
             return await environment.run(step, data)
         return await asyncio.to_thread(environment.run, step, data)
 
-    def vdc(self, tenant: str) -> str:
-        """UUID of a tenant's org VDC."""
-        return self.cloud.vdc(tenant, f"{tenant}-vdc")
+    def vdc(self, tenant: str) -> OrganizationVdc:
+        return self.cloud.organization_vdc(tenant, f"{tenant}-vdc")
 
     async def values(self, tenant: str, vm: str) -> Values:
         """A tenant's ids, names and addresses, by the names of the fields in the steps' inputs."""
@@ -120,8 +119,8 @@ class World:
         return await asyncio.to_thread(self._values, tenant, vm, target)
 
     def _values(self, tenant: str, vm: str, target: HoldTarget) -> Values:
-        cloud, vdc = self.cloud, self.vdc(tenant)
-        replica = next(v for v in cloud.vms(vdc) if v.name == f"{vm}_replica")
+        vdc = self.vdc(tenant)
+        replica = next(v for v in vdc.vms() if v.name == f"{vm}_replica")
         newest, now = self.centre.replica(vm).snapshots[-1], datetime.now(UTC)
         point = RestorePoint(id=newest.moref, number=newest.number, name=newest.name, created=newest.created)
         return {
@@ -131,7 +130,7 @@ class World:
             "request": PartialFailoverRequest(vm=vm),
             "extension": Extension.APPLIANCE,
             "target": target,
-            "networks": cloud.networks(vdc),
+            "networks": vdc.networks(),
             "leases": leases_of(replica),
             "nics": replica.nics,
             "point": point,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from activities.provider.marker import KEY
 from appliance.model import Lease, Vpn
 from appliance.state import State
 from lab.cloud_director.model import MetadataValue
@@ -17,6 +16,7 @@ from lab.data_centre import SUFFIX, DataCentre
 from lab.fabric import provision
 from lab.hypervisor import Snapshot
 from lab.site import APPLIANCE
+from partial_failover.connectors.cloud_director.metadata_store import MARKER
 from partial_failover.contracts.replica import Marker, ReplicaState
 
 REPLICA = VM + SUFFIX
@@ -63,7 +63,7 @@ def mark(rules: Rules, state: ReplicaState, written: bool) -> None:
     at = datetime.now(UTC)
     marker = Marker(state=state, workflow_id="w", run_id="r", since=at, written=written)
     text = marker.model_dump_json()
-    rules.centre.cloud.vm(REPLICA).metadata["SYSTEM", KEY] = MetadataValue(text, "PRIVATE")
+    rules.centre.cloud.vm(REPLICA).metadata["SYSTEM", MARKER.key] = MetadataValue(text, "PRIVATE")
 
 
 def fail_over(rules: Rules, point: Snapshot) -> None:

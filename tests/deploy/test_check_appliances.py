@@ -21,13 +21,13 @@ def switched_on(lab: Lab) -> Iterator[None]:
     settings = load(lab.configs["provider"])
     assert isinstance(settings, ProviderWorkerSettings)
     cloud, site = factories.cloud_director(settings.cloud_director), lab.centre.sites["acme"]
-    vdc = cloud.vdc("acme", "acme-vdc")
-    provider, tenant = cloud.vm_named(vdc, "acme-network-extension"), site.vm("network-extension")
+    vdc = cloud.organization_vdc("acme", "acme-vdc")
+    provider, tenant = vdc.vm_named("acme-network-extension"), site.vm("network-extension")
     site.hypervisor.power_on(tenant)
-    cloud.power_on(vdc, provider.id, Attempt(monotonic() + 30))
+    vdc.power_on(provider.id, Attempt(monotonic() + 30))
     yield
     site.hypervisor.power_off(tenant)
-    cloud.undeploy(vdc, provider.id, Attempt(monotonic() + 30))
+    vdc.undeploy(provider.id, Attempt(monotonic() + 30))
     cloud.close()
 
 

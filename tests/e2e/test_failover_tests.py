@@ -9,7 +9,6 @@ from ipaddress import IPv4Address
 import pytest
 from temporalio.client import Client
 
-from activities.provider import isolation, test_records
 from lab.cloud_director.model import OFF
 from lab.fabric.capture import Capture, Captures
 from lab.fabric.fabric import FabricError
@@ -18,6 +17,7 @@ from lab.lab import Lab
 from lab.veeam.accounts import Role, User
 from partial_failover.cli.report import NoReport
 from partial_failover.cli.report import report_of as fetched
+from partial_failover.connectors.cloud_director.metadata_store import NICS, TESTS
 from partial_failover.contracts.errors import AlreadyInFailover
 from partial_failover.contracts.failover_test import FailoverTestReport, TestResult, VmTestReport
 from partial_failover.contracts.replica import ReplicaState
@@ -32,7 +32,7 @@ VM, REPLICA, NETWORK = "tps-01", "tps-01_replica", "initech-lan"
 isolated there is heard at once."""
 SPOKEN: Counter[str] = Counter()
 """Times that a replica's guest tried to ping production."""
-RECORDS = ("SYSTEM", test_records.KEY)
+RECORDS = ("SYSTEM", TESTS.key)
 
 
 @pytest.fixture(autouse=True)
@@ -282,7 +282,7 @@ async def test_what_a_terminated_test_left_is_adopted_with_its_networks(lab: Lab
     (lost,) = FailoverTestReport.model_validate((await failure_of(handle)).details[0]).vms
     assert "ended from outside" in lost.left_over[0] and lost.isolation == "not known"
     cloud = lab.centre.cloud.vm(REPLICA)
-    assert ("SYSTEM", isolation.KEY) in cloud.metadata and cloud.nics[0].network is None
+    assert ("SYSTEM", NICS.key) in cloud.metadata and cloud.nics[0].network is None
     again = await outcome_of(initech)
     assert again.result is TestResult.FAILED and "no longer runs" in again.said
     refused = await failure_of(await start(initech, {"vm": VM, "adopt": True}))

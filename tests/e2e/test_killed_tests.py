@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pytest
 from temporalio.client import Client
 
-from activities.provider import marker
 from lab.faults import Kind, Rule
 from lab.lab import Lab
+from partial_failover.connectors.cloud_director.metadata_store import MARKER
 from partial_failover.contracts.failover_test import TestResult
 from partial_failover.contracts.step import Step
 from partial_failover.reports import page
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 def _put_back(lab: Lab, began: int) -> bool:
     """The replica was reverted since, and is Normal again: only the record is yet to be written."""
-    marked = ("SYSTEM", marker.KEY) in lab.centre.cloud.vm(REPLICA).metadata
+    marked = ("SYSTEM", MARKER.key) in lab.centre.cloud.vm(REPLICA).metadata
     return len(lab.centre.replica(VM).reverts) > began and not marked
 
 

@@ -7,9 +7,9 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 
-from activities.provider import isolation
 from lab.faults import Kind, Rule
 from lab.lab import Lab
+from partial_failover.connectors.cloud_director.metadata_store import NICS
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import ReadinessReport
 from partial_failover.contracts.step import Step
@@ -89,7 +89,7 @@ async def test_terminated_in_a_revert_the_networks_come_back(lab: Lab, initech: 
         rewiring = Rule("cloud-director", "PUT networkConnectionSection", Kind.DROP_BEFORE)
         await terminated_at(lab, handle, rewiring)
         await asyncio.to_thread(lab.centre.cloud.tasks.wait_idle, 30)
-        assert cloud.nics[0].network is None and ("SYSTEM", isolation.KEY) in cloud.metadata
+        assert cloud.nics[0].network is None and ("SYSTEM", NICS.key) in cloud.metadata
         adopted = await in_failover(initech, ADOPT)
         assert cloud.nics == wired and replica.power == "poweredOn"
         assert (await undo(adopted)).state is ReplicaState.NORMAL

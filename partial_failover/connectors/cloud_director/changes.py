@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock, RLock
 
 from lxml import etree
@@ -19,6 +19,7 @@ from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.cloud_director import xml
 from partial_failover.connectors.cloud_director.errors import TRY_LATER, Lost
 from partial_failover.connectors.cloud_director.transport import HttpRequest, Transport
+from partial_failover.connectors.pause import Pause
 from partial_failover.contracts.errors import (
     BadRequest,
     Busy,
@@ -53,8 +54,9 @@ class Change:
     """Something that is to become true. `what` completes "could not …".
 
     `plan`: None when it is true and no task is under way that could undo it. `operation`: pattern of the
-    operation names of its tasks, by which an earlier attempt's is known. `meanwhile`: called at each look
-    while a task runs. `traceless`: its effect cannot be read back, so only a task tells.
+    operation names of its tasks, by which an earlier attempt's is known. `meanwhile`: asked at each look
+    while a task runs: what must be sent for the task to go on. `traceless`: its effect cannot be read back,
+    so only a task tells.
     """
 
     what: str
@@ -63,7 +65,7 @@ class Change:
     """UUID of the VM or vApp that the tasks belong to."""
     plan: Callable[[], HttpRequest | Running | None]
     operation: str
-    meanwhile: Callable[[], None] = lambda: None
+    meanwhile: Callable[[], HttpRequest | None] = lambda: None
     traceless: bool = False
 
 
@@ -78,34 +80,11 @@ class Ended:
     owner: str = ""
 
 
-@dataclass
-class _Pause:
-    """Waits that grow, never past the attempt's end."""
-
-    attempt: Attempt
-    longest: float
-    seconds: float = field(default_factory=lambda: FIRST_POLL)
-
-    def rest(self) -> None:
-        """Nothing is under way: a cancellation is heard."""
-        self.attempt.beat()
-        self._sleep()
-
-    def watch(self) -> None:
-        """A task may be under way."""
-        self.attempt.watch()
-        self._sleep()
-
-    def _sleep(self) -> None:
-        time.sleep(min(self.seconds, self.attempt.left()))
-        self.seconds = min(self.seconds * 1.5, self.longest)
-
-
 class Changer:
     """Carries changes out, one at a time for each vApp."""
 
-    def __init__(self, gateway: Transport) -> None:
-        self._gateway = gateway
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self._locks: dict[str, RLock] = {}
         self._lock = Lock()
 
@@ -135,10 +114,10 @@ class Changer:
     def wait_for(self, task: str, attempt: Attempt) -> None:
         """Wait for a task, whatever its end."""
         self._wait(task, attempt, lambda: None)
-        _Pause(attempt, LONGEST_POLL).rest()
+        Pause(attempt, FIRST_POLL, LONGEST_POLL).rest()
 
     def _make_true(self, change: Change, attempt: Attempt, adopted: bool) -> bool:
-        pause = _Pause(attempt, LONGEST_BUSY_PAUSE)
+        pause = Pause(attempt, FIRST_POLL, LONGEST_BUSY_PAUSE)
         while True:
             step = change.plan()
             if step is None:
@@ -171,7 +150,7 @@ class Changer:
 
     def _send(self, request: HttpRequest, attempt: Attempt) -> str | None:
         """Every mutation of this connector passes here."""
-        answer = self._gateway.send(request, lambda: attempt.check(request.what))
+        answer = self._transport.send(request, lambda: attempt.check(request.what))
         if answer is None or etree.QName(answer).localname != "Task":
             return None
         task = answer.get("href")
@@ -180,7 +159,7 @@ class Changer:
         attempt.started(task)
         return task
 
-    def send_aside(self, request: HttpRequest, attempt: Attempt) -> None:
+    def _send_aside(self, request: HttpRequest, attempt: Attempt) -> None:
         """Send something that belongs to a running task and has none of its own, such as an answer."""
         try:
             self._send(request, attempt)
@@ -198,7 +177,7 @@ class Changer:
     def _look_for(self, change: Change, lost: Lost, attempt: Attempt) -> Ended:
         """After a lost reply: is the effect there, or a task that works on it? Nothing is sent again."""
         end = time.monotonic() + LOOK_SECONDS
-        pause = _Pause(attempt, LONGEST_POLL)
+        pause = Pause(attempt, FIRST_POLL, LONGEST_POLL)
         while time.monotonic() < end:
             try:
                 step = change.plan()
@@ -229,13 +208,17 @@ class Changer:
         return _is_of(ended, change)
 
     def _wait(
-        self, task: str, attempt: Attempt, meanwhile: Callable[[], None], only_of: str | None = None
+        self,
+        task: str,
+        attempt: Attempt,
+        meanwhile: Callable[[], HttpRequest | None],
+        only_of: str | None = None,
     ) -> Ended:
         """Wait for a task's end. pyvcloud's own waiter has no working timeout and misses cancelled tasks."""
-        pause, failed = _Pause(attempt, LONGEST_POLL), 0
+        pause, failed = Pause(attempt, FIRST_POLL, LONGEST_POLL), 0
         while True:
             try:
-                body = self._gateway.get(task, "read a task", "The task is gone")
+                body = self._transport.get(task, "read a task", "The task is gone")
                 failed = 0
             except NotFound:
                 return Ended(ok=True, gone=True)
@@ -251,7 +234,9 @@ class Changer:
                     return Ended(ok=False, reason="it belongs to something else")
                 if only_of is not None:
                     attempt.started(task)
-                meanwhile()
+                aside = meanwhile()
+                if aside is not None:
+                    self._send_aside(aside, attempt)
             if attempt.left() <= 0:
                 raise Expired(
                     "This attempt's time ended while a task of Cloud Director was still running",

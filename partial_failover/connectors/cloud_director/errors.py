@@ -87,7 +87,7 @@ def minor_code(error: Exception) -> str | None:
     return body.get("minorErrorCode") if body is not None and hasattr(body, "get") else None
 
 
-def fault(error: Exception, doing: str, missing: str | None = None) -> FailoverError:
+def error_of(error: Exception, doing: str, missing: str | None = None) -> FailoverError:
     """The product's error for a library's. `missing`: what to say where 403 and 404 mean "not there".
 
     Cloud Director answers 403, not 404, for an id that does not exist.
@@ -97,7 +97,7 @@ def fault(error: Exception, doing: str, missing: str | None = None) -> FailoverE
         return error
     status = status_of(error)
     if status is not None:
-        return _fault_of_answer(error, status, doing, missing)
+        return _error_of_answer(error, status, doing, missing)
     if isinstance(error, requests.exceptions.SSLError):
         return Misconfigured(
             f"Cloud Director's certificate was not accepted while trying to {doing}",
@@ -115,12 +115,12 @@ def fault(error: Exception, doing: str, missing: str | None = None) -> FailoverE
     return Unavailable(f"Cloud Director's answer could not be read when asked to {doing}", do=TRY_LATER)
 
 
-def _fault_of_answer(error: Exception, status: int, doing: str, missing: str | None) -> FailoverError:
-    said = f"Cloud Director answered {status} when asked to {doing}: {_quote(error)}"
+def _error_of_answer(error: Exception, status: int, doing: str, missing: str | None) -> FailoverError:
+    text = f"Cloud Director answered {status} when asked to {doing}: {_quote(error)}"
     if status == 400 and minor_code(error) == "BUSY_ENTITY":
         return Busy(f"Something else is running in Cloud Director, so it did not {doing}", do=TRY_LATER)
     if status == 400:
-        return BadRequest(said, left="Nothing was changed by this call")
+        return BadRequest(text, left="Nothing was changed by this call")
     if status == 401:
         return NoRight(
             f"Cloud Director refused the credentials when asked to {doing}",
@@ -129,26 +129,26 @@ def _fault_of_answer(error: Exception, status: int, doing: str, missing: str | N
     if status in (403, 404) and missing is not None:
         return NotFound(missing)
     if status == 403:
-        return NoRight(said, do="Give the role of the API token's user the right that is named")
+        return NoRight(text, do="Give the role of the API token's user the right that is named")
     if status == 404:
-        return NotFound(said)
+        return NotFound(text)
     if status in (405, 406, 415):
-        return Misconfigured(said, do="Check the API version in the worker's configuration")
+        return Misconfigured(text, do="Check the API version in the worker's configuration")
     if status == 409:
-        return Busy(said, do=TRY_LATER)
+        return Busy(text, do=TRY_LATER)
     return Unavailable(f"Cloud Director answered {status} when asked to {doing}", do=TRY_LATER)
 
 
-def fault_of_send(error: Exception, doing: str) -> FailoverError | Lost:
-    """As `fault`, for a mutation: whatever leaves its outcome open is `Lost`."""
+def error_of_send(error: Exception, doing: str) -> FailoverError | Lost:
+    """As `error_of`, for a mutation: whatever leaves its outcome open is `Lost`."""
     status = status_of(error)
     if status is not None:
         if status in TRANSIENT_STATUS:
             return Lost(f"Cloud Director answered {status}", refused=status in (429, 503))
-        return fault(error, doing)
+        return error_of(error, doing)
     if isinstance(error, FailoverError):
         return error
     if isinstance(error, requests.RequestException) and _was_never_sent(error):
-        return fault(error, doing)
+        return error_of(error, doing)
     log.debug("Cloud Director: reply lost, trying to %s", doing, exc_info=error)
     return Lost("The connection broke or the answer could not be read")

@@ -1,93 +1,73 @@
 """Maintenance mode of a vApp, shared by all failovers in it.
 
-It keeps the tenant from changing, say, a snapshot under a failover's feet. Who needs it is listed in the
-vApp's own metadata, with whether it was on before the first came: then it stays on after the last has gone.
+It keeps the tenant from changing, say, a snapshot under a failover's feet. Who needs it is remembered with
+the vApp, and whether it was on before the first came: then it stays on after the last has gone.
 """
-
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.cloud_director.changes import Change, Changer, Running
-from partial_failover.connectors.cloud_director.reader import VApp
+from partial_failover.connectors.cloud_director.metadata_store import MAINTENANCE, MetadataStore
+from partial_failover.connectors.cloud_director.reader import VdcReader
 from partial_failover.connectors.cloud_director.transport import HttpRequest
-
-KEY = "partial-failover.maintenance"
-
-
-@dataclass(frozen=True)
-class Record:
-    """What the metadata says."""
-
-    owners: tuple[str, ...] = ()
-    was_in_maintenance: bool = False
-
-    @staticmethod
-    def parse(text: str | None) -> "Record":
-        """An unreadable record counts as none: it is evidence that somebody wrote over it."""
-        try:
-            found = json.loads(text or "{}")
-            owners = tuple(str(o) for o in found.get("owners", []))
-            return Record(owners, bool(found.get("was_in_maintenance")))
-        except (ValueError, AttributeError, TypeError):
-            return Record()
-
-    def text(self) -> str:
-        """For the metadata."""
-        return json.dumps({"owners": list(self.owners), "was_in_maintenance": self.was_in_maintenance})
+from partial_failover.contracts.remembered import MaintenanceRecord
 
 
-@dataclass(frozen=True)
 class Maintenance:
-    """Hold and release for one vApp. `store`: writes the record, or deletes it when given None."""
+    """Hold and release, in one organization VDC."""
 
-    vapp_id: str
-    changer: Changer
-    vapp: Callable[[], VApp]
-    load: Callable[[], str | None]
-    store: Callable[[str | None], bool]
+    def __init__(self, reader: VdcReader, changer: Changer, remembered: MetadataStore) -> None:
+        self._reader = reader
+        self._changer = changer
+        self._remembered = remembered
 
-    def hold(self, owner: str, attempt: Attempt) -> bool:
+    def hold(self, vapp_id: str, owner: str, attempt: Attempt) -> bool:
         """First the record, then the mode: an attempt that dies in between is taken up by the next."""
-        with self.changer.alone_in(self.vapp_id, attempt):
-            self._settle(attempt)
-            record, changed = Record.parse(self.load()), False
+        with self._changer.alone_in(vapp_id, attempt):
+            self._settle(vapp_id, attempt)
+            record, changed = self._record(vapp_id), False
             if owner not in record.owners:
-                was_on = record.was_in_maintenance if record.owners else self.vapp().in_maintenance
-                changed = self.store(Record((*record.owners, owner), was_on).text())
-            return self._switch(True, attempt) or changed
+                was_on = record.was_in_maintenance
+                if not record.owners:
+                    was_on = self._reader.vapp(vapp_id).in_maintenance
+                record = MaintenanceRecord(owners=(*record.owners, owner), was_in_maintenance=was_on)
+                changed = self._remembered.write(MAINTENANCE, vapp_id, record, attempt)
+            return self._switch(vapp_id, True, attempt) or changed
 
-    def release(self, owner: str, attempt: Attempt) -> bool:
+    def release(self, vapp_id: str, owner: str, attempt: Attempt) -> bool:
         """First the mode, then the record, for the same reason."""
-        with self.changer.alone_in(self.vapp_id, attempt):
-            self._settle(attempt)
-            record = Record.parse(self.load())
+        with self._changer.alone_in(vapp_id, attempt):
+            self._settle(vapp_id, attempt)
+            record = self._record(vapp_id)
             if owner not in record.owners:
                 return False
             if record.owners == (owner,) and not record.was_in_maintenance:
-                self._switch(False, attempt)
-            record = Record.parse(self.load())
+                self._switch(vapp_id, False, attempt)
+            record = self._record(vapp_id)
             others = tuple(o for o in record.owners if o != owner)
-            self.store(Record(others, record.was_in_maintenance).text() if others else None)
-            if others:
-                self._switch(True, attempt)  # another worker's failover may have come just now
+            if not others:
+                self._remembered.forget(MAINTENANCE, vapp_id, attempt)
+                return True
+            left = record.model_copy(update={"owners": others})
+            self._remembered.write(MAINTENANCE, vapp_id, left, attempt)
+            self._switch(vapp_id, True, attempt)  # another worker's failover may have come just now
             return True
 
-    def _settle(self, attempt: Attempt) -> None:
+    def _record(self, vapp_id: str) -> MaintenanceRecord:
+        return self._remembered.read(MAINTENANCE, vapp_id) or MaintenanceRecord()
+
+    def _settle(self, vapp_id: str, attempt: Attempt) -> None:
         """Wait for what is under way: an attempt that died may have left a change of the record running,
         and a record that is read before it ends is not the one that stays."""
-        while (busy := self.vapp().busy) is not None:
-            self.changer.wait_for(busy, attempt)
+        while (busy := self._reader.vapp(vapp_id).busy) is not None:
+            self._changer.wait_for(busy, attempt)
 
-    def _switch(self, on: bool, attempt: Attempt) -> bool:
+    def _switch(self, vapp_id: str, on: bool, attempt: Attempt) -> bool:
         action = "enterMaintenanceMode" if on else "exitMaintenanceMode"
         what = f"{'put' if on else 'take'} the vApp {'into' if on else 'out of'} maintenance mode"
 
         def plan() -> HttpRequest | Running | None:
-            vapp = self.vapp()
-            if vapp.in_maintenance == on:
+            if self._reader.vapp(vapp_id).in_maintenance == on:
                 return None
-            return HttpRequest(what, "POST", f"vApp/vapp-{self.vapp_id}/action/{action}")
+            return HttpRequest(what, "POST", f"vApp/vapp-{vapp_id}/action/{action}")
 
-        return self.changer.carry_out(Change(what, self.vapp_id, self.vapp_id, plan, "maintenance"), attempt)
+        return self._changer.carry_out(Change(what, vapp_id, vapp_id, plan, "maintenance"), attempt)

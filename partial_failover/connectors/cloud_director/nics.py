@@ -10,6 +10,9 @@ from copy import deepcopy
 from lxml import etree
 
 from partial_failover.connectors.cloud_director import xml
+from partial_failover.connectors.cloud_director.changes import Change, Running
+from partial_failover.connectors.cloud_director.reader import VApp, VdcReader, understood
+from partial_failover.connectors.cloud_director.transport import HttpRequest
 from partial_failover.contracts.errors import BadRequest, LimitReached
 from partial_failover.contracts.network import AllocationMode, Nic
 
@@ -17,7 +20,38 @@ MOST_NICS = 10
 """NICs of one VM (source: vSphere configuration maximums; Cloud Director allows indices 0 to 9)."""
 
 
-def check(nics: Sequence[Nic], attached: Sequence[str], vm: str) -> None:
+def replace(reader: VdcReader, vm_id: str, wanted: Sequence[Nic]) -> Change:
+    """Exactly these NICs."""
+
+    def plan() -> HttpRequest | Running | None:
+        vapp, body = reader.vm_body(vm_id)
+        return understood(lambda: _plan(vapp, body, vm_id, wanted), "read the VM's NICs")
+
+    vapp_id = reader.vm(vm_id).vapp_id
+    return Change("change the VM's NICs", vapp_id, vm_id, plan, operation="update|reconfigure")
+
+
+def _plan(
+    vapp: VApp, body: etree._Element, vm_id: str, wanted: Sequence[Nic]
+) -> HttpRequest | Running | None:
+    name = xml.required(body, "name")
+    _check(wanted, vapp.networks, name)
+    busy = xml.running_task(body) or vapp.busy
+    if busy:
+        return Running(busy)
+    present = body.find("{*}NetworkConnectionSection")
+    if _all_same(xml.nics_of(present), wanted):
+        return None
+    return HttpRequest(
+        f"change the NICs of {name}",
+        "PUT",
+        f"vApp/vm-{vm_id}/networkConnectionSection/",
+        _section(present, wanted),
+        f"{xml.MEDIA}networkConnectionSection+xml",
+    )
+
+
+def _check(nics: Sequence[Nic], attached: Sequence[str], vm: str) -> None:
     """Refuse what Cloud Director would refuse, before anything is sent."""
     if len(nics) > MOST_NICS:
         raise LimitReached(
@@ -39,7 +73,7 @@ def check(nics: Sequence[Nic], attached: Sequence[str], vm: str) -> None:
             )
 
 
-def same(nic: Nic, wanted: Nic) -> bool:
+def _same(nic: Nic, wanted: Nic) -> bool:
     """Whether a NIC is as declared. What the declaration leaves open (MAC, address) fits anything."""
     return (
         nic.network == wanted.network
@@ -50,11 +84,11 @@ def same(nic: Nic, wanted: Nic) -> bool:
     )
 
 
-def all_same(nics: Sequence[Nic], wanted: Sequence[Nic]) -> bool:
+def _all_same(nics: Sequence[Nic], wanted: Sequence[Nic]) -> bool:
     """Whether the VM's NICs are as declared."""
     by_index = {n.index: n for n in nics}
     return set(by_index) == {w.index for w in wanted} and all(
-        same(by_index[w.index], w) and (by_index[w.index].primary or not w.primary) for w in wanted
+        _same(by_index[w.index], w) and (by_index[w.index].primary or not w.primary) for w in wanted
     )
 
 
@@ -62,7 +96,7 @@ def _has_fixed_address(nic: Nic) -> bool:
     return nic.address is not None and nic.mode in (AllocationMode.MANUAL, AllocationMode.POOL)
 
 
-def section(present: etree._Element | None, wanted: Sequence[Nic]) -> etree._Element:
+def _section(present: etree._Element | None, wanted: Sequence[Nic]) -> etree._Element:
     """The section to send. A NIC that is to stay as it is keeps all that Cloud Director said of it."""
     new = xml.section("NetworkConnectionSection", "NICs of the virtual machine")
     known = {} if present is None else _by_index(present)
@@ -72,7 +106,7 @@ def section(present: etree._Element | None, wanted: Sequence[Nic]) -> etree._Ele
         xml.add(new, "PrimaryNetworkConnectionIndex", str(primary))
     for nic in nics:
         old = known.get(nic.index)
-        if old is not None and same(xml.nic_of(old, None), nic):
+        if old is not None and _same(xml.nic_of(old, None), nic):
             new.append(deepcopy(old))
         else:
             new.append(_connection(nic, old))

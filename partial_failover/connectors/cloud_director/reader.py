@@ -1,4 +1,4 @@
-"""What is there, seen only through the organization VDC that it must belong to.
+"""What is in one organization VDC, as one principal sees it.
 
 Every read of a VM or vApp goes from the entity up to its VDC. What is elsewhere is said not to exist:
 this is the border between tenants.
@@ -6,18 +6,20 @@ this is the border between tenants.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import cached_property
+from typing import Literal, TypeVar
 from urllib.parse import quote
 
 from lxml import etree
 
 from partial_failover.connectors.cloud_director import xml
-from partial_failover.connectors.cloud_director.errors import TRY_LATER, fault
+from partial_failover.connectors.cloud_director.errors import error_of
 from partial_failover.connectors.cloud_director.transport import Transport
-from partial_failover.contracts.errors import BadRequest, Misconfigured, NotFound, Unavailable
+from partial_failover.contracts.errors import BadRequest, NotFound
 from partial_failover.contracts.replica import CloudVm
 
 T = TypeVar("T")
+Kind = Literal["vm", "vapp"]
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,125 @@ class VApp:
         return tuple(self.body.iterfind("{*}Children/{*}Vm"))
 
 
+@dataclass(frozen=True)
+class Entity:
+    """A VM or vApp. `vapp_id`: the vApp that it is in, or is. `busy`: the task that is in the way."""
+
+    name: str
+    vapp_id: str
+    busy: str | None
+
+
+class VdcReader:
+    """Reads in the VDC of exactly this name in the organization of exactly this name."""
+
+    def __init__(self, transport: Transport, org: str, name: str) -> None:
+        self.transport = transport
+        self._org, self._name = org, name
+
+    @cached_property
+    def id(self) -> str:
+        """The VDC's UUID, looked up when it is first needed."""
+        doing = f"find the organization VDC {self._name}"
+        kind = self._kind("orgVdc", "adminOrgVdc")
+        records = self.transport.query(kind, f"name=={pattern(self._name)}", doing)
+        exact = [r for r in records if r.get("name") == self._name and r.get("orgName") == self._org]
+        if not exact:
+            raise NotFound(f"There is no organization VDC {self._name} in the organization {self._org}")
+        return understood(lambda: xml.uuid_in(xml.required(exact[0], "href")), doing)
+
+    def vapp(self, vapp_id: str) -> VApp:
+        """A vApp of the VDC."""
+        missing = f"There is no vApp {xml.checked_uuid(vapp_id, 'vApp')} in this organization VDC"
+        vdc, doing = self.id, f"read the vApp {vapp_id}"
+        body = self.transport.get(f"vApp/vapp-{vapp_id}", doing, missing)
+
+        def read() -> VApp:
+            if xml.linked(body, "up", "vdc/") != vdc:
+                raise NotFound(missing)
+            return _vapp(body, vapp_id)
+
+        return understood(read, doing)
+
+    def vm_body(self, vm_id: str) -> tuple[VApp, etree._Element]:
+        """A VM of the VDC as Cloud Director shows it, and its vApp."""
+        missing = f"There is no VM {xml.checked_uuid(vm_id, 'VM')} in this organization VDC"
+        _ = self.id  # first of all: no such VDC is said as that, and not as a VM that is missing
+        doing = f"read the VM {vm_id}"
+        body = self.transport.get(f"vApp/vm-{vm_id}", doing, missing)
+        vapp_id = understood(lambda: xml.linked(body, "up", "vApp/vapp-"), doing)
+        try:
+            return self.vapp(vapp_id), body
+        except NotFound:
+            raise NotFound(missing) from None
+
+    def vm(self, vm_id: str) -> CloudVm:
+        """A VM of the VDC."""
+        vapp, body = self.vm_body(vm_id)
+        return understood(lambda: _vm(body, vapp), f"read the VM {vm_id}")
+
+    def entity(self, kind: Kind, entity_id: str) -> Entity:
+        """A VM or vApp of the VDC."""
+        if kind == "vm":
+            vm = self.vm(entity_id)
+            return Entity(vm.name, vm.vapp_id, vm.busy)
+        vapp = self.vapp(entity_id)
+        return Entity(vapp.name, vapp.id, vapp.busy)
+
+    def vms(self) -> tuple[CloudVm, ...]:
+        """All VMs of the VDC, vApp by vApp; templates are none."""
+        doing = "list the VMs of the organization VDC"
+        records = self.transport.query(self._kind("vApp", "adminVApp"), self._in_here(), doing)
+        vms: list[CloudVm] = []
+        for record in records:
+            vapp_id = understood(lambda r=record: xml.uuid_in(xml.required(r, "href")), doing)  # type: ignore[misc]
+            try:
+                vapp = self.vapp(vapp_id)
+            except NotFound:
+                continue  # deleted since the query
+            vms += understood(lambda v=vapp: [_vm(body, v) for body in v.vms()], doing)  # type: ignore[misc]
+        return tuple(vms)
+
+    def vm_named(self, name: str) -> CloudVm:
+        """The one VM of exactly that name."""
+        doing = f"find the VM {name}"
+        expression = f"{self._in_here()};name=={pattern(name)};isVAppTemplate==false"
+        records = self.transport.query(self._kind("vm", "adminVM"), expression, doing)
+        hrefs = [r.get("href", "") for r in records if r.get("name") == name]
+        if not hrefs:
+            raise NotFound(
+                f"There is no VM named {name[:80]!r} in this organization VDC",
+                do="Check the spelling and case",
+            )
+        if len(hrefs) > 1:
+            raise BadRequest(
+                f"{len(hrefs)} VMs of this organization VDC are named {name[:80]!r}",
+                do="Rename all but one of them",
+            )
+        return self.vm(understood(lambda: xml.uuid_in(hrefs[0]), doing))
+
+    def _kind(self, tenant: str, provider: str) -> str:
+        return provider if self.transport.login.provider else tenant
+
+    def _in_here(self) -> str:
+        return f"vdc=={quote(f'{self.transport.login.origin}/api/vdc/{self.id}', safe='')}"
+
+
 def understood(read: Callable[[], T], doing: str) -> T:
     """Run code that takes an answer apart; what does not fit is Cloud Director's mistake, not ours."""
     try:
         return read()
     except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise fault(error, doing) from None
+        raise error_of(error, doing) from None
+
+
+def pattern(name: str) -> str:
+    """A query pattern that finds at least `name`; who uses it compares the names of the records.
+
+    Whatever could have a meaning in a query, or in its encoding, becomes the wildcard: no escaping to
+    get wrong.
+    """
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "*" for c in name) or "*"
 
 
 def _vapp(body: etree._Element, vapp_id: str) -> VApp:
@@ -72,137 +187,3 @@ def _vm(body: etree._Element, vapp: VApp) -> CloudVm:
         moref=moref,
         vcenter=vcenter,
     )
-
-
-class Reader:
-    """Reads of one principal."""
-
-    def __init__(self, gateway: Transport) -> None:
-        self.gateway = gateway
-        self._admin = gateway.login.provider
-
-    def _kind(self, tenant: str, provider: str) -> str:
-        return provider if self._admin else tenant
-
-    def vdc(self, org: str, name: str) -> str:
-        """UUID of the VDC of exactly that name in the organization of exactly that name."""
-        doing = f"find the organization VDC {name}"
-        records = self.gateway.query(self._kind("orgVdc", "adminOrgVdc"), f"name=={pattern(name)}", doing)
-        found = [r for r in records if r.get("name") == name and r.get("orgName") == org]
-        if not found:
-            raise NotFound(f"There is no organization VDC {name} in the organization {org}")
-        return understood(lambda: xml.uuid_in(xml.required(found[0], "href")), doing)
-
-    def vapp(self, vdc: str, vapp_id: str) -> VApp:
-        """A vApp of that VDC."""
-        xml.checked_uuid(vdc, "VDC")
-        missing = f"There is no vApp {xml.checked_uuid(vapp_id, 'vApp')} in this organization VDC"
-        body = self.gateway.get(f"vApp/vapp-{vapp_id}", f"read the vApp {vapp_id}", missing)
-
-        def read() -> VApp:
-            if xml.linked(body, "up", "vdc/") != vdc:
-                raise NotFound(missing)
-            return _vapp(body, vapp_id)
-
-        return understood(read, f"read the vApp {vapp_id}")
-
-    def vm_body(self, vdc: str, vm_id: str) -> tuple[VApp, etree._Element]:
-        """A VM of that VDC as Cloud Director shows it, and its vApp."""
-        xml.checked_uuid(vdc, "VDC")
-        missing = f"There is no VM {xml.checked_uuid(vm_id, 'VM')} in this organization VDC"
-        doing = f"read the VM {vm_id}"
-        body = self.gateway.get(f"vApp/vm-{vm_id}", doing, missing)
-        vapp_id = understood(lambda: xml.linked(body, "up", "vApp/vapp-"), doing)
-        try:
-            return self.vapp(vdc, vapp_id), body
-        except NotFound:
-            raise NotFound(missing) from None
-
-    def vm(self, vdc: str, vm_id: str) -> CloudVm:
-        """A VM of that VDC."""
-        vapp, body = self.vm_body(vdc, vm_id)
-        return understood(lambda: _vm(body, vapp), f"read the VM {vm_id}")
-
-    def vms(self, vdc: str) -> tuple[CloudVm, ...]:
-        """All VMs of the VDC, vApp by vApp."""
-        doing = "list the VMs of the organization VDC"
-        records = self.gateway.query(self._kind("vApp", "adminVApp"), self._in(vdc), doing)
-        found: list[CloudVm] = []
-        for record in records:
-            vapp_id = understood(lambda r=record: xml.uuid_in(xml.required(r, "href")), doing)  # type: ignore[misc]
-            try:
-                vapp = self.vapp(vdc, vapp_id)
-            except NotFound:
-                continue  # deleted since the query
-            found += understood(lambda v=vapp: [_vm(body, v) for body in v.vms()], doing)  # type: ignore[misc]
-        return tuple(found)
-
-    def vm_named(self, vdc: str, name: str) -> CloudVm:
-        """The one VM of exactly that name."""
-        doing = f"find the VM {name}"
-        expression = f"{self._in(vdc)};name=={pattern(name)};isVAppTemplate==false"
-        records = self.gateway.query(self._kind("vm", "adminVM"), expression, doing)
-        hrefs = [r.get("href", "") for r in records if r.get("name") == name]
-        if not hrefs:
-            raise NotFound(
-                f"There is no VM named {name[:80]!r} in this organization VDC",
-                do="Check the spelling and case",
-            )
-        if len(hrefs) > 1:
-            raise BadRequest(
-                f"{len(hrefs)} VMs of this organization VDC are named {name[:80]!r}",
-                do="Rename all but one of them",
-            )
-        return self.vm(vdc, understood(lambda: xml.uuid_in(hrefs[0]), doing))
-
-    def vcenter_url(self, vcenter: str) -> str:
-        """Address of a vCenter; seen by the provider only."""
-        xml.checked_uuid(vcenter, "vCenter")
-        body = self.gateway.get(
-            f"admin/extension/vimServer/{vcenter}",
-            f"read the vCenter {vcenter}",
-            f"Cloud Director has no vCenter {vcenter}, or the account may not see it",
-        )
-        url = body.findtext("{*}Url")
-        if not url:
-            raise Unavailable(f"Cloud Director told no address of the vCenter {vcenter}", do=TRY_LATER)
-        return url.strip()
-
-    def check(self) -> str:
-        """That the pinned API version is served and the login works."""
-        login, served = self.gateway.login, self.gateway.versions()
-        if login.api_version not in served:
-            raise Misconfigured(
-                f"Cloud Director at {login.origin} does not serve API version {login.api_version}; "
-                f"it serves {', '.join(sorted(served)) or 'none'}",
-                do="Set the API version in the worker's configuration to one of these",
-            )
-        session = self.gateway.get("session", "log in")
-        user, org = session.get("user", "?"), session.get("org", "?")
-        old = " (deprecated: the next upgrade may remove it)" if served[login.api_version] else ""
-        return f"{login.origin} serves API {login.api_version}{old}; logged in as {user} of {org}"
-
-    def rights(self) -> frozenset[str]:
-        """Names of all rights of the account's roles."""
-        doing = "read the rights of the account"
-        session = self.gateway.json("1.0.0/sessions/current", doing)
-        roles = understood(lambda: [str(role["id"]) for role in session["roleRefs"]], doing)
-        found = [
-            right
-            for role in roles
-            for right in self.gateway.pages(f"1.0.0/roles/{quote(role, safe='')}/rights", {}, doing)
-        ]
-        return understood(lambda: frozenset(str(right["name"]) for right in found), doing)
-
-    def _in(self, vdc: str) -> str:
-        href = f"{self.gateway.login.origin}/api/vdc/{xml.checked_uuid(vdc, 'VDC')}"
-        return f"vdc=={quote(href, safe='')}"
-
-
-def pattern(name: str) -> str:
-    """A query pattern that finds at least `name`; who uses it compares the names found.
-
-    Whatever could have a meaning in a query, or in its encoding, becomes the wildcard: no escaping to
-    get wrong.
-    """
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "*" for c in name) or "*"

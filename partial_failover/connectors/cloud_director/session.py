@@ -16,7 +16,7 @@ from lxml import etree
 from pyvcloud.vcd.client import Client
 from requests.adapters import HTTPAdapter
 
-from partial_failover.connectors.cloud_director.errors import Unreadable, fault
+from partial_failover.connectors.cloud_director.errors import Unreadable, error_of
 from partial_failover.contracts.errors import Misconfigured, NoRight, Unavailable
 
 PROVIDER_ORG = "system"
@@ -97,7 +97,7 @@ class Login:
             status = answer.status_code
             body = answer.json() if status == 200 else {}
         except (requests.RequestException, ValueError) as error:
-            raise fault(error, "log in") from None
+            raise error_of(error, "log in") from None
         if status in (400, 401, 403):
             raise NoRight(
                 f"Cloud Director refused the API token of organization {self.org}",

@@ -14,8 +14,8 @@ from pyvcloud.vcd.client import QueryResultFormat
 from partial_failover.connectors.cloud_director.errors import (
     LIBRARY_ERRORS,
     Unreadable,
-    fault,
-    fault_of_send,
+    error_of,
+    error_of_send,
     is_worth_a_second_read,
     status_of,
 )
@@ -70,10 +70,10 @@ class Transport:
             elif is_worth_a_second_read(first):
                 time.sleep(0.2)
             else:
-                raise fault(first, doing, missing) from None
+                raise error_of(first, doing, missing) from None
             return call(session)
         except LIBRARY_ERRORS as second:
-            raise fault(second, doing, missing) from None
+            raise error_of(second, doing, missing) from None
 
     def versions(self) -> dict[str, bool]:
         """API versions that are served, and whether each is deprecated. Needs no login."""
@@ -96,13 +96,13 @@ class Transport:
         """All records of a typed query. `expression` must be encoded already."""
 
         def call(session: CloudDirectorSession) -> list[etree._Element]:
-            found = session.get_typed_query(
+            query = session.get_typed_query(
                 kind,
                 query_result_format=QueryResultFormat.RECORDS,
                 page_size=PAGE_SIZE,
                 qfilter=expression,
             )
-            return list(found.execute())
+            return list(query.execute())
 
         return self._read(call, doing)
 
@@ -131,12 +131,12 @@ class Transport:
             return self._send(session, request, may_send)
         except LIBRARY_ERRORS as error:
             if status_of(error) != 401:
-                raise fault_of_send(error, request.what) from None
+                raise error_of_send(error, request.what) from None
         try:
             session.renew()
             return self._send(session, request, may_send)
         except LIBRARY_ERRORS as error:
-            raise fault_of_send(error, request.what) from None
+            raise error_of_send(error, request.what) from None
 
     @staticmethod
     def _send(

@@ -60,10 +60,10 @@ def required(element: etree._Element, attribute: str) -> str:
 
 def uuid_in(reference: str) -> str:
     """The UUID at the end of an href or URN."""
-    found = _UUID.findall(reference)
-    if not found:
+    uuids = _UUID.findall(reference)
+    if not uuids:
         raise Unreadable("a reference holds no UUID")
-    return str(found[-1])
+    return str(uuids[-1])
 
 
 def checked_uuid(value: str, what: str) -> str:

@@ -8,9 +8,9 @@ from lab.cloud_director import CloudDirectorEndpoint, NicSpec
 from lab.faults import Faults
 from lab.hypervisor import Hypervisor
 from lab.tls import Authority
-from partial_failover.connectors.cloud_director import CloudDirector, changes
+from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc, changes
 from partial_failover.contracts.network import AllocationMode
-from tests.connectors.cloud_director.site import ADDRESS, LAN, Site
+from tests.connectors.cloud_director.site import ADDRESS, LAN, Site, own_vdc
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +52,8 @@ def site(authority: Authority) -> Iterator[Site]:
 @pytest.fixture
 def client(site: Site) -> CloudDirector:
     return site.client()
+
+
+@pytest.fixture
+def vdc(client: CloudDirector) -> OrganizationVdc:
+    return own_vdc(client)

@@ -11,7 +11,9 @@ from lab.cloud_director.model import VApp, Vdc, Vm
 from lab.faults import Faults, Kind, Rule
 from lab.hypervisor import Hypervisor
 from partial_failover.connectors.attempt import Attempt
-from partial_failover.connectors.cloud_director import CloudDirector
+from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc
+from partial_failover.connectors.cloud_director.metadata_store import Entry
+from partial_failover.contracts.base import Contract
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,6 +22,19 @@ LAN = IPv4Interface("192.168.10.1/24")
 
 
 ADDRESS = IPv4Address("192.168.10.21")
+
+
+class Note(Contract):
+    """Something to remember."""
+
+    text: str
+
+
+NOTE = Entry("pf.note", Note, "vm", what="The note on {name}", do="Remove it")
+
+
+def own_vdc(client: CloudDirector) -> OrganizationVdc:
+    return client.organization_vdc("acme", "acme-dr")
 
 
 @dataclass

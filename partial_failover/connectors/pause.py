@@ -1,0 +1,42 @@
+"""The pauses between two looks at something that takes its time."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from partial_failover.connectors.attempt import Attempt
+
+GROWTH = 1.5
+"""Each pause is so many times as long as the one before, up to the longest."""
+
+
+@dataclass
+class Pause:
+    """Pauses that grow and never go past the attempt's end, each with a heartbeat before it.
+
+    `seconds`: the next one. `longest`: seconds, too.
+    """
+
+    attempt: Attempt
+    seconds: float
+    longest: float
+
+    def rest(self) -> None:
+        """Nothing of this attempt is under way: raises when the activity is cancelled."""
+        self.attempt.beat()
+        time.sleep(self._next())
+
+    def watch(self) -> None:
+        """A task may be under way: a cancellation is not heard until it has ended."""
+        self.attempt.watch()
+        time.sleep(self._next())
+
+    async def rest_async(self) -> None:
+        """As `rest`, in an event loop."""
+        self.attempt.beat()
+        await asyncio.sleep(self._next())
+
+    def _next(self) -> float:
+        seconds = min(self.seconds, self.attempt.left())
+        self.seconds = min(self.seconds * GROWTH, self.longest)
+        return seconds
