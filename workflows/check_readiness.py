@@ -63,17 +63,17 @@ def _about_tests(last: TestRecord | None, now: datetime) -> tuple[str, ...]:
         return ("Its failover was never tested",)
     when = f"{last.at:%Y-%m-%d %H:%M} UTC"
     failed = last.result is TestResult.FAILED
-    said = [f"Its last failover test, {when}, failed: {last.said}"] if failed else []
+    warnings = [f"Its last failover test, {when}, failed: {last.said}"] if failed else []
     if last.overdue(now):
-        said.append(f"Its next failover test is overdue: the last one was {when}")
-    return tuple(said)
+        warnings.append(f"Its next failover test is overdue: the last one was {when}")
+    return tuple(warnings)
 
 
 def _table(report: ReadinessReport) -> str:
     rows = []
     for r in report.replicas:
         problems = [f"{plain(p.what.rstrip('.'))}. {plain(p.do)} ({p.who})" for p in r.problems]
-        said = "; ".join([*problems, *(f"Warning: {plain(w)}" for w in r.warnings)])
-        rows.append((plain(r.vm), "yes" if r.ready else "no", said or "nothing"))
+        findings = "; ".join([*problems, *(f"Warning: {plain(w)}" for w in r.warnings)])
+        rows.append((plain(r.vm), "yes" if r.ready else "no", findings or "nothing"))
     head = ("VM", "ready", "what stands in the way, and warnings")
     return "\n".join(["### Readiness", "", *table(head, rows)])

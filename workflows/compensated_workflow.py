@@ -69,9 +69,9 @@ class CompensatedWorkflow:
 
     def _require_failed(self) -> None:
         if self._progress.state is not ReplicaState.FAILED_FAILOVER:
-            fault = BadRequest(
+            error = BadRequest(
                 f"{self._progress.title} is {self._progress.state}; nothing is left over",
                 left="Nothing was changed",
                 do="There is nothing to do",
             )
-            raise refusal(fault)
+            raise refusal(error)

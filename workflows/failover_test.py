@@ -80,12 +80,12 @@ class FailoverTest:
                 raise
             return ended  # what is left over decides, not that it was cancelled
 
-    def _ended(self, result: TestResult, reports: list[VmTestReport], said: str) -> FailoverTestReport:
+    def _ended(self, result: TestResult, reports: list[VmTestReport], summary: str) -> FailoverTestReport:
         workflow.upsert_search_attributes([FAILOVER_TEST_RESULT.value_set(result.value)])
-        self._show(f"The test {_came_to(result)}. {said}")
-        report = self._report(result, reports, said)
+        self._show(f"The test {_came_to(result)}. {summary}")
+        report = self._report(result, reports, summary)
         if any(r.left_over for r in reports):
-            raise ApplicationError(said[:4000], report, type="FailedFailover", non_retryable=True)
+            raise ApplicationError(summary[:4000], report, type="FailedFailover", non_retryable=True)
         return report
 
     async def _all(self) -> tuple[str, ...]:
@@ -94,12 +94,12 @@ class FailoverTest:
         answer = await call(step, ListReplicasRequest(), title)
         vms = tuple(r.vm for r in answer.replicas)
         if len(vms) > MOST_VMS:
-            fault = BadRequest(
+            error = BadRequest(
                 f"There are {len(vms)} replicas, and one test takes {MOST_VMS}",
                 left="Nothing was tested",
                 do='Name them under "vms", in several tests',
             )
-            raise refusal(fault)
+            raise refusal(error)
         return vms
 
     async def _visit(self, vm: str) -> VmTestReport:
@@ -144,14 +144,14 @@ class FailoverTest:
             update={"state": ReplicaState.FAILED_FAILOVER, "isolation": NOT_KNOWN, "left_over": (left,)}
         )
 
-    def _empty(self, vm: str, result: TestResult, said: str) -> VmTestReport:
+    def _empty(self, vm: str, result: TestResult, summary: str) -> VmTestReport:
         """For a VM whose own test has nothing to say."""
         info, request = workflow.info(), self._request
         return VmTestReport(
             vm=vm,
             replica=None,
             result=result,
-            said=said[:2000],
+            said=summary[:2000],
             workflow_id=f"{info.workflow_id}/{vm}",
             run_id="",
             version=VERSION,
@@ -163,11 +163,11 @@ class FailoverTest:
             rto=against(None, request.rto),
         )
 
-    def _report(self, result: TestResult, reports: list[VmTestReport], said: str) -> FailoverTestReport:
+    def _report(self, result: TestResult, reports: list[VmTestReport], summary: str) -> FailoverTestReport:
         info = workflow.info()
         return FailoverTestReport(
             result=result,
-            said=said,
+            said=summary,
             workflow_id=info.workflow_id,
             run_id=info.run_id,
             version=VERSION,
@@ -176,11 +176,11 @@ class FailoverTest:
             vms=tuple(reports),
         )
 
-    def _show(self, said: str = "The test runs. Cancelling it puts every replica back.") -> None:
+    def _show(self, summary: str = "The test runs. Cancelling it puts every replica back.") -> None:
         rows = [_row(vm, report) for vm, report in self._reports.items()]
         head = ("VM", "result", "to power-on", "to heartbeat", "")
         workflow.set_current_details(
-            "\n".join(["### Failover test", "", plain(said), "", *table(head, rows)])
+            "\n".join(["### Failover test", "", plain(summary), "", *table(head, rows)])
         )
 
 
@@ -210,9 +210,9 @@ def _came_to(result: TestResult) -> str:
 def _said(reports: list[VmTestReport]) -> str:
     """How many came to what, and of what failed the first."""
     counts = [(r, sum(1 for x in reports if x.result is r)) for r in TestResult]
-    said = ", ".join(f"{count} {result}" for result, count in counts if count) or "there is no replica"
+    summary = ", ".join(f"{count} {result}" for result, count in counts if count) or "there is no replica"
     failed = sorted((r for r in reports if r.result is TestResult.FAILED), key=lambda r: r.ended)
-    return f"{said}. First: {failed[0].vm}: {failed[0].said}" if failed else said
+    return f"{summary}. First: {failed[0].vm}: {failed[0].said}" if failed else summary
 
 
 def _of_failed(error: ChildWorkflowError) -> VmTestReport | None:

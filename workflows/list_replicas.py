@@ -24,32 +24,32 @@ class ListReplicas:
         title = "Look at all replicas"
         asked = request or ListReplicasRequest()
         with raise_root_cause():
-            found = await call(steps.INSPECT_REPLICAS, asked, title)
-        workflow.set_current_details(_table(found))
-        return found
+            answer = await call(steps.INSPECT_REPLICAS, asked, title)
+        workflow.set_current_details(_table(answer))
+        return answer
 
 
-def _table(found: ReplicaList) -> str:
-    rows = [_row(found, r) for r in found.replicas]
+def _table(answer: ReplicaList) -> str:
+    rows = [_row(answer, r) for r in answer.replicas]
     head = ("VM", "state", "power", "addresses", "restore points, newest first", "last failover test")
     unknown = [
         f"* {plain(r.vm)}: {plain(p.what)}. {plain(p.do)} ({p.who})"
-        for r in found.replicas
+        for r in answer.replicas
         for p in r.problems
     ]
-    said = ["", "**What could not be looked at**", "", *unknown] if unknown else []
-    return "\n".join([f"### {len(found.replicas)} replicas", "", *table(head, rows), *said])
+    unseen = ["", "**What could not be looked at**", "", *unknown] if unknown else []
+    return "\n".join([f"### {len(answer.replicas)} replicas", "", *table(head, rows), *unseen])
 
 
-def _row(found: ReplicaList, replica: ReplicaSummary) -> tuple[str, ...]:
+def _row(answer: ReplicaList, replica: ReplicaSummary) -> tuple[str, ...]:
     points = ", ".join(
-        f"{plain(p.id)} ({_age(found.read_at - p.created)} old)" for p in replica.restore_points[:5]
+        f"{plain(p.id)} ({_age(answer.read_at - p.created)} old)" for p in replica.restore_points[:5]
     )
     addresses = ", ".join(str(a) for a in replica.addresses)
     held = f", {plain(replica.held_by)}" if replica.held_by else ""
     state = f"{replica.state}{held}"
     tests = replica.last_tests
-    tested = f"{tests[0].result}, {_age(found.read_at - tests[0].at)} ago" if tests else "never"
+    tested = f"{tests[0].result}, {_age(answer.read_at - tests[0].at)} ago" if tests else "never"
     none = "unknown" if replica.problems else "none"
     return plain(replica.vm), state, replica.power, addresses, points or none, tested
 

@@ -62,11 +62,11 @@ async def take(vm: str, replica_id: str) -> Held:
             static_summary=f"{vm} belongs to {workflow.info().workflow_id}",
         )
     except WorkflowAlreadyStartedError:
-        fault = AlreadyInFailover(
+        error = AlreadyInFailover(
             f"Another failover, or a failover test, of {vm} is under way",
             left="Nothing was changed",
             do="Finish it first: send undo to a failover, cancel a test. The summary of the workflow "
             f"{lock_id(replica_id)} says which one it is",
         )
-        raise refusal(fault) from None
+        raise refusal(error) from None
     return Held(handle)

@@ -151,12 +151,12 @@ class PartialFailover(CompensatedWorkflow):
     @undo.validator
     def _may_undo(self, request: UndoRequest | None = None) -> None:
         if self._progress.state is not ReplicaState.FAILOVER or self._undo is not None:
-            fault = BadRequest(
+            error = BadRequest(
                 f"{self._progress.title} is {self._progress.state}, and undo is possible in Failover",
                 left="Nothing was changed",
                 do="Wait until it is in Failover, or cancel the workflow, which takes everything back",
             )
-            raise refusal(fault)
+            raise refusal(error)
 
 
 def _went_wrong(error: BaseException) -> str:

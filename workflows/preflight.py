@@ -85,12 +85,12 @@ async def preflight(progress: Progress, request: PartialFailoverRequest) -> tupl
 
 def not_ready(vm: str, problems: tuple[Problem, ...]) -> ApplicationError:
     """All problems in one failure that says who must do what."""
-    said = " ".join(
+    listed = " ".join(
         f"({n}) {p.what.rstrip('.')}. {p.do.rstrip('.')} ({p.who})." for n, p in enumerate(problems, 1)
     )
-    fault = NotReady(f"{vm} cannot be failed over now: {said}", left="Nothing was changed")
+    error = NotReady(f"{vm} cannot be failed over now: {listed}", left="Nothing was changed")
     details = [p.model_dump(mode="json") for p in problems]
-    return refusal(fault, details)
+    return refusal(error, details)
 
 
 def _no_answer(error: ActivityError, side: Who, role: str) -> Problem:
@@ -121,8 +121,8 @@ def _tenant_addresses(plan: FailoverPlan, site: TenantSite) -> list[Problem]:
     ]
     unfit = [*misfits(plan.networks, site.spares), *at_a_spare(plan.leases, site.spares), *shared]
     do = "Correct the network, or the address in the tenant-site worker's settings (appliance.networks)"
-    said = "The tenant's appliance cannot extend the networks"
-    return [Problem(what=f"{said}: {why}", who=Who.PROVIDER, do=do) for why in unfit]
+    what = "The tenant's appliance cannot extend the networks"
+    return [Problem(what=f"{what}: {why}", who=Who.PROVIDER, do=do) for why in unfit]
 
 
 def _way_to_it(plan: FailoverPlan, site: TenantSite) -> list[Problem]:

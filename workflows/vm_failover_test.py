@@ -165,8 +165,8 @@ class VmFailoverTest(CompensatedWorkflow):
 
     def _require_time(self, deadline: timedelta) -> None:
         if workflow.now() - self._started >= deadline:
-            said = f"Its deadline of {duration_text(deadline)} was over before it began"
-            raise refusal(NotReady(said, left=UNTOUCHED))
+            late = f"Its deadline of {duration_text(deadline)} was over before it began"
+            raise refusal(NotReady(late, left=UNTOUCHED))
 
     def _measure_restore_point(self, request: VmTestRequest, plan: FailoverPlan) -> None:
         """By vCenter's clock, which also wrote the restore point's time."""
@@ -243,11 +243,11 @@ class VmFailoverTest(CompensatedWorkflow):
 
     async def _record(self, request: VmTestRequest) -> None:
         """With the replica, where it outlives this history. A record that fails spoils no test."""
-        result, said = self._verdict()
+        result, summary = self._verdict()
         record = TestRecord(
             at=workflow.now(),
             result=result,
-            said=said[:LONGEST_RECORD_TEXT],
+            said=summary[:LONGEST_RECORD_TEXT],
             workflow_id=workflow.info().workflow_id[:LONGEST_RECORD_TEXT],
             period_s=int(request.period.total_seconds()) if request.period else None,
         )
@@ -260,21 +260,21 @@ class VmFailoverTest(CompensatedWorkflow):
                 raise
             self._progress.warn(f"The result could not be kept with the replica: {root_cause(error).message}")
 
-    def _ended(self, request: VmTestRequest, result: TestResult, said: str) -> VmTestReport:
+    def _ended(self, request: VmTestRequest, result: TestResult, summary: str) -> VmTestReport:
         workflow.upsert_search_attributes([FAILOVER_TEST_RESULT.value_set(result.value)])
         metrics.test_ended(self._vm, result)
-        self._progress.next = f"The test {result}. {said}."
+        self._progress.next = f"The test {result}. {summary}."
         self._progress.show()
-        return self._report(request, result, said)
+        return self._report(request, result, summary)
 
-    def _report(self, request: VmTestRequest, result: TestResult, said: str) -> VmTestReport:
+    def _report(self, request: VmTestRequest, result: TestResult, summary: str) -> VmTestReport:
         info, progress, failover, plan = workflow.info(), self._progress, self._failover, self._plan
         isolated = (r for r in progress.records if r.step is Step.ISOLATE_REPLICA and r.outcome in DONE)
         return VmTestReport(
             vm=self._vm,
             replica=plan.replica_name if plan else None,
             result=result,
-            said=said,
+            said=summary,
             workflow_id=info.workflow_id,
             run_id=info.run_id,
             version=VERSION,

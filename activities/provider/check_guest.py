@@ -80,13 +80,13 @@ class CheckGuest(ProviderSteps):
             try:
                 return CheckOutcome.PASS, await self._look(vm, nics, check, attempt)
             except NotYet as seen:
-                said = str(seen)
-            except FailoverError as fault:
-                if not fault.retryable:
-                    return CheckOutcome.FAIL, str(fault)
-                said = str(fault)
+                last_seen = str(seen)
+            except FailoverError as error:
+                if not error.retryable:
+                    return CheckOutcome.FAIL, str(error)
+                last_seen = str(error)
             if time.monotonic() + pause > end:
-                return CheckOutcome.FAIL, f"{said.rstrip('.')}, after {duration_text(check.timeout)}"
+                return CheckOutcome.FAIL, f"{last_seen.rstrip('.')}, after {duration_text(check.timeout)}"
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE)
 

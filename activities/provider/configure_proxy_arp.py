@@ -37,7 +37,7 @@ class ProviderProxyArp(ProviderApplianceSteps):
         was_off = vm.power is not Power.ON
         if was_off:
             # A lease on its disk would come alive at the next boot, so it is taken out there.
-            self.tenant.cloud.power_on(vm.id, attempt)
+            self.tenant.vdc.power_on(vm.id, attempt)
             wait_until_it_answers(self._appliance, self._power, attempt)
         released = release_leases(self._appliance, data, attempt)
         note = f"Addresses left on {vm.name}: {released.left}"

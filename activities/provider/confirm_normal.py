@@ -1,9 +1,9 @@
-"""The gate of release: the proof that replication may go on."""
+"""The proof that replication may be released: the replica is powered off, reverted and Normal."""
 
 from datetime import UTC, datetime
 
 from activities.provider import marker
-from activities.provider.clean import require_clean
+from activities.provider.release_gate import require_clean
 from activities.provider.steps import ProviderSteps, provider_step
 from partial_failover.contracts import steps
 from partial_failover.contracts.errors import WrongState
@@ -17,9 +17,9 @@ class ConfirmNormal(ProviderSteps):
     def confirm_normal(self, data: CleanInput) -> NormalProof:
         """The gate of release: powered off, reverted, Normal, read in Cloud Director and vCenter."""
         vm = self.tenant.replica(data.replica_id)
-        found = marker.read(self.tenant, vm)
-        if found is not None:
-            raise WrongState(f"{vm.name} is {found.state}, not Normal", left="Replication stays on hold")
+        existing = marker.read(self.tenant, vm)
+        if existing is not None:
+            raise WrongState(f"{vm.name} is {existing.state}, not Normal", left="Replication stays on hold")
         self.tenant.fence.confirm_lock(data.replica_id, data.run)
         point = require_clean(self.tenant, vm, data)
         return NormalProof(replica_id=vm.id, run=data.run, restore_point=point, read_at=datetime.now(UTC))

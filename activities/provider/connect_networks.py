@@ -24,7 +24,7 @@ class ConnectNetworks(ProviderApplianceSteps):
         """Import every organization VDC network into the appliance's vApp and give each a NIC."""
         attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
-        cloud = self.tenant.cloud
+        vdc = self.tenant.vdc
         networks = self.tenant.networks()
         if len(networks) > MOST_NETWORKS:
             raise LimitReached(
@@ -32,14 +32,14 @@ class ConnectNetworks(ProviderApplianceSteps):
                 left="No network was connected",
             )
         vm = self.tenant.appliance_vm()
-        attached = cloud.vapp_networks(vm.vapp_id)
+        attached = vdc.vapp_networks(vm.vapp_id)
         wanted = wired(vm, networks)
         if wanted == vm.nics and all(n.name in attached for n in networks):
             return StepResult(changed=False, note=f"All {len(networks)} networks are connected")
         before = self._wiring_before(vm) or ApplianceWiring(networks=attached, nics=vm.nics)
         self._remember(vm, before, attempt)
-        cloud.attach_networks(vm.vapp_id, networks, attempt)
-        cloud.set_nics(vm.id, wanted, attempt)
+        vdc.attach_networks(vm.vapp_id, networks, attempt)
+        vdc.set_nics(vm.id, wanted, attempt)
         # The end of another failover, which took its own networks out meanwhile, may have forgotten it since.
         self._remember(vm, before, attempt)
         return StepResult(changed=True, note=f"Connected to {len(networks)} organization VDC networks")
@@ -49,17 +49,17 @@ class ConnectNetworks(ProviderApplianceSteps):
         """Wire the appliance as it was before the first failover, once it is off."""
         attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
-        cloud = self.tenant.cloud
+        vdc = self.tenant.vdc
         vm = self.tenant.appliance_vm()
         before = self._wiring_before(vm)
         if before is None:
             return StepResult(changed=False, note="No network was connected by a failover")
         if vm.power is Power.ON:
             return StepResult(changed=False, note=f"{vm.name} is in use and keeps its networks")
-        extra = [n for n in cloud.vapp_networks(vm.vapp_id) if n not in before.networks]
-        cloud.set_nics(vm.id, before.nics, attempt)
-        cloud.detach_networks(vm.vapp_id, extra, attempt)
-        cloud.remembered.forget(APPLIANCE, vm.vapp_id, attempt)
+        extra = [n for n in vdc.vapp_networks(vm.vapp_id) if n not in before.networks]
+        vdc.set_nics(vm.id, before.nics, attempt)
+        vdc.detach_networks(vm.vapp_id, extra, attempt)
+        vdc.remembered.forget(APPLIANCE, vm.vapp_id, attempt)
         if {nic.network for nic in self.tenant.appliance_vm().nics} != {nic.network for nic in before.nics}:
             # Another failover connected it meanwhile, and relied on what was just forgotten.
             self._remember(vm, before, attempt)
@@ -67,11 +67,11 @@ class ConnectNetworks(ProviderApplianceSteps):
         return StepResult(changed=True, note=f"Disconnected from {len(extra)} networks")
 
     def _wiring_before(self, vm: CloudVm) -> ApplianceWiring | None:
-        return self.tenant.cloud.remembered.read(APPLIANCE, vm.vapp_id)
+        return self.tenant.vdc.remembered.read(APPLIANCE, vm.vapp_id)
 
     def _remember(self, vm: CloudVm, before: ApplianceWiring, attempt: Attempt) -> None:
         if self._wiring_before(vm) is None:
-            self.tenant.cloud.remembered.write(APPLIANCE, vm.vapp_id, before, attempt)
+            self.tenant.vdc.remembered.write(APPLIANCE, vm.vapp_id, before, attempt)
 
 
 def wired(vm: CloudVm, networks: tuple[Network, ...]) -> tuple[Nic, ...]:

@@ -29,9 +29,9 @@ class InspectReplicas(ProviderSteps):
         """All replicas of the tenant, with states, addresses and restore points. What cannot be looked at of
         one of them is said with it, and keeps nobody from seeing the others."""
         silent: Silent = {}
-        vms = with_timeout(lambda: self.tenant.cloud.vms(), "Cloud Director")
-        found = [self._summary(vm, silent) for vm in vms if self.tenant.is_replica(vm)]
-        return ReplicaList(read_at=datetime.now(UTC), replicas=tuple(sorted(found, key=lambda r: r.vm)))
+        vms = with_timeout(lambda: self.tenant.vdc.vms(), "Cloud Director")
+        summaries = [self._summary(vm, silent) for vm in vms if self.tenant.is_replica(vm)]
+        return ReplicaList(read_at=datetime.now(UTC), replicas=tuple(sorted(summaries, key=lambda r: r.vm)))
 
     def _summary(self, vm: CloudVm, silent: Silent) -> ReplicaSummary:
         activity.heartbeat()
@@ -67,7 +67,7 @@ class InspectReplicas(ProviderSteps):
             return with_timeout(lambda: self.tenant.hardware(vm), f"The vCenter of {vm.name}")[
                 1
             ].restore_points
-        except Unavailable as fault:
+        except Unavailable as error:
             if monotonic() - began >= probes.LOOK:
-                silent[vm.vcenter] = fault
+                silent[vm.vcenter] = error
             raise

@@ -20,12 +20,12 @@ class IsolateReplica(ProviderSteps):
         marker.require_test(self.tenant, vm, data.run)
         if vm.power is not Power.OFF:
             raise WrongState(f"{vm.name} is {vm.power}, too late to isolate it", left="Nothing was changed")
-        cloud = self.tenant.cloud
+        vdc = self.tenant.vdc
         network = isolation.network_of(self.tenant)
         nic_memory.remember(self.tenant, vm, data.nics, attempt)
         if network is not None:
-            cloud.attach_networks(vm.vapp_id, [network], attempt)
-        changed = cloud.set_nics(vm.id, isolation.isolated(data.nics, network), attempt)
+            vdc.attach_networks(vm.vapp_id, [network], attempt)
+        changed = vdc.set_nics(vm.id, isolation.isolated(data.nics, network), attempt)
         where = f"connected to {network.name} alone" if network else "disconnected from every network"
         return StepResult(changed=changed, note=f"{vm.name} is {where}")
 
@@ -43,5 +43,5 @@ class IsolateReplica(ProviderSteps):
             )
         self.tenant.hardware(vm)
         with self.tenant.turn(vm, attempt):
-            changed = self.tenant.cloud.power_on(vm.id, attempt)
+            changed = self.tenant.vdc.power_on(vm.id, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is powered on")

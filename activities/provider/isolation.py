@@ -13,7 +13,7 @@ def network_of(tenant: ProviderTenant) -> Network | None:
     wanted = tenant.settings.test_network
     if wanted is None:
         return None
-    network = next((n for n in tenant.cloud.networks() if n.name == wanted.name), None)
+    network = next((n for n in tenant.vdc.networks() if n.name == wanted.name), None)
     if network is None:
         raise WrongState(
             f"The network for tests, {wanted.name}, is not in the organization VDC",
@@ -56,4 +56,4 @@ def apart(tenant: ProviderTenant, vm: CloudVm) -> bool:
         return True
     if network is None or plugged != {network.name}:
         return False
-    return tenant.cloud.is_attached(vm.vapp_id, network)
+    return tenant.vdc.is_attached(vm.vapp_id, network)

@@ -1,7 +1,7 @@
 """The steps that mark the replica's state: Processing, Failover, FailedFailover, Normal."""
 
 from activities.provider import marker, nic_memory
-from activities.provider.clean import require_clean
+from activities.provider.release_gate import require_clean
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
 from partial_failover.contracts import steps
@@ -25,8 +25,8 @@ class MarkReplica(ProviderSteps):
         the replica is on."""
         attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.settled_replica(data.replica_id, attempt)
-        found = marker.read(self.tenant, vm)
-        if found is None or found.state is not ReplicaState.FAILOVER:
+        existing = marker.read(self.tenant, vm)
+        if existing is None or existing.state is not ReplicaState.FAILOVER:
             marker.require_processing(self.tenant, vm, data.run)
         if vm.power is not Power.ON:
             raise WrongState(
@@ -47,11 +47,11 @@ class MarkReplica(ProviderSteps):
         """Normal again: only when powered off and at its latest restore point. Another run's marker stays."""
         attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.settled_replica(data.replica_id, attempt)
-        found = marker.read(self.tenant, vm)
-        if found is None:
+        existing = marker.read(self.tenant, vm)
+        if existing is None:
             return StepResult(changed=False, note=f"{vm.name} is Normal")
-        if found.run_id != data.run.run_id:
-            return StepResult(changed=False, note=f"{vm.name} belongs to {found.workflow_id}")
+        if existing.run_id != data.run.run_id:
+            return StepResult(changed=False, note=f"{vm.name} belongs to {existing.workflow_id}")
         require_clean(self.tenant, vm, data)
         nic_memory.forget(self.tenant, vm, attempt)
         changed = marker.clear(self.tenant, vm, attempt)

@@ -13,7 +13,7 @@ from partial_failover.contracts.step_data import MarkInput
 
 def read(tenant: ProviderTenant, vm: CloudVm) -> Marker | None:
     """The marker, None for a replica that no failover has."""
-    return tenant.cloud.remembered.read(MARKER, vm.id)
+    return tenant.vdc.remembered.read(MARKER, vm.id)
 
 
 def write(
@@ -36,12 +36,12 @@ def write(
     )
     if existing is not None and existing.model_copy(update={"since": marker.since}) == marker:
         return False
-    return tenant.cloud.remembered.write(MARKER, vm.id, marker, attempt)
+    return tenant.vdc.remembered.write(MARKER, vm.id, marker, attempt)
 
 
 def clear(tenant: ProviderTenant, vm: CloudVm, attempt: Attempt) -> bool:
     """Remove the marker: the replica is Normal. False when there was none."""
-    return tenant.cloud.remembered.forget(MARKER, vm.id, attempt)
+    return tenant.vdc.remembered.forget(MARKER, vm.id, attempt)
 
 
 def require_own(vm: CloudVm, existing: Marker, run: WorkflowRun) -> None:

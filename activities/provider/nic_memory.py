@@ -16,15 +16,15 @@ from partial_failover.contracts.replica import CloudVm
 
 def remember(tenant: ProviderTenant, vm: CloudVm, nics: Sequence[Nic], attempt: Attempt) -> bool:
     """Write them down before anything changes them: a failover may be terminated at any moment."""
-    return tenant.cloud.remembered.write(NICS, vm.id, NicMemory.of(nics), attempt)
+    return tenant.vdc.remembered.write(NICS, vm.id, NicMemory.of(nics), attempt)
 
 
 def remembered(tenant: ProviderTenant, vm: CloudVm) -> tuple[Nic, ...] | None:
     """None when they are as they were, so that the VM itself shows them."""
-    memory = tenant.cloud.remembered.read(NICS, vm.id)
+    memory = tenant.vdc.remembered.read(NICS, vm.id)
     return memory.restored() if memory else None
 
 
 def forget(tenant: ProviderTenant, vm: CloudVm, attempt: Attempt) -> bool:
     """The replica is wired as outside of a failover again."""
-    return tenant.cloud.remembered.forget(NICS, vm.id, attempt)
+    return tenant.vdc.remembered.forget(NICS, vm.id, attempt)

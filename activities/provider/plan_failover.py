@@ -39,43 +39,57 @@ class PlanFailover(ProviderSteps):
             vm = with_timeout(lambda: self.tenant.replica_of(request.vm), "Cloud Director")
         except NotFound:
             return PlanResult(plan=None, problems=(_unknown(request.vm),))
-        except FailoverError as fault:
-            return PlanResult(plan=None, problems=(problem_of(fault, Who.PROVIDER),))
-        found: Marker | None = None
+        except FailoverError as error:
+            return PlanResult(plan=None, problems=(problem_of(error, Who.PROVIDER),))
+        existing: Marker | None = None
         adoption: Adoption | None = None
         holder = self.tenant.fence.holder(vm.id)
         in_use = holder is not None and holder.run_id != data.run.run_id
         with collected_problems(problems, Who.PROVIDER):
-            found = marker.read(self.tenant, vm)
-            adoption, said = self._whose(vm, found, in_use, request.adopt)
-            problems += said
+            existing = marker.read(self.tenant, vm)
+            adoption, whose = self._whose(vm, existing, in_use, request.adopt)
+            problems += whose
         if holder is not None and in_use:  # nothing else matters, and nothing else is waited for
-            taken = _taken(vm, found) if found else _held(vm, holder)
-            return PlanResult(plan=None, problems=(taken,), marker=found, in_use=True)
+            taken = _taken(vm, existing) if existing else _held(vm, holder)
+            return PlanResult(plan=None, problems=(taken,), marker=existing, in_use=True)
+        plan = self._plan(vm, data, existing, adoption, problems)
+        if plan is None:
+            return PlanResult(plan=None, problems=tuple(problems), marker=existing)
+        return PlanResult(plan=plan)
+
+    def _plan(
+        self,
+        vm: CloudVm,
+        data: PlanInput,
+        existing: Marker | None,
+        adoption: Adoption | None,
+        problems: list[Problem],
+    ) -> FailoverPlan | None:
+        """The plan; None where there are problems, also new ones."""
         with collected_problems(problems, Who.PROVIDER):
             if adoption is not None:  # it may have been left in a test, or in the middle of a revert
                 vm = vm.model_copy(update={"nics": nic_memory.remembered(self.tenant, vm) or vm.nics})
-        marked = found.restore_point if found and adoption else None
-        seen = self._restore_point(vm, marked or request.restore_point, problems)
-        reached = self._networks(vm, problems)
-        if problems or seen is None or reached is None:
-            return PlanResult(plan=None, problems=tuple(problems), marker=found)
-        networks, side = reached
-        plan = FailoverPlan(
+        marked = existing.restore_point if existing and adoption else None
+        points = self._restore_point(vm, marked or data.request.restore_point, problems)
+        extension = self._networks(vm, problems)
+        if problems or points is None or extension is None:
+            return None
+        chosen, newest, now = points
+        networks, side = extension
+        return FailoverPlan(
             vm=self.tenant.original_of(vm),
             replica_id=vm.id,
             replica_name=vm.name,
-            restore_point=seen[0],
-            newest=seen[1],
+            restore_point=chosen,
+            newest=newest,
             leases=leases_of(vm),
             nics=vm.nics,
             networks=networks,
             side=side,
             adoption=adoption,
-            read_at=seen[2],
+            read_at=now,
             asked_by=self.tenant.fence.asked_by(data.run),
         )
-        return PlanResult(plan=plan)
 
     def _restore_point(
         self, vm: CloudVm, choice: str, problems: list[Problem]
@@ -103,23 +117,23 @@ class PlanFailover(ProviderSteps):
         return None
 
     def _whose(
-        self, vm: CloudVm, found: Marker | None, in_use: bool, adopt: bool
+        self, vm: CloudVm, existing: Marker | None, in_use: bool, adopt: bool
     ) -> tuple[Adoption | None, list[Problem]]:
         """Normal and off; or, to be adopted, left by a failover that no longer runs."""
-        if found is None:
+        if existing is None:
             problems = [_nothing_to_adopt(vm)] if adopt else []
             return None, problems if vm.power is Power.OFF else [*problems, _powered(vm)]
         if in_use:
-            return None, [_taken(vm, found)]
+            return None, [_taken(vm, existing)]
         if not adopt:
-            return None, [_left(vm, found)]
+            return None, [_left(vm, existing)]
         on = vm.power is Power.ON
-        if on and found.test:
-            return None, [_isolated(vm, found)]
+        if on and existing.test:
+            return None, [_isolated(vm, existing)]
         return Adoption(
-            workflow_id=found.workflow_id,
-            run_id=found.run_id,
-            revert=not on and not found.written,
+            workflow_id=existing.workflow_id,
+            run_id=existing.run_id,
+            revert=not on and not existing.written,
         ), []
 
     def _side(
@@ -178,15 +192,15 @@ def _unknown(vm: str) -> Problem:
     )
 
 
-def _taken(vm: CloudVm, found: Marker) -> Problem:
-    if found.test:
+def _taken(vm: CloudVm, existing: Marker) -> Problem:
+    if existing.test:
         return Problem(
-            what=f"{vm.name} is under a failover test, by workflow {found.workflow_id}",
+            what=f"{vm.name} is under a failover test, by workflow {existing.workflow_id}",
             who=Who.TENANT,
             do="Cancel that workflow: it puts the replica back within minutes, then start again",
         )
     return Problem(
-        what=f"{vm.name} is in state {found.state}, by workflow {found.workflow_id}",
+        what=f"{vm.name} is in state {existing.state}, by workflow {existing.workflow_id}",
         who=Who.TENANT,
         do="Finish that failover first: send it undo, or cancel it",
     )
@@ -201,18 +215,18 @@ def _held(vm: CloudVm, holder: WorkflowRun) -> Problem:
     )
 
 
-def _left(vm: CloudVm, found: Marker) -> Problem:
+def _left(vm: CloudVm, existing: Marker) -> Problem:
     return Problem(
-        what=f"{vm.name} is in state {found.state} since {found.since:%Y-%m-%d %H:%M} UTC, "
-        f"left by workflow {found.workflow_id}, which no longer runs",
+        what=f"{vm.name} is in state {existing.state} since {existing.since:%Y-%m-%d %H:%M} UTC, "
+        f"left by workflow {existing.workflow_id}, which no longer runs",
         who=Who.TENANT,
         do='Start PartialFailover with "adopt": true to take it over as it is, then undo or keep it',
     )
 
 
-def _isolated(vm: CloudVm, found: Marker) -> Problem:
+def _isolated(vm: CloudVm, existing: Marker) -> Problem:
     return _provider(
-        f"{vm.name} was left powered on and isolated by the failover test {found.workflow_id}",
+        f"{vm.name} was left powered on and isolated by the failover test {existing.workflow_id}",
         "Power it off in Cloud Director, then start again: it is reverted and connected as before",
     )
 

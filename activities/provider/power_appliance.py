@@ -17,11 +17,11 @@ class PowerProviderAppliance(ProviderApplianceSteps):
         """Power the appliance on, wait until it answers, and tell it its networks."""
         attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
-        cloud = self.tenant.cloud
+        vdc = self.tenant.vdc
         vm = self.tenant.appliance_vm()
-        changed = cloud.power_on(vm.id, attempt)
+        changed = vdc.power_on(vm.id, attempt)
         status = wait_until_it_answers(self._appliance, self._power, attempt)
-        require_open(status, lambda: cloud.undeploy(vm.id, attempt))
+        require_open(status, lambda: vdc.undeploy(vm.id, attempt))
         macs = {nic.network: nic.mac for nic in self.tenant.appliance_vm().nics if nic.network}
         spares = self.tenant.settings.appliance.spares if self.tenant.settings.appliance else {}
         declare_networks(self._appliance, self.tenant.networks(), macs, spares, attempt)
@@ -39,5 +39,5 @@ class PowerProviderAppliance(ProviderApplianceSteps):
             return StepResult(changed=False, note=f"{vm.name} is powered off")
         if not may_go_off(self._appliance):
             return StepResult(changed=False, note=f"{vm.name} stays on: it is in use, or was on before")
-        self.tenant.cloud.undeploy(vm.id, attempt)
+        self.tenant.vdc.undeploy(vm.id, attempt)
         return StepResult(changed=True, note=f"{vm.name} is powered off")

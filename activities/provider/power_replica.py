@@ -18,7 +18,7 @@ class PowerReplica(ProviderSteps):
         marker.require_processing(self.tenant, vm, data.run)
         self.tenant.hardware(vm)
         with self.tenant.turn(vm, attempt):
-            changed = self.tenant.cloud.power_on(vm.id, attempt)
+            changed = self.tenant.vdc.power_on(vm.id, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is powered on")
 
     @provider_step(steps.POWER_OFF_REPLICA)
@@ -27,6 +27,6 @@ class PowerReplica(ProviderSteps):
         attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_processing(self.tenant, vm, data.run)
-        changed = self.tenant.cloud.undeploy(vm.id, attempt)
+        changed = self.tenant.vdc.undeploy(vm.id, attempt)
         vcenter, _ = self.tenant.hardware(vm)
         return PoweredOff(changed=changed, note=f"{vm.name} is powered off", at=vcenter.now())

@@ -18,5 +18,5 @@ class RecordTest(ProviderSteps):
         attempt = current_attempt(self.tenant.fence)
         vm = self.tenant.replica_of(data.vm)
         records = test_records.read(self.tenant, vm).with_new(data.record)
-        changed = self.tenant.cloud.remembered.write(TESTS, vm.id, records, attempt)
+        changed = self.tenant.vdc.remembered.write(TESTS, vm.id, records, attempt)
         return StepResult(changed=changed, note=f"{data.vm}: {data.record.result}")

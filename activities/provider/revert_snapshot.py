@@ -56,16 +56,16 @@ class RevertSnapshot(ProviderSteps):
         A revert rolls the hardware back too, so the NICs are put back as Cloud Director had them; until then
         they are remembered there, for whoever takes over.
         """
-        cloud = self.tenant.cloud
+        vdc = self.tenant.vdc
         vcenter, hardware = self.tenant.hardware(vm)
         nic_memory.remember(self.tenant, vm, nics, attempt)
-        cloud.hold_maintenance(vm.vapp_id, vm.id, attempt)
+        vdc.hold_maintenance(vm.vapp_id, vm.id, attempt)
         with self.tenant.turn(vm, attempt):
             changed = vcenter.revert(hardware.moref, hardware.instance_uuid, point, not_before, attempt)
-        cloud.reload_from_vcenter(vm.id, attempt)
-        cloud.set_nics(vm.id, nics, attempt)
+        vdc.reload_from_vcenter(vm.id, attempt)
+        vdc.set_nics(vm.id, nics, attempt)
         nic_memory.forget(self.tenant, vm, attempt)
-        cloud.release_maintenance(vm.vapp_id, vm.id, attempt)
+        vdc.release_maintenance(vm.vapp_id, vm.id, attempt)
         return changed
 
 

@@ -21,14 +21,14 @@ class ProviderTenant:
     def __init__(
         self,
         settings: ProviderTenantSettings,
-        cloud: OrganizationVdc,
+        vdc: OrganizationVdc,
         vcenters: Mapping[str, VSphere],
         appliance: Appliance | None,
         fence: Fence,
         turns: Mapping[str, BoundedSemaphore],
     ) -> None:
         self.settings = settings
-        self.cloud = cloud
+        self.vdc = vdc
         self.vcenters = vcenters
         self.appliance = appliance
         self.fence = fence
@@ -45,18 +45,18 @@ class ProviderTenant:
     def replica_of(self, original: str) -> CloudVm:
         """The replica of an original VM, by the original's name or the replica's own."""
         suffix = self.settings.replica_suffix
-        return self.cloud.vm_named(original.removesuffix(suffix) + suffix)
+        return self.vdc.vm_named(original.removesuffix(suffix) + suffix)
 
     def replica(self, replica_id: str) -> CloudVm:
         """The replica with this id. Another tenant's, or a VM that is no replica, is not found."""
-        vm = self.cloud.vm(replica_id)
+        vm = self.vdc.vm(replica_id)
         if not self.is_replica(vm):
             raise NotFound(f"There is no replica {replica_id} in your organization VDC")
         return vm
 
     def settled_replica(self, replica_id: str, attempt: Attempt) -> CloudVm:
         """The replica when no task runs on it any more: an earlier step's may still, if its worker died."""
-        return self.cloud.settle(self.replica(replica_id).id, attempt)
+        return self.vdc.settle(self.replica(replica_id).id, attempt)
 
     def hardware(self, vm: CloudVm) -> tuple[VSphere, VSphereVm]:
         """The vCenter of a replica, and the replica as it shows it now."""
@@ -91,10 +91,10 @@ class ProviderTenant:
         failover tests."""
         appliance, tests = self.settings.appliance, self.settings.test_network
         own = {appliance.management_network if appliance else None, tests.name if tests else None}
-        return tuple(n for n in self.cloud.networks() if n.name not in own)
+        return tuple(n for n in self.vdc.networks() if n.name not in own)
 
     def appliance_vm(self) -> CloudVm:
         """The tenant's network extension appliance in the org VDC."""
         if self.settings.appliance is None:
             raise Misconfigured("This tenant has no appliance at the provider")
-        return self.cloud.vm_named(self.settings.appliance.vm)
+        return self.vdc.vm_named(self.settings.appliance.vm)

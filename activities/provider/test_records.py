@@ -10,7 +10,7 @@ from partial_failover.contracts.replica import CloudVm
 
 def read(tenant: ProviderTenant, vm: CloudVm) -> TestRecords:
     """What is known of the last tests. Records that cannot be read count as none: they are evidence only."""
-    return tenant.cloud.remembered.read(TESTS, vm.id) or TestRecords()
+    return tenant.vdc.remembered.read(TESTS, vm.id) or TestRecords()
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class KeptTests:
 
 def replicas(tenant: ProviderTenant) -> list[CloudVm]:
     """All of a tenant's."""
-    return [vm for vm in tenant.cloud.vms() if tenant.is_replica(vm)]
+    return [vm for vm in tenant.vdc.vms() if tenant.is_replica(vm)]
 
 
 def kept(tenant: ProviderTenant, vm: CloudVm) -> KeptTests:

@@ -21,24 +21,24 @@ PATIENCE = timedelta(seconds=30)
 T = TypeVar("T")
 
 
-def problem_of(fault: FailoverError, side: Who, consequence: str = "") -> Problem:
-    """The problem that a fault is for a failover. `side`: who must look after what just does not answer.
+def problem_of(error: FailoverError, side: Who, consequence: str = "") -> Problem:
+    """The problem that an error is for a failover. `side`: who must look after what just does not answer.
 
     What may pass by itself (an appliance that boots for another failover) is raised, so that the step is
     tried again, up to `TRIES` times or for `PATIENCE`: then it is said, together with all else that is wrong.
     """
     info = activity.info()
     waited = info.started_time - info.scheduled_time
-    if fault.retryable and info.attempt < TRIES and waited < PATIENCE:
-        raise fault
-    what = fault.happened + (f", {consequence}" if consequence else "")
-    if fault.retryable:
+    if error.retryable and info.attempt < TRIES and waited < PATIENCE:
+        raise error
+    what = error.happened + (f", {consequence}" if consequence else "")
+    if error.retryable:
         return Problem(what=what, who=side, do="If this lasts, see why it does not answer, then start again")
-    return Problem(what=what, who=fault.who, do=fault.do or "Repair it, then start again")
+    return Problem(what=what, who=error.who, do=error.do or "Repair it, then start again")
 
 
 class collected_problems:
-    """A fault of what stands within becomes one of the `problems`, and what comes after goes on."""
+    """An error of what stands within becomes one of the `problems`, and what comes after goes on."""
 
     def __init__(self, problems: list[Problem], side: Who, consequence: str = "") -> None:
         self._problems, self._side, self._consequence = problems, side, consequence
@@ -46,10 +46,10 @@ class collected_problems:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> bool:
-        if not isinstance(fault, FailoverError):
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, FailoverError):
             return False
-        self._problems.append(problem_of(fault, self._side, self._consequence))
+        self._problems.append(problem_of(error, self._side, self._consequence))
         return True
 
 

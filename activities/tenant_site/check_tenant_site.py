@@ -29,9 +29,9 @@ class CheckTenantSite(TenantSiteSteps):
         has_appliance = self.site.settings.appliance is not None and data.extension is Extension.APPLIANCE
         vm = await self._check_appliance(data, problems) if has_appliance else None
         if data.extension is not Extension.NONE:
-            found, said = await self._original(data, target)
-            problems += found
-            warnings += said
+            blocking, cautions = await self._original(data, target)
+            problems += blocking
+            warnings += cautions
         return TenantSite(
             target=target,
             excluded=hold is not None,
@@ -87,8 +87,8 @@ class CheckTenantSite(TenantSiteSteps):
             warning = f"{data.vm} runs and owns its address: switch it off before its replica takes over"
         except NotFound:
             return [], [f"There is no {data.vm} in the tenant's vCenter, so it is taken to be gone"]
-        except FailoverError as fault:
-            problem = _original_may_run(fault, data.vm)
+        except FailoverError as error:
+            problem = _original_may_run(error, data.vm)
             runs, warning = True, problem.what
         if not runs:
             return [], []
@@ -107,8 +107,8 @@ def _tenant_must(what: str, do: str) -> Problem:
     return Problem(what=what, who=Who.TENANT, do=do)
 
 
-def _original_may_run(fault: FailoverError, vm: str) -> Problem:
-    problem = problem_of(fault, Who.TENANT, f"so it is not known whether {vm} runs")
+def _original_may_run(error: FailoverError, vm: str) -> Problem:
+    problem = problem_of(error, Who.TENANT, f"so it is not known whether {vm} runs")
     do = f'{problem.do}; if you know that {vm} is off, start with "original_may_run": true'
     return problem.model_copy(update={"do": do})
 

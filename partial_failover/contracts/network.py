@@ -36,14 +36,14 @@ def misfits(networks: Sequence[Network], spares: Mapping[str, IPv4Address]) -> l
     The appliance's program has the same rules and shares no code with the rest (`appliance/model.py`).
     """
     extended = [n for n in networks if n.name in spares]
-    found = [why for n in extended for why in _misfits(n, spares[n.name])]
+    reasons = [why for n in extended for why in _misfits(n, spares[n.name])]
     for one, other in combinations(extended, 2):
         if one.subnet.overlaps(other.subnet):
-            found.append(
+            reasons.append(
                 f"{one.name} ({one.subnet}) overlaps {other.name} ({other.subnet}), "
                 "and one tunnel cannot tell them apart"
             )
-    return found
+    return reasons
 
 
 def at_a_spare(leases: Sequence[Lease], spares: Mapping[str, IPv4Address]) -> list[str]:
