@@ -1,11 +1,11 @@
 """Waiting until no replication run is at work on a VM."""
 
-import asyncio
 from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
 from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.pause import Pause
 from partial_failover.connectors.veeam import answers
 from partial_failover.connectors.veeam.session import VeeamSession
 from partial_failover.connectors.veeam.transport import HttpRequest, read
@@ -42,8 +42,8 @@ class Drain:
     async def wait(self, patience: float, may_stop: bool = True) -> str:
         """Returns what was waited for. Raises `Busy` when the attempt's time ends first, `WrongState` when a
         job may not be stopped and is still at work after `patience` seconds."""
-        began, asked, pause = monotonic(), set[str](), QUICK
-        jobs: set[str] = set()
+        began, asked, jobs = monotonic(), set[str](), set[str]()
+        pause = Pause(self._attempt, QUICK, SLOW)
         while runs := await self.runs():
             jobs.update(run.job for run in runs)
             waited = monotonic() - began
@@ -52,14 +52,12 @@ class Drain:
             for run in runs if waited >= patience else ():
                 await self._stop(run)
                 asked.add(run.job)
-            if self._attempt.left() <= pause:
+            if self._attempt.left() <= pause.seconds:
                 raise Busy(
                     f"{_list(jobs)} still replicates {self._target.name} after {waited:.0f} s",
                     left="Replication stays on hold; the restore points were not touched",
                 )
-            self._attempt.beat()
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, SLOW)
+            await pause.rest_async()
         return self._sentence(jobs, asked, monotonic() - began)
 
     def _not_stopped(self, jobs: set[str], waited: float) -> WrongState:

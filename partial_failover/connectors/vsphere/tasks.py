@@ -11,6 +11,7 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.pause import Pause
 from partial_failover.connectors.vsphere.faults import LostReply, fault_of
 from partial_failover.connectors.vsphere.session import Found, VSphereSession
 from partial_failover.contracts.errors import (
@@ -35,6 +36,8 @@ SLICE_SECONDS = 1
 """Longest time between two heartbeats of a wait."""
 LOOK_SECONDS = 3.0
 """How long a task is looked for whose reference was lost with the answer."""
+LOOK_PAUSE = 0.3
+"""Seconds between two of those looks."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,8 @@ class Tasks:
     ) -> str:
         """The task that a call started whose answer was lost. Raises OutcomeUnknown."""
         end = time.monotonic() + min(LOOK_SECONDS, attempt.left())
+        pause = Pause(attempt, LOOK_PAUSE, LOOK_PAUSE)
         while True:
-            attempt.watch()
             try:
                 for task in self.recent(moref):
                     mine = task.user == self._session.user and task.queued >= since
@@ -131,7 +134,7 @@ class Tasks:
                 pass
             if time.monotonic() >= end:
                 break
-            time.sleep(0.3)
+            pause.watch()
         raise OutcomeUnknown(
             f"{self._session.server} was asked to {what} and its answer was lost: {lost}",
             left="No task of it was found, so probably nothing was changed",
