@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 
-from partial_failover.connectors.appliances import Appliance
+from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.pause import Pause
 from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceStatus, Released, TunnelState

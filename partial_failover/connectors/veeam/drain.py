@@ -71,7 +71,7 @@ class Drain:
         """The runs that may be at work on the VM now."""
         items = await self._session.pages("/api/v1/jobs/states", {"typeFilter": REPLICATION})
         states = [read(answers.JobState, item) for item in items]
-        found: list[JobRun] = []
+        runs: list[JobRun] = []
         active: set[UUID] = set()
         for state in states:
             listed = state.name in self._target.jobs
@@ -83,21 +83,21 @@ class Drain:
                 active.add(live.id)
                 if await self._at_work(live, listed):
                     stopping = "stopping" in (state.status, live.state)
-                    found.append(JobRun(state.id, state.name, live.id, stopping))
+                    runs.append(JobRun(state.id, state.name, live.id, stopping))
             elif listed and state.status == "starting":
-                found.append(JobRun(state.id, state.name, None, False))
+                runs.append(JobRun(state.id, state.name, None, False))
         if self._at_first is None:
             self._at_first = frozenset(active)
-        return found
+        return runs
 
-    async def _live(self, session_id: UUID) -> answers.VeeamSession | None:
+    async def _live(self, session_id: UUID) -> answers.RunSession | None:
         try:
-            session = (await self._session.get(f"/api/v1/sessions/{session_id}")).read(answers.VeeamSession)
+            session = (await self._session.get(f"/api/v1/sessions/{session_id}")).read(answers.RunSession)
         except NotFound:
             return None  # the server forgets old sessions
         return None if session.ended else session
 
-    async def _at_work(self, session: answers.VeeamSession, listed: bool) -> bool:
+    async def _at_work(self, session: answers.RunSession, listed: bool) -> bool:
         """A VM without a part of its own in a run is yet to be reached, skipped, or not in it.
 
         Nothing says which, so a job that lists the VM counts if it may have looked at the exclusions before
