@@ -12,6 +12,7 @@ from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
 from partial_failover.connectors import probe
 from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.pause import Pause
 from partial_failover.contracts import steps
 from partial_failover.contracts.check import (
     AddressCheck,
@@ -73,22 +74,20 @@ class CheckGuest(ProviderSteps):
     async def _until_it_holds(
         self, vm: CloudVm, nics: tuple[Nic, ...], check: AnyCheck, attempt: Attempt
     ) -> tuple[CheckOutcome, str]:
-        end = time.monotonic() + check.timeout.total_seconds() - _gone()
-        pause = FIRST_PAUSE
+        end = time.monotonic() + min(check.timeout.total_seconds() - _gone(), attempt.left())
+        pause = Pause(attempt, FIRST_PAUSE, LONGEST_PAUSE)
         while True:
-            attempt.beat()
             try:
                 return CheckOutcome.PASS, await self._look(vm, nics, check, attempt)
             except NotYet as seen:
-                last_seen = str(seen)
+                reason = str(seen)
             except FailoverError as error:
                 if not error.retryable:
                     return CheckOutcome.FAIL, str(error)
-                last_seen = str(error)
-            if time.monotonic() + pause > end:
-                return CheckOutcome.FAIL, f"{last_seen.rstrip('.')}, after {duration_text(check.timeout)}"
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_PAUSE)
+                reason = str(error)
+            if time.monotonic() + pause.seconds > end:
+                return CheckOutcome.FAIL, f"{reason.rstrip('.')}, after {duration_text(check.timeout)}"
+            await pause.rest_async()
 
     async def _look(self, vm: CloudVm, nics: tuple[Nic, ...], check: AnyCheck, attempt: Attempt) -> str:
         """What was seen, when the check holds."""

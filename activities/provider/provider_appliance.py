@@ -2,7 +2,7 @@
 
 from activities.provider.leases import require_own_leases
 from activities.provider.steps import ProviderSteps
-from partial_failover.connectors.appliances import Appliance
+from partial_failover.connectors.appliance import Appliance
 from partial_failover.contracts.errors import Misconfigured
 from partial_failover.contracts.replica import Power
 from partial_failover.contracts.step_data import ApplianceStep

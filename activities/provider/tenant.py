@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore
 
 from activities.shared.fence import Fence
-from partial_failover.connectors.appliances import Appliance
+from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.cloud_director import OrganizationVdc
 from partial_failover.connectors.vsphere import VSphere

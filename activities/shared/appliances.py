@@ -1,13 +1,13 @@
 """What is the same on both appliances: waiting until one answers, its networks, its leases."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 
-from partial_failover.connectors.appliances import Appliance
+from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.pause import Pause
 from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceStatus, Released, TunnelState
 from partial_failover.contracts.errors import ApplianceChanged, Unavailable
 from partial_failover.contracts.network import Network
@@ -25,14 +25,14 @@ def wait_until_it_answers(
 ) -> ApplianceStatus:
     """An appliance that was powered on needs some seconds until its SSH server answers. One that another
     failover's end switched off meanwhile never does: the next attempt powers it on again."""
+    pause = Pause(attempt, POLL, POLL)
     while True:
         try:
             return asyncio.run(appliance.status())
         except Unavailable:
             if attempt.left() <= 0 or power() is not Power.ON:
                 raise
-            attempt.beat()
-            time.sleep(POLL)
+            pause.rest()
 
 
 def declare_networks(
@@ -93,14 +93,14 @@ def require_open(status: ApplianceStatus, switch_off: Callable[[], object]) -> N
 
 def wait_for_tunnel(appliance: Appliance, attempt: Attempt) -> TunnelSeen:
     """Until both ends of the tunnel have found each other, within the attempt's time."""
+    pause = Pause(attempt, TUNNEL_POLL, TUNNEL_POLL)
     while True:
         tunnel = asyncio.run(appliance.status()).vpn
         if tunnel.state is TunnelState.CONNECTED:
             return TunnelSeen(changed=False, note="The tunnel is connected", connected=True)
         if attempt.left() <= 0:
             raise Unavailable(f"The tunnel is {tunnel.state}, not connected", do="Look at the cloud gateway")
-        attempt.beat()
-        time.sleep(TUNNEL_POLL)
+        pause.rest()
 
 
 def may_go_off(appliance: Appliance) -> bool:

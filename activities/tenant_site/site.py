@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from activities.shared.fence import Fence
-from partial_failover.connectors.appliances import Appliance
+from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.veeam import Veeam
 from partial_failover.connectors.vsphere import VSphere
 from partial_failover.contracts.appliance import Lease

@@ -1,9 +1,8 @@
 """The long look at a failover from the tenant's site: is replication on hold, are the networks extended?"""
 
-import asyncio
-
 from activities.shared.attempt import current_attempt
 from activities.tenant_site.steps import TenantSiteSteps, tenant_site_step
+from partial_failover.connectors.pause import Pause
 from partial_failover.contracts import steps
 from partial_failover.contracts.appliance import ApplianceStatus, TunnelState
 from partial_failover.contracts.errors import FailoverError
@@ -25,13 +24,13 @@ class WatchFailover(TenantSiteSteps):
         if data.leases:
             self.site.require_own_networks(data.leases)
         attempt, before = current_attempt(self.site.fence), data.known
+        pause = Pause(attempt, PAUSE, PAUSE)
         while attempt.left() > 0:
-            attempt.beat()
             seen = await self._look(data)
             if seen == before != data.known:
                 return seen
             before = seen
-            await asyncio.sleep(PAUSE)
+            await pause.rest_async()
         return data.known
 
     async def _look(self, data: WatchInput) -> WatchStatus:

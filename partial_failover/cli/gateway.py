@@ -7,7 +7,7 @@ from importlib import resources
 from ipaddress import IPv4Address
 from string import Template
 
-from partial_failover.connectors.appliances import VPN_PORT
+from partial_failover.connectors.appliance import VPN_PORT
 from partial_failover.settings import BadSettings, ProviderWorkerSettings
 
 FILES = resources.files("partial_failover") / "deploy" / "gateway"

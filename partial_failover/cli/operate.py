@@ -15,7 +15,7 @@ from pathlib import Path
 from temporalio.service import RPCError
 
 from partial_failover.cli import cloud_init, gateway, rotate
-from partial_failover.connectors.appliances import public_key
+from partial_failover.connectors.appliance import public_key
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.contracts.appliance import ApplianceRole
 from partial_failover.contracts.errors import FailoverError, Misconfigured

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from partial_failover.connectors import factories
-from partial_failover.connectors.appliances import Appliance, public_key
+from partial_failover.connectors.appliance import Appliance, public_key
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.contracts.appliance import ApplianceStatus
 from partial_failover.contracts.errors import FailoverError, Misconfigured, TaskFailed

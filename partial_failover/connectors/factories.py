@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from partial_failover.connectors.appliances import Appliance
+from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.cloud_director import CloudDirector
 from partial_failover.connectors.veeam import Veeam
-from partial_failover.connectors.vsphere import VSphere
+from partial_failover.connectors.vsphere import VCenterLogin, VSphere
 from partial_failover.settings import (
     BackupServerSettings,
     CloudDirectorSettings,
@@ -23,7 +23,7 @@ def cloud_director(settings: CloudDirectorSettings) -> CloudDirector:
 
 def vsphere(settings: VCenterSettings) -> VSphere:
     """One vCenter."""
-    return VSphere(
+    login = VCenterLogin(
         settings.host,
         settings.port,
         settings.username,
@@ -31,6 +31,7 @@ def vsphere(settings: VCenterSettings) -> VSphere:
         settings.ca_file,
         settings.api_version,
     )
+    return VSphere(login)
 
 
 def backup_server(settings: BackupServerSettings) -> Veeam:

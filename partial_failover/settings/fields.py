@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from partial_failover.connectors.appliances import host_key_of, public_key
+from partial_failover.connectors.appliance import host_key_of, public_key
 from partial_failover.connectors.vsphere import speaks
 from partial_failover.contracts.endpoint import HostName, Port
 from partial_failover.contracts.errors import Misconfigured

@@ -21,7 +21,7 @@ from lab.faults import Kind, Rule
 from lab.hypervisor import Hypervisor, Vm
 from lab.worker_config import write_configs
 from partial_failover.connectors import factories
-from partial_failover.connectors.vsphere import VSphere
+from partial_failover.connectors.vsphere import VCenterLogin, VSphere
 from partial_failover.contracts.errors import FailoverError, Unavailable, Who
 from partial_failover.contracts.plan import Extension, TenantSite, TenantSiteInput
 from partial_failover.settings import TenantSiteSettings, TenantSiteWorkerSettings, load
@@ -169,7 +169,9 @@ async def test_only_one_that_does_not_exist_is_taken_to_be_gone(world: World) ->
 
 async def test_an_account_that_is_refused_sees_nothing(world: World) -> None:
     settings = world.settings.vcenter
-    world.vcenter = VSphere(settings.host, settings.port, settings.username, "wrong", settings.ca_file)
+    world.vcenter = VSphere(
+        VCenterLogin(settings.host, settings.port, settings.username, "wrong", settings.ca_file)
+    )
     found = await world.look()
     [problem] = found.problems
     assert f"not known whether {VM} runs" in problem.what and problem.who is Who.PROVIDER

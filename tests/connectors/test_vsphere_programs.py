@@ -13,7 +13,7 @@ from lab.hypervisor import Hypervisor, Vm
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
 from partial_failover.connectors.attempt import Attempt
-from partial_failover.connectors.vsphere import VSphere
+from partial_failover.connectors.vsphere import VCenterLogin, VSphere
 from partial_failover.contracts.errors import (
     Expired,
     FailoverError,
@@ -54,7 +54,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         hypervisor, faults, authority.server_context("vcenter"), users={USER: User("word")}
     )
     endpoint.start()
-    client = VSphere("127.0.0.1", endpoint.port, USER, "word", authority.ca_file)
+    client = VSphere(VCenterLogin("127.0.0.1", endpoint.port, USER, "word", authority.ca_file))
     yield World(vm, hypervisor, faults, endpoint, client)
     client.close()
     endpoint.close()

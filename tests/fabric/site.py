@@ -12,7 +12,7 @@ from lab.fabric.fabric import Fabric, Leg
 from lab.fabric.provision import Access
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
 from partial_failover.cli.gateway import Relay, render
-from partial_failover.connectors.appliances import Appliance
+from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceStatus, Lease
 from partial_failover.contracts.errors import Unavailable

@@ -240,7 +240,7 @@ async def test_hostile_values_change_nothing(pair: Site) -> None:
         {"op": "$(reboot)"},
     ):
         with pytest.raises(BadRequest):
-            await pair.tenant._ask(request, 10)
+            await pair.tenant._requests.ask(request, 10)
     assert _kernel(pair, "tenant") == before
 
 

@@ -12,7 +12,7 @@ from lab.fabric.provision import Access
 from lab.fabric.simulated import SimulatedFabric
 from lab.faults import Faults
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
-from partial_failover.connectors.appliances import Appliance
+from partial_failover.connectors.appliance import Appliance
 from partial_failover.contracts.appliance import ApplianceNetwork, TunnelState
 from partial_failover.contracts.errors import AddressInUse, Misconfigured, NoRight, Unavailable
 from tests.fabric.site import LAST, attempt, connect, lease

@@ -159,8 +159,10 @@ class Changer:
         attempt.started(task)
         return task
 
-    def _send_aside(self, request: HttpRequest, attempt: Attempt) -> None:
+    def _send_aside(self, request: HttpRequest | None, attempt: Attempt) -> None:
         """Send something that belongs to a running task and has none of its own, such as an answer."""
+        if request is None:
+            return
         try:
             self._send(request, attempt)
         except (Lost, Busy, BadRequest):
@@ -230,13 +232,11 @@ class Changer:
                 ended = _ended(body)
                 if ended is not None:
                     return ended
-                if only_of is not None and _owner(body) != only_of:
-                    return Ended(ok=False, reason="it belongs to something else")
                 if only_of is not None:
+                    if _owner(body) != only_of:
+                        return Ended(ok=False, reason="it belongs to something else")
                     attempt.started(task)
-                aside = meanwhile()
-                if aside is not None:
-                    self._send_aside(aside, attempt)
+                self._send_aside(meanwhile(), attempt)
             if attempt.left() <= 0:
                 raise Expired(
                     "This attempt's time ended while a task of Cloud Director was still running",

@@ -85,8 +85,8 @@ class JobState(Answer):
     session_id: UUID | None = None
 
 
-class VeeamSession(Answer):
-    """`SessionModel`. It has ended when the state is "stopped"."""
+class RunSession(Answer):
+    """`SessionModel`: one run of a job. It has ended when the state is "stopped"."""
 
     id: UUID
     state: Word
@@ -97,7 +97,7 @@ class VeeamSession(Answer):
         return self.state == "stopped"
 
 
-class TaskSession(VeeamSession):
+class TaskSession(RunSession):
     """`ReplicaTaskSessionModel`: the processing of one VM. It names the VM and has no id of it."""
 
     name: Text = ""

@@ -1,11 +1,11 @@
 """Waiting until no replication run is at work on a VM."""
 
-import asyncio
 from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
 from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.pause import Pause
 from partial_failover.connectors.veeam import answers
 from partial_failover.connectors.veeam.session import VeeamSession
 from partial_failover.connectors.veeam.transport import HttpRequest, read
@@ -42,8 +42,8 @@ class Drain:
     async def wait(self, patience: float, may_stop: bool = True) -> str:
         """Returns what was waited for. Raises `Busy` when the attempt's time ends first, `WrongState` when a
         job may not be stopped and is still at work after `patience` seconds."""
-        began, asked, pause = monotonic(), set[str](), QUICK
-        jobs: set[str] = set()
+        began, asked, jobs = monotonic(), set[str](), set[str]()
+        pause = Pause(self._attempt, QUICK, SLOW)
         while runs := await self.runs():
             jobs.update(run.job for run in runs)
             waited = monotonic() - began
@@ -52,14 +52,12 @@ class Drain:
             for run in runs if waited >= patience else ():
                 await self._stop(run)
                 asked.add(run.job)
-            if self._attempt.left() <= pause:
+            if self._attempt.left() <= pause.seconds:
                 raise Busy(
                     f"{_list(jobs)} still replicates {self._target.name} after {waited:.0f} s",
                     left="Replication stays on hold; the restore points were not touched",
                 )
-            self._attempt.beat()
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, SLOW)
+            await pause.rest_async()
         return self._sentence(jobs, asked, monotonic() - began)
 
     def _not_stopped(self, jobs: set[str], waited: float) -> WrongState:
@@ -73,7 +71,7 @@ class Drain:
         """The runs that may be at work on the VM now."""
         items = await self._session.pages("/api/v1/jobs/states", {"typeFilter": REPLICATION})
         states = [read(answers.JobState, item) for item in items]
-        found: list[JobRun] = []
+        runs: list[JobRun] = []
         active: set[UUID] = set()
         for state in states:
             listed = state.name in self._target.jobs
@@ -85,21 +83,21 @@ class Drain:
                 active.add(live.id)
                 if await self._at_work(live, listed):
                     stopping = "stopping" in (state.status, live.state)
-                    found.append(JobRun(state.id, state.name, live.id, stopping))
+                    runs.append(JobRun(state.id, state.name, live.id, stopping))
             elif listed and state.status == "starting":
-                found.append(JobRun(state.id, state.name, None, False))
+                runs.append(JobRun(state.id, state.name, None, False))
         if self._at_first is None:
             self._at_first = frozenset(active)
-        return found
+        return runs
 
-    async def _live(self, session_id: UUID) -> answers.VeeamSession | None:
+    async def _live(self, session_id: UUID) -> answers.RunSession | None:
         try:
-            session = (await self._session.get(f"/api/v1/sessions/{session_id}")).read(answers.VeeamSession)
+            session = (await self._session.get(f"/api/v1/sessions/{session_id}")).read(answers.RunSession)
         except NotFound:
             return None  # the server forgets old sessions
         return None if session.ended else session
 
-    async def _at_work(self, session: answers.VeeamSession, listed: bool) -> bool:
+    async def _at_work(self, session: answers.RunSession, listed: bool) -> bool:
         """A VM without a part of its own in a run is yet to be reached, skipped, or not in it.
 
         Nothing says which, so a job that lists the VM counts if it may have looked at the exclusions before

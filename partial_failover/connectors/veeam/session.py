@@ -138,21 +138,21 @@ class VeeamSession:
 
     def _refusal(self, request: HttpRequest, reply: Reply) -> FailoverError:
         call = f"{request.method} {request.path}"
-        said = f"The backup server {self._transport.url} refused {call}: {reply.says()}"
+        text = f"The backup server {self._transport.url} refused {call}: {reply.says()}"
         left = "Nothing was changed"
         if _about_version(reply):
-            return Misconfigured(said, left=left, do="Set the API version to one that the server supports")
+            return Misconfigured(text, left=left, do="Set the API version to one that the server supports")
         if reply.status in (401, 403):
             do = f"Give {self._username} the role Veeam Backup Administrator, which holds and releases need"
-            return NoRight(said, left=left, do=do)
+            return NoRight(text, left=left, do=do)
         if reply.status == 404:
-            return NotFound(said, left=left)
+            return NotFound(text, left=left)
         if reply.status == 400:
-            return BadRequest(said, left=left)
+            return BadRequest(text, left=left)
         if reply.status in (429, 503):
-            return Unavailable(said, left=left)
+            return Unavailable(text, left=left)
         if reply.status < 500 or reply.status == 501:
-            return Misconfigured(said, left=left, do="Check URL and API version of the backup server")
+            return Misconfigured(text, left=left, do="Check URL and API version of the backup server")
         failed = f"The backup server {self._transport.url} failed at {call}: {reply.says()}"
         return OutcomeUnknown(failed) if request.mutates else Unavailable(failed)
 

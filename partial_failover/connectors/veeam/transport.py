@@ -1,4 +1,4 @@
-"""HTTP to a backup server: one request, one bounded answer, and every failure as a Fault in plain words."""
+"""HTTP to a backup server: one request, one bounded answer, and every failure as an error in plain words."""
 
 import asyncio
 import json
@@ -90,14 +90,14 @@ class Transport:
         try:
             return await self._once(request, token)
         except (httpx.TimeoutException, TimeoutError) as error:
-            raise self._fault(request, error) from None
+            raise self._error_of(request, error) from None
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError) as error:
             if request.method != "GET" or _distrusts(error):
-                raise self._fault(request, error) from None
+                raise self._error_of(request, error) from None
         try:
             return await self._once(request, token)
         except (httpx.HTTPError, httpx.StreamError, OSError, TimeoutError) as error:
-            raise self._fault(request, error) from None
+            raise self._error_of(request, error) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -133,7 +133,7 @@ class Transport:
             self._http = httpx.AsyncClient(verify=trust, timeout=self._timeout, trust_env=False)
         return self._http
 
-    def _fault(self, request: HttpRequest, error: Exception) -> FailoverError:
+    def _error_of(self, request: HttpRequest, error: Exception) -> FailoverError:
         call = f"{request.method} {request.path}"
         if _distrusts(error):
             return Misconfigured(

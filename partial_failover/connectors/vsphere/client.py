@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from pyVmomi import vim
@@ -16,8 +15,8 @@ from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.vsphere.faults import foreign
 from partial_failover.connectors.vsphere.programs import Programs
 from partial_failover.connectors.vsphere.revert import require_revertible, verify_reverted
-from partial_failover.connectors.vsphere.session import VSphereSession
-from partial_failover.connectors.vsphere.tasks import Seen, Tasks
+from partial_failover.connectors.vsphere.session import VCenterLogin, VSphereSession
+from partial_failover.connectors.vsphere.tasks import TaskInfo, Tasks
 from partial_failover.connectors.vsphere.view import POWER_PATHS, VM_AND_NETWORKS, plain, power_of, vm_of
 from partial_failover.contracts.errors import (
     BadRequest,
@@ -40,22 +39,11 @@ _MOREF = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 class VSphere:
     """A vCenter. Safe to share between the threads of a worker; logs in when it is first used.
 
-    `timeout`: seconds for one call, at least 3. `pool`: connections kept open, the number of threads.
-    Every method raises only the faults of `partial_failover.contracts.errors`.
+    Every method raises only the errors of `partial_failover.contracts.errors`.
     """
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        username: str,
-        password: str,
-        ca_file: Path,
-        version: str = "vim.version.v8_0_3_0",
-        timeout: float = 30,
-        pool: int = 16,
-    ) -> None:
-        self._session = VSphereSession(host, port, username, password, ca_file, version, timeout, pool)
+    def __init__(self, login: VCenterLogin) -> None:
+        self._session = VSphereSession(login)
         self._tasks = Tasks(self._session)
         self._programs = Programs(self._session)
 
@@ -171,10 +159,10 @@ class VSphere:
             raise ValueError("no view manager")
         view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
         try:
-            found = self._session.retrieve(view, {vim.VirtualMachine: ("name",)}, via="view")
+            vms = self._session.retrieve(view, {vim.VirtualMachine: ("name",)}, via="view")
         finally:
             view.Destroy()
-        return [f.ref._moId for f in found if plain(f.values.get("name", "")) == name]
+        return [vm.ref._moId for vm in vms if plain(vm.values.get("name", "")) == name]
 
     def _vm(self, moref: str) -> Any:
         if not _MOREF.fullmatch(moref):
@@ -188,7 +176,7 @@ class VSphere:
         log.info("%s is to %s", task, what)
         self._tasks.wait(task, what, attempt)
 
-    def _last_revert(self, moref: str, not_before: datetime, attempt: Attempt) -> Seen | None:
+    def _last_revert(self, moref: str, not_before: datetime, attempt: Attempt) -> TaskInfo | None:
         """The revert by this account since `not_before`, if nothing else was done to the VM after it."""
         recent = self._tasks.recent(moref)
         adopted = self._earlier(moref, REVERT, attempt)
@@ -199,7 +187,7 @@ class VSphere:
             return None
         return last if last.queued >= not_before else None
 
-    def _earlier(self, moref: str, description: str, attempt: Attempt) -> Seen | None:
+    def _earlier(self, moref: str, description: str, attempt: Attempt) -> TaskInfo | None:
         """The task that an earlier attempt started, if it is of this VM and kind and still known."""
         if attempt.earlier_task is None or not _MOREF.fullmatch(attempt.earlier_task):
             return None

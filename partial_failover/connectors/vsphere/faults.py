@@ -1,4 +1,4 @@
-"""What pyvmomi raises, as faults of the contracts."""
+"""What pyvmomi raises, and the errors of the contracts that it becomes."""
 
 import zlib
 from http.client import HTTPException
@@ -53,8 +53,8 @@ class SessionEnded(Exception):
     """Refused before acceptance, for want of a session. Never leaves the connector."""
 
 
-def fault_of(error: vmodl.MethodFault, server: str, what: str) -> FailoverError:
-    """The fault for a vim fault, also for one that ended a task. `what`: the step, such as "read vm-12"."""
+def error_of(error: vmodl.MethodFault, server: str, what: str) -> FailoverError:
+    """The error for a vim fault, also for one that ended a task. `what`: the step, such as "read vm-12"."""
     kind: type[FailoverError] = TaskFailed
     do = "It is tried again"
     for theirs, ours, advice in _CLASSES:

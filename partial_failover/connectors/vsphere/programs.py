@@ -41,23 +41,23 @@ class Programs:
             attempt.started(f"process-{process}")
         else:
             process = int(known[1])
-        found = self._session.ask(
+        processes = self._session.ask(
             lambda: manager.ListProcessesInGuest(vm, login, [process]), "list a guest's processes"
         )
-        if not found:
+        if not processes:
             raise NotFound(f"The guest knows nothing of process {process} any more", do="Run the test again")
-        return None if found[0].endTime is None else int(found[0].exitCode or 0)
+        return None if processes[0].endTime is None else int(processes[0].exitCode or 0)
 
     def _manager(self) -> Any:
         operations = self._session.content().guestOperationsManager
         if operations is None:
             raise NotFound("This vCenter offers no guest operations")
         kind = vim.vm.guest.GuestOperationsManager
-        found = self._session.ask(
+        properties = self._session.ask(
             lambda: self._session.retrieve(operations, {kind: ("processManager",)})[0].values,
             "show its guest operations",
         )
-        return self._session.object(vim.vm.guest.ProcessManager, found["processManager"]._moId)
+        return self._session.object(vim.vm.guest.ProcessManager, properties["processManager"]._moId)
 
     def _start(self, manager: Any, vm: Any, login: Any, spec: Any, attempt: Attempt) -> int:
         what = f"start a program in {vm._moId}"

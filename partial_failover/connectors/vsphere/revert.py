@@ -42,8 +42,8 @@ def require_revertible(session: VSphereSession, vm: Any, instance_uuid: str, poi
             left=UNTOUCHED,
             do="Choose another restore point",
         )
-    found = point_of(node)
-    if (found.number, found.created) != (point.number, point.created):
+    existing = point_of(node)
+    if (existing.number, existing.created) != (point.number, point.created):
         raise WrongState(
             f"{point.id} of {name!r} is another restore point than the one meant",
             left=UNTOUCHED,

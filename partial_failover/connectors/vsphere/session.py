@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from partial_failover.connectors.vsphere.faults import (
     UNREADABLE,
     LostReply,
     SessionEnded,
-    fault_of,
+    error_of,
     transport_words,
 )
 from partial_failover.contracts.errors import FailoverError, Misconfigured, NoRight, Unavailable
@@ -33,6 +33,8 @@ from partial_failover.contracts.errors import FailoverError, Misconfigured, NoRi
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+POOL = 16
+"""Connections that are kept open."""
 POOL_IDLE_SECONDS = 60
 """Shorter than the idle limit of proxies, so that pooled connections are not stale."""
 REFUSED_LOGIN_SECONDS = 300.0
@@ -43,32 +45,35 @@ PC = vmodl.query.PropertyCollector
 
 
 @dataclass(frozen=True)
-class Found:
+class ObjectProperties:
     """One object as it was read. `values`: by property path; what is unset is not in it."""
 
     ref: Any
     values: Mapping[str, Any]
 
 
-class VSphereSession:
-    """Sends calls, logs in when needed, and turns what goes wrong into faults."""
+@dataclass(frozen=True)
+class VCenterLogin:
+    """Where a vCenter is, and who we are there. `timeout`: seconds for one call, at least 3."""
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        username: str,
-        password: str,
-        ca_file: Path,
-        version: str,
-        timeout: float,
-        pool: int,
-    ) -> None:
-        self.server = f"vCenter {host}:{port}"
+    host: str
+    port: int
+    username: str
+    password: str = field(repr=False)
+    ca_file: Path
+    version: str = "vim.version.v8_0_3_0"
+    timeout: float = 30
+
+
+class VSphereSession:
+    """Sends calls, logs in when needed, and turns what goes wrong into the errors of the contracts."""
+
+    def __init__(self, login: VCenterLogin) -> None:
+        self.server = f"vCenter {login.host}:{login.port}"
         self.user = ""
         """The account as this vCenter writes it in sessions and tasks: `DOMAIN\\name`."""
-        self._username, self._password, self._timeout = username, password, timeout
-        self._stub = _stub(host, port, ca_file, version, timeout, pool)
+        self._login = login
+        self._stub = _stub(login)
         self._instance = vim.ServiceInstance("ServiceInstance", self._stub)
         self._content: vim.ServiceInstanceContent | None = None
         self._lock = threading.Lock()
@@ -91,7 +96,7 @@ class VSphereSession:
     def once(self, send: Callable[[], T], what: str) -> T:
         """Send a call. It is sent again only where it was refused for want of a session.
 
-        Raises LostReply when it was sent and no answer could be read, faults otherwise.
+        Raises LostReply when it was sent and no answer could be read, `FailoverError` otherwise.
         """
         for _ in range(2):
             self.content()
@@ -119,10 +124,10 @@ class VSphereSession:
 
     def retrieve(
         self, ref: Any, wanted: Mapping[type[Any], Sequence[str]], via: str | None = None
-    ) -> list[Found]:
+    ) -> list[ObjectProperties]:
         """Properties of `ref`, and of the objects that its property `via` leads to, in one moment.
 
-        `wanted`: paths by type. Values of `ref` itself that cannot be read are a fault; those of the others
+        `wanted`: paths by type. Values of `ref` itself that cannot be read are an error; those of the others
         are left out. To be used inside of `ask`, together with what makes sense of the values.
         """
         follow = [PC.TraversalSpec(type=type(ref), path=via)] if via else []
@@ -131,11 +136,11 @@ class VSphereSession:
         spec = PC.FilterSpec(objectSet=[start], propSet=kinds)
         collector = self.content().propertyCollector
         page = collector.RetrievePropertiesEx([spec], PC.RetrieveOptions())
-        found: list[Found] = []
+        objects: list[ObjectProperties] = []
         while page is not None:
-            found += [_found(o, ref) for o in page.objects]
+            objects += [_object(o, ref) for o in page.objects]
             page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
-        return found
+        return objects
 
     def _send(self, send: Callable[[], T], what: str) -> T:
         try:
@@ -145,7 +150,7 @@ class VSphereSession:
         except vim.fault.NotAuthenticated:
             raise SessionEnded from None
         except vmodl.MethodFault as error:
-            raise fault_of(error, self.server, what) from None
+            raise error_of(error, self.server, what) from None
         except ssl.SSLCertVerificationError as error:
             raise Misconfigured(
                 f"The certificate of {self.server} is not trusted: {error.verify_message}",
@@ -172,7 +177,7 @@ class VSphereSession:
 
     def _ensure_login(self, seen: int) -> None:
         """Log in, unless another thread did since login number `seen`."""
-        if not self._lock.acquire(timeout=self._timeout):
+        if not self._lock.acquire(timeout=self._login.timeout):
             raise Unavailable(
                 f"{self.server} does not answer a login that is under way", do="It is tried again"
             )
@@ -185,7 +190,7 @@ class VSphereSession:
     def _log_in(self) -> None:
         if monotonic() < self._refused_until:
             raise NoRight(
-                f"{self.server} refused the login of {self._username} a short while ago",
+                f"{self.server} refused the login of {self._login.username} a short while ago",
                 left="No other login was sent, because that could lock the account",
                 do="Correct the account or its password and restart the worker",
             )
@@ -208,7 +213,7 @@ class VSphereSession:
         manager = content.sessionManager
         if manager is None:
             raise ValueError("no session manager")
-        session = manager.Login(self._username, self._password, None)
+        session = manager.Login(self._login.username, self._login.password, None)
         if not isinstance(session, vim.UserSession):
             raise ValueError("no session")
         return content, session
@@ -241,33 +246,34 @@ def speaks(version: str) -> bool:
     return version.startswith("vim.version.") and version in VmomiSupport.nsMap
 
 
-def _stub(host: str, port: int, ca_file: Path, version: str, timeout: float, pool: int) -> SoapStubAdapter:
+def _stub(login: VCenterLogin) -> SoapStubAdapter:
     try:
-        context = ssl.create_default_context(cafile=str(ca_file))
+        context = ssl.create_default_context(cafile=str(login.ca_file))
     except OSError as error:
         raise Misconfigured(
-            f"The CA file {ca_file} cannot be read: {transport_words(error)}", do="Give a PEM file"
+            f"The CA file {login.ca_file} cannot be read: {transport_words(error)}", do="Give a PEM file"
         ) from error
     try:
         return SoapStubAdapter(
-            host=host,
-            port=port,
-            version=version,
+            host=login.host,
+            port=login.port,
+            version=login.version,
             sslContext=context,
-            poolSize=pool,
-            httpConnectionTimeout=timeout,
+            poolSize=POOL,
+            httpConnectionTimeout=login.timeout,
             connectionPoolTimeout=POOL_IDLE_SECONDS,
             acceptCompressedResponses=False,
         )
     except (LookupError, AttributeError) as error:
         raise Misconfigured(
-            f"The vSphere API version {version!r} is not known", do="Set one such as vim.version.v8_0_3_0"
+            f"The vSphere API version {login.version!r} is not known",
+            do="Set one such as vim.version.v8_0_3_0",
         ) from error
 
 
-def _found(content: Any, root: Any) -> Found:
+def _object(content: Any, root: Any) -> ObjectProperties:
     """An expired session and missing rights show here and not as faults of the call."""
     if content.obj._moId == root._moId:
         for missing in content.missingSet:
             raise missing.fault
-    return Found(content.obj, {p.name: p.val for p in content.propSet})
+    return ObjectProperties(content.obj, {p.name: p.val for p in content.propSet})

@@ -11,8 +11,9 @@ from typing import Any
 from pyVmomi import vim, vmodl
 
 from partial_failover.connectors.attempt import Attempt
-from partial_failover.connectors.vsphere.faults import LostReply, fault_of
-from partial_failover.connectors.vsphere.session import Found, VSphereSession
+from partial_failover.connectors.pause import Pause
+from partial_failover.connectors.vsphere.faults import LostReply, error_of
+from partial_failover.connectors.vsphere.session import ObjectProperties, VSphereSession
 from partial_failover.contracts.errors import (
     Expired,
     FailoverError,
@@ -35,10 +36,12 @@ SLICE_SECONDS = 1
 """Longest time between two heartbeats of a wait."""
 LOOK_SECONDS = 3.0
 """How long a task is looked for whose reference was lost with the answer."""
+LOOK_PAUSE = 0.3
+"""Seconds between two of those looks."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class TaskInfo:
     """A task as it was seen. `vm` and `user` are None for tasks of other things and of vCenter itself."""
 
     moref: str
@@ -71,23 +74,23 @@ class Tasks:
     def __init__(self, session: VSphereSession) -> None:
         self._session = session
 
-    def recent(self, moref: str) -> list[Seen]:
+    def recent(self, moref: str) -> list[TaskInfo]:
         """Tasks on a VM of about the last ten minutes, newest first (source: vSphere API, TaskManager)."""
         vm = self._session.object(vim.VirtualMachine, moref)
 
-        def send() -> list[Seen]:
-            found = self._session.retrieve(vm, {vim.Task: TASK_PATHS}, via="recentTask")
-            return [_seen(f) for f in found if f.values]
+        def send() -> list[TaskInfo]:
+            tasks = self._session.retrieve(vm, {vim.Task: TASK_PATHS}, via="recentTask")
+            return [_task_info(t) for t in tasks if t.values]
 
         tasks = self._session.ask(send, f"list the tasks of {moref}")
         return sorted(tasks, key=lambda t: t.queued, reverse=True)
 
-    def find(self, task: str) -> Seen | None:
+    def find(self, task: str) -> TaskInfo | None:
         """A task by its reference; None when the vCenter has forgotten it."""
         ref = self._session.object(vim.Task, task)
         try:
             return self._session.ask(
-                lambda: _seen(self._session.retrieve(ref, {vim.Task: TASK_PATHS})[0]), f"show {task}"
+                lambda: _task_info(self._session.retrieve(ref, {vim.Task: TASK_PATHS})[0]), f"show {task}"
             )
         except NotFound:
             return None
@@ -120,8 +123,8 @@ class Tasks:
     ) -> str:
         """The task that a call started whose answer was lost. Raises OutcomeUnknown."""
         end = time.monotonic() + min(LOOK_SECONDS, attempt.left())
+        pause = Pause(attempt, LOOK_PAUSE, LOOK_PAUSE)
         while True:
-            attempt.watch()
             try:
                 for task in self.recent(moref):
                     mine = task.user == self._session.user and task.queued >= since
@@ -131,7 +134,7 @@ class Tasks:
                 pass
             if time.monotonic() >= end:
                 break
-            time.sleep(0.3)
+            pause.watch()
         raise OutcomeUnknown(
             f"{self._session.server} was asked to {what} and its answer was lost: {lost}",
             left="No task of it was found, so probably nothing was changed",
@@ -139,7 +142,7 @@ class Tasks:
         ) from lost
 
     def wait(self, task: str, what: str, attempt: Attempt) -> None:
-        """Until the task ended well. Raises the fault of a task that did not, and Expired.
+        """Until the task ended well. Raises the error of a task that did not, and Expired.
 
         The wait survives the loss of the session, because the task's reference does.
         """
@@ -164,13 +167,13 @@ class Tasks:
                     )
                 watch.pause()
 
-    def _failure(self, seen: Seen, what: str) -> FailoverError:
+    def _failure(self, seen: TaskInfo, what: str) -> FailoverError:
         if seen.error is None or isinstance(seen.error, vmodl.fault.RequestCanceled):
             return TaskFailed(
                 f"{seen.moref} at {self._session.server}, which was to {what}, was cancelled",
                 do="It is tried again",
             )
-        return fault_of(seen.error, self._session.server, what)
+        return error_of(seen.error, self._session.server, what)
 
 
 class _TaskWait:
@@ -216,11 +219,11 @@ class _TaskWait:
         return collector
 
 
-def _seen(found: Found) -> Seen:
-    values: dict[str, Any] = dict(found.values)
+def _task_info(task: ObjectProperties) -> TaskInfo:
+    values: dict[str, Any] = dict(task.values)
     reason, entity = values.get("info.reason"), values.get("info.entity")
-    return Seen(
-        moref=found.ref._moId,
+    return TaskInfo(
+        moref=task.ref._moId,
         description=values["info.descriptionId"],
         state=values["info.state"],
         queued=values["info.queueTime"],

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from pyVmomi import vim
 
-from partial_failover.connectors.vsphere.session import Found
+from partial_failover.connectors.vsphere.session import ObjectProperties
 from partial_failover.contracts.errors import Unavailable
 from partial_failover.contracts.replica import DiskChain, Power, RestorePoint, VSphereNic, VSphereVm
 
@@ -35,15 +35,15 @@ VM_AND_NETWORKS: Mapping[type[Any], Sequence[str]] = {
 _POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.SUSPENDED}
 
 
-def vm_of(moref: str, found: Sequence[Found]) -> VSphereVm:
+def vm_of(moref: str, objects: Sequence[ObjectProperties]) -> VSphereVm:
     """A VM from what was read with VM_AND_NETWORKS."""
-    values = next(f.values for f in found if f.ref._moId == moref)
+    values = next(o.values for o in objects if o.ref._moId == moref)
     if "config.instanceUuid" not in values or "config.hardware.device" not in values:
         raise Unavailable(
             f"vCenter cannot tell the configuration of {moref}: its host or datastore is not accessible",
             do="It is tried again",
         )
-    portgroups = {f.values["key"]: plain(f.values["name"]) for f in found if "key" in f.values}
+    portgroups = {o.values["key"]: plain(o.values["name"]) for o in objects if "key" in o.values}
     devices = values["config.hardware.device"]
     snapshot = values.get("snapshot")
     points = [point_of(node) for node in nodes(snapshot)]
@@ -74,7 +74,7 @@ def power_of(values: Mapping[str, Any]) -> Power:
 
 def plain(name: str) -> str:
     """A name as people know it. vSphere writes `%`, `/` and `\\` as escapes (source: ManagedEntity.name)."""
-    return re.sub("%(25|2f|5c)", lambda found: unquote(found[0]), name, flags=re.IGNORECASE)
+    return re.sub("%(25|2f|5c)", lambda escape: unquote(escape[0]), name, flags=re.IGNORECASE)
 
 
 def nodes(snapshot: Any) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from pyVmomi import vim
 
 from lab.tls import Authority
 from partial_failover import connectors
-from partial_failover.connectors.vsphere import VSphere
+from partial_failover.connectors.vsphere import VCenterLogin, VSphere
 from partial_failover.connectors.vsphere.view import nic_of
 from partial_failover.contracts.errors import (
     Misconfigured,
@@ -47,7 +47,7 @@ def test_wrong_password_is_tried_once(world: World, caplog: pytest.LogCaptureFix
 
 def test_certificate_of_another_authority(world: World, tmp_path: Path) -> None:
     other = Authority(tmp_path)
-    client = VSphere("127.0.0.1", world.endpoint.port, ADMIN, PASSWORD, other.ca_file)
+    client = VSphere(VCenterLogin("127.0.0.1", world.endpoint.port, ADMIN, PASSWORD, other.ca_file))
     with pytest.raises(Misconfigured, match="not trusted"):
         client.check()
     assert world.faults.calls == []
@@ -55,16 +55,20 @@ def test_certificate_of_another_authority(world: World, tmp_path: Path) -> None:
 
 def test_settings_that_cannot_work(world: World, tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="CA file"):
-        VSphere("127.0.0.1", 1, ADMIN, PASSWORD, tmp_path / "none.pem")
+        VSphere(VCenterLogin("127.0.0.1", 1, ADMIN, PASSWORD, tmp_path / "none.pem"))
     with pytest.raises(Misconfigured, match="version"):
-        VSphere("127.0.0.1", 1, ADMIN, PASSWORD, world.authority.ca_file, version="vim.version.v1")
+        VSphere(
+            VCenterLogin("127.0.0.1", 1, ADMIN, PASSWORD, world.authority.ca_file, version="vim.version.v1")
+        )
     newer = VSphere(
-        "127.0.0.1",
-        world.endpoint.port,
-        ADMIN,
-        PASSWORD,
-        world.authority.ca_file,
-        version="vim.version.v9_0_0_0",
+        VCenterLogin(
+            "127.0.0.1",
+            world.endpoint.port,
+            ADMIN,
+            PASSWORD,
+            world.authority.ca_file,
+            version="vim.version.v9_0_0_0",
+        )
     )
     with pytest.raises(Misconfigured, match="version"):
         newer.check()
@@ -73,7 +77,7 @@ def test_settings_that_cannot_work(world: World, tmp_path: Path) -> None:
 def test_host_that_swallows_everything(authority: Authority) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        client = VSphere("127.0.0.1", port, ADMIN, PASSWORD, authority.ca_file, timeout=1)
+        client = VSphere(VCenterLogin("127.0.0.1", port, ADMIN, PASSWORD, authority.ca_file, timeout=1))
         started = time.monotonic()
         with pytest.raises(Unavailable):
             client.check()
@@ -84,7 +88,7 @@ def test_host_that_refuses(authority: Authority) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(Unavailable):
-        VSphere("127.0.0.1", port, ADMIN, PASSWORD, authority.ca_file).check()
+        VSphere(VCenterLogin("127.0.0.1", port, ADMIN, PASSWORD, authority.ca_file)).check()
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
@@ -108,7 +112,7 @@ def test_host_that_is_no_vcenter(authority: Authority, status: int, body: bytes)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=answer, args=(listener,), daemon=True).start()
         port = listener.getsockname()[1]
-        client = VSphere("127.0.0.1", port, ADMIN, PASSWORD, authority.ca_file, timeout=2)
+        client = VSphere(VCenterLogin("127.0.0.1", port, ADMIN, PASSWORD, authority.ca_file, timeout=2))
         with pytest.raises(Unavailable):
             client.check()
         listener.shutdown(socket.SHUT_RDWR)

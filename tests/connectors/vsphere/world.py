@@ -10,7 +10,7 @@ from lab.hypervisor import Hypervisor, Snapshot, Vm
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
 from partial_failover.connectors.attempt import Attempt
-from partial_failover.connectors.vsphere import VSphere
+from partial_failover.connectors.vsphere import VCenterLogin, VSphere
 from partial_failover.contracts.replica import RestorePoint
 
 ADMIN, PASSWORD = "failover@vsphere.local", "pass<&>word"
@@ -35,9 +35,10 @@ class World:
     clients: list[VSphere] = field(default_factory=list)
 
     def client(self, user: str = ADMIN, password: str = PASSWORD, timeout: float = 10) -> VSphere:
-        made = VSphere(
+        login = VCenterLogin(
             "127.0.0.1", self.endpoint.port, user, password, self.authority.ca_file, timeout=timeout
         )
+        made = VSphere(login)
         self.clients.append(made)
         return made
 

@@ -14,7 +14,8 @@ import pytest
 
 from lab.fabric import provision
 from partial_failover.cli.cloud_init import ManagementNic, NewAppliance
-from partial_failover.connectors.appliances import LONGEST_ANSWER, Appliance
+from partial_failover.connectors.appliance import Appliance
+from partial_failover.connectors.appliance.ssh import LONGEST_ANSWER
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.contracts.appliance import ApplianceRole, Lease
 from partial_failover.contracts.errors import (
@@ -206,7 +207,7 @@ async def test_a_key_file_that_is_missing_or_no_key(tmp_path: Path) -> None:
     async with server(tmp_path, saying(b"")) as appliance:
         (tmp_path / "text").write_text("no key")
         for name in ("missing", "text"):
-            appliance._key_file = tmp_path / name
+            appliance._requests._key_file = tmp_path / name
             with pytest.raises(Misconfigured, match="cannot be read"):
                 await appliance.status()
 

@@ -59,7 +59,7 @@ class Veeam:
         self._session = VeeamSession(Transport(url, ca_file, version, timeout), username, password, version)
 
     async def check(self) -> str:
-        """Log in, read, and see that the account may manage exclusions. Returns what was found."""
+        """Log in, read, and see that the account may manage exclusions. Says which server it is."""
         info = (await self._session.get("/api/v1/serverInfo")).read(answers.ServerInfo)
         await self._session.get(EXCLUSIONS, {"skip": 0, "limit": 1})
         build, name = plain(info.build_version), plain(info.name)
@@ -90,18 +90,18 @@ class Veeam:
 
     async def replicated(self) -> tuple[str, ...]:
         """Names of the VMs that replication jobs list, each as often as it is listed under another id."""
-        found = {
+        listed = {
             (included.host_name, included.object_id, included.name)
             for job in await self._jobs()
             for included in (job.virtual_machines.includes if job.virtual_machines else ())
             if included.is_vm and included.object_id
         }
-        return tuple(sorted(name for _, _, name in found))
+        return tuple(sorted(name for _, _, name in listed))
 
     async def hold_of(self, target: HoldTarget) -> Hold | None:
         """The exclusion of this VM, whoever made it."""
-        found = await self._exclusion(target)
-        return _hold(found) if found else None
+        exclusion = await self._exclusion(target)
+        return _hold(exclusion) if exclusion else None
 
     async def hold(self, target: HoldTarget, owner: str, attempt: Attempt) -> bool:
         """Exclude the VM from all jobs. True if this or an earlier attempt of the same activity did it.
@@ -114,12 +114,12 @@ class Veeam:
         """
         note = _note(owner)
         earlier = await _adopts(attempt, target)
-        found = await self._exclusion(target, note)
-        if found is None:
+        exclusion = await self._exclusion(target, note)
+        if exclusion is None:
             return await _to_the_end(self._make(target, note, attempt))
-        if not earlier or found.note not in ("", note):
+        if not earlier or exclusion.note not in ("", note):
             return False
-        await self._stamp(found, note, attempt)
+        await self._stamp(exclusion, note, attempt)
         return True
 
     async def drain(
@@ -141,16 +141,16 @@ class Veeam:
         exclusion before it.
         """
         note = _note(owner)
-        found = await self._exclusion(target, note)
-        if found is None or found.note not in ((note, "") if without_note else (note,)):
+        exclusion = await self._exclusion(target, note)
+        if exclusion is None or exclusion.note not in ((note, "") if without_note else (note,)):
             return False
-        await self._delete(found, target, attempt)
+        await self._delete(exclusion, target, attempt)
         return True
 
     async def holds(self) -> tuple[Hold, ...]:
         """All exclusions that failovers of this product made."""
-        found = [_hold(exclusion) for exclusion in await self._exclusions()]
-        return tuple(hold for hold in found if hold.ours)
+        holds = [_hold(exclusion) for exclusion in await self._exclusions()]
+        return tuple(hold for hold in holds if hold.ours)
 
     async def close(self) -> None:
         """Log out and close the connections."""
@@ -196,13 +196,13 @@ class Veeam:
             problem, own = unknown, True
         except BadRequest as refused:
             problem = refused
-        found = await self._exclusion(target)
-        if found is None:
+        exclusion = await self._exclusion(target)
+        if exclusion is None:
             raise problem
-        if found.note or not own:
+        if exclusion.note or not own:
             return False
         # Without its note nobody would know whose it is; the failover may have been ended at this moment.
-        await self._stamp(found, note, attempt.for_the_rest())
+        await self._stamp(exclusion, note, attempt.for_the_rest())
         return True
 
     async def _stamp(self, exclusion: answers.Exclusion, note: str, attempt: Attempt) -> None:
