@@ -1,4 +1,4 @@
-"""The gate of release: the replica is powered off, on its latest restore point, and has not run since its revert."""
+"""The gate of release: the replica is off, on its latest restore point, and was not on since its revert."""
 
 from activities.provider.restore_points import latest
 from activities.provider.tenant import ProviderTenant

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 from appliance import model
 from appliance.kernel import Proxy, Route, Rule, desired
 from appliance.model import Lease, Network, Role
-from tests.appliance.test_model import NETWORK, OTHER
+from tests.appliance.networks import NETWORK, OTHER
 
 A, B = "leg005056010203", "leg005056010204"
 REPLICA = Lease("00000000-0000-0000-0000-000000000001", "acme-lan-a", IPv4Address("192.168.10.50"))

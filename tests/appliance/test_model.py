@@ -7,21 +7,7 @@ import pytest
 
 from appliance import model
 from appliance.errors import Refusal
-
-NETWORK = {
-    "name": "acme-lan-a",
-    "mac": "00:50:56:01:02:03",
-    "subnet": "192.168.10.0/24",
-    "gateway": "192.168.10.1",
-    "spare": "192.168.10.251",
-}
-OTHER = {
-    "name": "acme-lan-b",
-    "mac": "00:50:56:01:02:04",
-    "subnet": "192.168.20.0/24",
-    "gateway": "192.168.20.1",
-    "spare": "192.168.20.251",
-}
+from tests.appliance.networks import NETWORK, OTHER
 
 
 def test_networks_are_accepted_and_numbered() -> None:

@@ -16,7 +16,7 @@ from appliance.model import Role
 from appliance.requests import answer
 from appliance.state import State
 from lab.fabric.simulated import Pair, SimulatedSystem, World
-from tests.appliance.test_model import NETWORK, OTHER
+from tests.appliance.networks import NETWORK, OTHER
 
 LEGS = {"leg005056010203": "lan-a", "leg005056010204": "lan-b"}
 FINGERPRINT = ":".join(["AB"] * 32)

@@ -53,6 +53,22 @@ async def check(lab: Lab, config: Path, **environment: str) -> Ran:
     return Ran(int(any(not f.good for f in findings)), checks.table(findings), "")
 
 
+def lines(out: str) -> dict[tuple[str, str], str]:
+    """Tenant and what was looked at, to what was found, on one line."""
+    rows: dict[tuple[str, str], str] = {}
+    key = ("", "")
+    start = out.index("FOUND") if "FOUND" in out else 0
+    for line in out.splitlines()[1:]:
+        if not line:
+            break
+        cells = [c.strip() for c in line[:start].split("  ") if c.strip()]
+        if cells:
+            key = (cells[0], cells[1])
+            rows[key] = cells[2]
+        rows[key] += " " + line[start:].strip()
+    return rows
+
+
 def configured(lab: Lab, worker: str) -> dict[str, Any]:
     """A copy of the settings of one of the lab's workers."""
     return copy.deepcopy(yaml.safe_load(lab.configs[worker].read_text()))

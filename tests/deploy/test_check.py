@@ -11,24 +11,8 @@ from lab.lab import Lab
 from lab.tls import Authority
 from lab.veeam.accounts import Role
 from lab.vsphere import User
-from tests.deploy.commands import check, configured, run, written
+from tests.deploy.commands import check, configured, lines, run, written
 from tests.deploy.watched import Relay
-
-
-def lines(out: str) -> dict[tuple[str, str], str]:
-    """Tenant and what was looked at, to what was found, on one line."""
-    found: dict[tuple[str, str], str] = {}
-    key = ("", "")
-    start = out.index("FOUND") if "FOUND" in out else 0
-    for line in out.splitlines()[1:]:
-        if not line:
-            break
-        cells = [c.strip() for c in line[:start].split("  ") if c.strip()]
-        if cells:
-            key = (cells[0], cells[1])
-            found[key] = cells[2]
-        found[key] += " " + line[start:].strip()
-    return found
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from lab.lab import Lab
 from partial_failover.connectors import factories
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.settings import ProviderWorkerSettings, load
-from tests.deploy.commands import check, configured, written
-from tests.deploy.test_check import lines
+from tests.deploy.commands import check, configured, lines, written
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from temporalio.client import Client
 
 from lab.lab import Lab
 from tests.e2e import driver, wire
+from tests.e2e.failover_tests import RECORDS
 from tests.e2e.leaks import leaked, written
 
 
@@ -64,3 +65,11 @@ async def as_found(lab: Lab) -> AsyncIterator[None]:
     after = lab.centre.state()
     assert {k: after[k] for k in after if after[k] != before[k]} == {}
     assert await asyncio.to_thread(wire.sandbox, lab) == sandbox
+
+
+@pytest.fixture
+def forget_tests(lab: Lab) -> Iterator[None]:
+    """Records of tests are meant to stay; for the other tests' comparison they are taken away."""
+    yield
+    for vm in lab.centre.cloud.world.vms:
+        vm.metadata.pop(RECORDS, None)

@@ -10,11 +10,12 @@ from temporalio.client import Client
 from lab.data_centre import DataCentre
 from lab.lab import Lab
 from tests.e2e import spoil
+from tests.e2e.calls import changes
 from tests.e2e.driver import failure_of, in_failover, start, undo
 from tests.e2e.spoil import at
-from tests.e2e.test_refusals import DB, changes
 
 Spoil = Callable[[DataCentre], AbstractContextManager[None]]
+DB = {"vm": "erp-db-01"}
 lan_b = partial(spoil.with_router, "acme-lan-b")
 PROVIDER, TENANT = (f"The {who}'s appliance cannot extend the networks: " for who in ("provider", "tenant"))
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import IPv4Address
 
@@ -17,7 +16,7 @@ from lab.lab import Lab
 from lab.veeam.accounts import Role, User
 from partial_failover.cli.report import NoReport
 from partial_failover.cli.report import report_of as fetched
-from partial_failover.connectors.cloud_director.metadata_store import NICS, TESTS
+from partial_failover.connectors.cloud_director.metadata_store import NICS
 from partial_failover.contracts.errors import AlreadyInFailover
 from partial_failover.contracts.failover_test import FailoverTestReport, TestResult, VmTestReport
 from partial_failover.contracts.replica import ReplicaState
@@ -26,26 +25,11 @@ from partial_failover.reports import page
 from partial_failover.temporal.schedules import put
 from tests.e2e import driver, spoil, wire
 from tests.e2e.driver import Handle, failure_of, in_failover, start, undo, until
+from tests.e2e.failover_tests import NETWORK, RECORDS, REPLICA, VM, assert_put_back, report_of
 
-VM, REPLICA, NETWORK = "tps-01", "tps-01_replica", "initech-lan"
-"""Of a tenant without appliances, whose replicas are on production's own broadcast domain: what is not
-isolated there is heard at once."""
 SPOKEN: Counter[str] = Counter()
 """Times that a replica's guest tried to ping production."""
-RECORDS = ("SYSTEM", TESTS.key)
-
-
-@pytest.fixture(autouse=True)
-def forget_tests(lab: Lab) -> Iterator[None]:
-    """Records of tests are meant to stay; for the other tests' comparison they are taken away."""
-    yield
-    for vm in lab.centre.cloud.world.vms:
-        vm.metadata.pop(RECORDS, None)
-
-
-async def report_of(handle: Handle, within: float = 90) -> FailoverTestReport:
-    """The report of a `FailoverTest`."""
-    return FailoverTestReport.model_validate(await asyncio.wait_for(handle.result(), within))
+pytestmark = pytest.mark.usefixtures("forget_tests")
 
 
 async def outcome_of(client: Client, **more: object) -> VmTestReport:
@@ -66,16 +50,6 @@ async def child_of(client: Client, handle: Handle, vm: str = VM) -> Handle:
 
     await until(looks)
     return found
-
-
-def assert_put_back(lab: Lab, report: VmTestReport) -> None:
-    """Normal, and nothing left; the fixture `as_found` compares the rest of the world."""
-    assert report.state is ReplicaState.NORMAL and not report.left_over
-    assert report.replica is not None
-    cloud = lab.centre.cloud.vm(report.replica)
-    assert all(nic.network is not None and nic.connected for nic in cloud.nics)
-    assert set(cloud.metadata) == {RECORDS}
-    assert not any(site.backup.exclusions for site in lab.centre.sites.values())
 
 
 async def speak(lab: Lab, vm: str, address: IPv4Address) -> None:

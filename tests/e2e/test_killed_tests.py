@@ -14,10 +14,9 @@ from partial_failover.contracts.failover_test import TestResult
 from partial_failover.contracts.step import Step
 from partial_failover.reports import page
 from tests.e2e.driver import start, until
-from tests.e2e.test_failover_tests import REPLICA, VM, assert_put_back, forget_tests, report_of
+from tests.e2e.failover_tests import REPLICA, VM, assert_put_back, report_of
 
-__all__ = ["forget_tests"]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forget_tests")]
 
 
 def _put_back(lab: Lab, began: int) -> bool:

@@ -10,8 +10,8 @@ from lab.lab import Lab
 from partial_failover.contracts.report import ReadinessReport, ReplicaList
 from partial_failover.contracts.step import Step
 from tests.e2e import spoil
+from tests.e2e.calls import changes
 from tests.e2e.driver import in_failover, page, record, start, timeline, undo
-from tests.e2e.test_refusals import changes
 
 
 async def test_list_replicas(lab: Lab, acme: Client) -> None:

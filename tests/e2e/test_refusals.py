@@ -9,22 +9,14 @@ from temporalio.client import Client
 from lab.data_centre import DataCentre
 from lab.lab import Lab
 from tests.e2e import spoil
+from tests.e2e.calls import changes
 from tests.e2e.driver import failure_of, in_failover, record, start, undo
 
 Spoil = Callable[[DataCentre], AbstractContextManager[None]]
 DB = {"vm": "erp-db-01"}
 NO_POINT = {"vm": "erp-db-01", "restore_point": "snapshot-999999"}
 TOO_OLD = {"vm": "erp-db-01", "restore_point": "2001-01-01"}
-
-
 HOSTILE = ("*", "erp-db-0*", "erp-db-01;name==*", "../../erp-db-01", "' or '1'='1", "<b>&amp;", "%00", "ü")
-
-
-def changes(lab: Lab, since: int) -> list[str]:
-    """Calls since then that could change something."""
-    calls = [c.call for c in lab.centre.faults.calls[since:]]
-    writes = [c for c in calls if c.startswith(("POST", "PUT", "DELETE")) or c.endswith("_Task")]
-    return [c for c in writes if "token" not in c and "session" not in c]
 
 
 @pytest.mark.parametrize(

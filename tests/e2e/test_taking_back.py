@@ -14,8 +14,8 @@ from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
 from partial_failover.contracts.step import Step
 from tests.e2e import spoil, wire
+from tests.e2e.calls import changes
 from tests.e2e.driver import failure_of, in_failover, in_state, page, record, start, timeline, undo, until
-from tests.e2e.test_refusals import changes
 from tests.e2e.wire import needs_root
 
 RELEASE = "DELETE /api/v1/globalExclusions/vm/{id}"

@@ -6,8 +6,7 @@ from temporalio.client import Client
 from partial_failover.contracts.plan import Adoption
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import Step
-from tests.workflows.conftest import start, workers
-from tests.workflows.test_partial_failover import failure_of, in_state, report_of
+from tests.workflows.runs import failure_of, in_state, report_of, start, workers
 from tests.workflows.world import World
 
 

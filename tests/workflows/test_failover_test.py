@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import CancelledError
-from temporalio.service import RPCError
 
 from partial_failover.contracts.failover_test import FailoverTestReport, TestRecord, TestResult
 from partial_failover.contracts.plan import Extension, PlanResult
@@ -18,8 +17,15 @@ from partial_failover.contracts.report import ReadinessReport, ReplicaList
 from partial_failover.contracts.schedule import TestSchedule
 from partial_failover.contracts.step import Step
 from partial_failover.temporal.schedules import put
-from tests.workflows.conftest import start, workers
-from tests.workflows.test_partial_failover import Handle, eventually, failure_of, in_state
+from tests.workflows.runs import (
+    ONE,
+    child,
+    failure_of,
+    in_state,
+    run_test,
+    start,
+    workers,
+)
 from tests.workflows.testing_world import TestingWorld
 from tests.workflows.world import NEW, OLD
 
@@ -38,28 +44,6 @@ TUNNEL = (
     Step.START_VPN_CLIENT,
     Step.VERIFY_TUNNEL,
 )
-ONE = {"vms": ["erp-db-01"]}
-
-
-async def run_test(client: Client, data: object) -> FailoverTestReport:
-    """Start a test and wait for its report."""
-    handle = await start(client, data, "FailoverTest")
-    return FailoverTestReport.model_validate(await asyncio.wait_for(handle.result(), 60))
-
-
-async def child(client: Client, handle: Handle, vm: str = "erp-db-01") -> Handle:
-    """The test of one VM, once it has begun."""
-    found: Handle = client.get_workflow_handle(f"{handle.id}/{vm}")
-
-    async def there() -> bool:
-        try:
-            await found.describe()
-        except RPCError:
-            return False
-        return True
-
-    await eventually(there)
-    return found
 
 
 async def test_it_passes_and_everything_is_put_back(client: Client) -> None:

@@ -14,9 +14,7 @@ from partial_failover.contracts.replica import Marker, ReplicaState
 from partial_failover.contracts.report import ReadinessReport
 from partial_failover.contracts.step import Step
 from partial_failover.contracts.step_data import HoldInput, StepResult
-from tests.workflows.conftest import start, workers
-from tests.workflows.test_failover_test import ONE, child, run_test
-from tests.workflows.test_partial_failover import Handle, failure_of, in_state
+from tests.workflows.runs import ONE, Handle, child, failure_of, in_state, run_test, start, workers
 from tests.workflows.testing_world import TestingWorld
 from tests.workflows.world import OLD, World, problem
 

@@ -7,8 +7,7 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
 from partial_failover.contracts.step import Step
-from tests.workflows.conftest import start, workers
-from tests.workflows.test_partial_failover import failure_of
+from tests.workflows.runs import failure_of, start, workers
 from tests.workflows.testing_world import TestingWorld
 
 

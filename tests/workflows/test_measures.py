@@ -6,8 +6,7 @@ from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 
 from partial_failover.contracts.step import Step
 from partial_failover.temporal.converter import data_converter
-from tests.workflows.conftest import workers
-from tests.workflows.test_failover_test import ONE, run_test
+from tests.workflows.runs import ONE, run_test, workers
 from tests.workflows.testing_world import TestingWorld
 
 

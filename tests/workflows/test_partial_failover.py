@@ -1,14 +1,12 @@
 """`PartialFailover` over a small world, with time skipping: order, compensation, refusals, Updates."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
 from temporalio.client import (
     Client,
     WorkflowFailureError,
-    WorkflowHandle,
     WorkflowUpdateFailedError,
 )
 from temporalio.exceptions import ApplicationError, CancelledError
@@ -18,42 +16,8 @@ from partial_failover.contracts.plan import Extension
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
 from partial_failover.contracts.step import Step
-from tests.workflows.conftest import start, workers
+from tests.workflows.runs import failure_of, in_state, report_of, start, workers
 from tests.workflows.world import FORWARD, World, problem
-from workflows.partial_failover import PartialFailover
-
-Handle = WorkflowHandle[PartialFailover, object]
-
-
-async def eventually(true: Callable[[], Awaitable[bool]], within: float = 20) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(within):
-        while not await true():  # noqa: ASYNC110  (the condition lives in another process)
-            await asyncio.sleep(0.02)
-
-
-async def in_state(handle: Handle, state: ReplicaState) -> None:
-    """Wait until the workflow shows this state."""
-
-    async def shows() -> bool:
-        found = await handle.describe()
-        return found.search_attributes.get("ReplicaState") == [state.value]
-
-    await eventually(shows)
-
-
-async def report_of(handle: Handle) -> FailoverReport:
-    """The report of one that completed."""
-    result = await handle.result()
-    return FailoverReport.model_validate(result)
-
-
-async def failure_of(handle: Handle) -> ApplicationError:
-    """The failure of one that failed."""
-    with pytest.raises(WorkflowFailureError) as caught:
-        await handle.result()
-    assert isinstance(caught.value.cause, ApplicationError)
-    return caught.value.cause
 
 
 async def test_failover_and_undo(client: Client) -> None:

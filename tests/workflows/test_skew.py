@@ -9,8 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import Step
 from partial_failover.contracts.step_data import ApplianceStep, StepResult
-from tests.workflows.conftest import start, workers
-from tests.workflows.test_partial_failover import eventually, in_state
+from tests.workflows.runs import eventually, in_state, start, workers
 from tests.workflows.world import World
 
 

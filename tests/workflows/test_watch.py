@@ -9,8 +9,7 @@ from partial_failover.contracts.appliance import Claim
 from partial_failover.contracts.plan import Extension
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import Step
-from tests.workflows.conftest import start, workers
-from tests.workflows.test_partial_failover import Handle, eventually, in_state, report_of
+from tests.workflows.runs import Handle, eventually, in_state, report_of, start, workers
 from tests.workflows.world import World
 
 

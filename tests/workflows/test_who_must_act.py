@@ -7,8 +7,7 @@ from temporalio.exceptions import ApplicationError
 from partial_failover.contracts.errors import Misconfigured, NoRight, Unavailable, Who
 from partial_failover.contracts.step import Step
 from partial_failover.temporal.interceptors import as_failure
-from tests.workflows.conftest import start, workers
-from tests.workflows.test_partial_failover import failure_of
+from tests.workflows.runs import failure_of, start, workers
 from tests.workflows.world import World
 
 
