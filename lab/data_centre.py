@@ -16,8 +16,8 @@ from lab.cloud_director.model import VApp, Vdc
 from lab.fabric.fabric import Fabric, Leg
 from lab.fabric.provision import Access, memory
 from lab.fabric.simulated import SimulatedFabric
-from lab.faults import Faults
 from lab.hypervisor import GuestAddress, Hypervisor, Vm, utc_now
+from lab.injected_faults import InjectedFaults
 from lab.site import APPLIANCE, USER, WAN, AnyFabric, TenantSite, build_site, gateway_address, vpn_address
 from lab.tenants import TENANTS, Machine, Tenant
 from lab.tls import Authority
@@ -39,7 +39,7 @@ class DataCentre:
     """`start` it, look at it, `close` it. `real`: whether packets can be seen."""
 
     folder: Path
-    faults: Faults = field(default_factory=Faults)
+    faults: InjectedFaults = field(default_factory=InjectedFaults)
     simulated: bool = False
 
     def __post_init__(self) -> None:

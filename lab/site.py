@@ -9,8 +9,8 @@ from pathlib import Path
 from lab.fabric.fabric import Fabric, Leg
 from lab.fabric.provision import Access
 from lab.fabric.simulated import SimulatedFabric
-from lab.faults import Faults
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
+from lab.injected_faults import InjectedFaults
 from lab.tenants import Tenant
 from lab.veeam import VeeamEndpoint
 from lab.vsphere import User, VSphereEndpoint
@@ -48,7 +48,7 @@ def build_site(
     tenant: Tenant,
     provider: Hypervisor,
     fabric: AnyFabric,
-    faults: Faults,
+    faults: InjectedFaults,
     tls: Callable[[str], ssl.SSLContext],
     password: str,
     keys: Path,

@@ -24,7 +24,7 @@ from lab.cloud_director.render import Renderer
 from lab.cloud_director.server import Server
 from lab.cloud_director.tasks import Tasks
 from lab.cloud_director.world import World
-from lab.faults import Faults
+from lab.injected_faults import InjectedFaults
 
 
 class CloudDirectorEndpoint:
@@ -37,7 +37,7 @@ class CloudDirectorEndpoint:
     def __init__(
         self,
         machines: hypervisor.Hypervisor,
-        faults: Faults,
+        faults: InjectedFaults,
         tls: ssl.SSLContext,
         task_seconds: float | Callable[[str], float] = 0.05,
     ) -> None:

@@ -1,6 +1,6 @@
 """HTTP/1.1 over TLS around the API: versions, logins, errors, and faults on demand.
 
-Faults are planned for the endpoint "cloud-director" and these calls, which the audit names too: GET
+InjectedFaults are planned for the endpoint "cloud-director" and these calls, which the audit names too: GET
 versions, POST token, GET session, GET current session, GET role rights, DELETE session, GET query, GET
 vm, GET vApp, POST powerOn, POST powerOff, POST undeploy, POST reloadFromVc, POST createSnapshot, GET
 question, POST answer, POST enterMaintenanceMode, POST exitMaintenanceMode, GET and PUT
@@ -26,18 +26,18 @@ from lab.cloud_director import render
 from lab.cloud_director.api import Api
 from lab.cloud_director.model import ApiError, bad
 from lab.cloud_director.route import NOBODY, Answer, Asked, Route, refuse_media
-from lab.faults import Faults, Kind
+from lab.injected_faults import FaultKind, InjectedFaults
 
 log = logging.getLogger(__name__)
 
 NAME = "cloud-director"
 CALL_KINDS = (
-    Kind.DELAY,
-    Kind.REFUSE,
-    Kind.BUSY,
-    Kind.DROP_BEFORE,
-    Kind.DROP_AFTER,
-    Kind.EXPIRE_SESSION,
+    FaultKind.DELAY,
+    FaultKind.REFUSE,
+    FaultKind.BUSY,
+    FaultKind.DROP_BEFORE,
+    FaultKind.DROP_AFTER,
+    FaultKind.EXPIRE_SESSION,
 )
 HANDSHAKE_SECONDS = 10.0
 LARGEST_BODY = 1_000_000
@@ -48,7 +48,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, faults: Faults, tls: ssl.SSLContext) -> None:
+    def __init__(self, faults: InjectedFaults, tls: ssl.SSLContext) -> None:
         self.faults, self.tls = faults, tls
         self.api: Api | None = None
         self.closing = threading.Event()
@@ -110,32 +110,32 @@ class Handler(BaseHTTPRequestHandler):
         asked = Asked(who, token, found, dict(parse_qsl(parts.query)), body)
         rule = self.server.faults.take(NAME, name, CALL_KINDS, parts.path)
         kind = rule.kind if rule else None
-        if kind is Kind.DROP_BEFORE:
+        if kind is FaultKind.DROP_BEFORE:
             return self._drop()
-        if kind is Kind.REFUSE:
+        if kind is FaultKind.REFUSE:
             return self._refuse()
         answer = self._answer(api, route, asked, kind)
-        if kind is Kind.DROP_AFTER and rule is not None:
+        if kind is FaultKind.DROP_AFTER and rule is not None:
             rule.happen()
             return self._drop()
-        if kind is Kind.DELAY and rule is not None:
+        if kind is FaultKind.DELAY and rule is not None:
             self.server.closing.wait(rule.seconds)
         return self._send(answer)
 
     do_POST = do_PUT = do_DELETE = do_GET
 
-    def _answer(self, api: Api, route: Route | None, asked: Asked, kind: Kind | None) -> Answer:
+    def _answer(self, api: Api, route: Route | None, asked: Asked, kind: FaultKind | None) -> Answer:
         try:
             if route is None:
                 raise ApiError(404, "NOT_FOUND", f"HTTP 404 Not Found {self.path}")
             if route.name != "GET versions":
                 self._check_version(api)
             if not route.public:
-                if kind is Kind.EXPIRE_SESSION:
+                if kind is FaultKind.EXPIRE_SESSION:
                     api.sessions.pop(asked.token, None)
                 if api.principal(asked.token) is None:
                     return Answer(401)
-            if kind is Kind.BUSY:
+            if kind is FaultKind.BUSY:
                 raise ApiError(
                     400,
                     "BUSY_ENTITY",

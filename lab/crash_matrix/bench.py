@@ -12,7 +12,7 @@ from lab.crash_matrix.cases import Case, Phase, Point
 from lab.crash_matrix.driver import SETTLES_WITHIN, DidNotRest, Driver, Handle
 from lab.crash_matrix.harms import entity, fault, taking_back
 from lab.crash_matrix.rules import TENANT, VM
-from lab.faults import Call, Rule
+from lab.injected_faults import Call, FaultRule
 from lab.site import APPLIANCE
 from partial_failover.contracts.step import Step
 
@@ -53,7 +53,7 @@ class Planned:
     """A case, and the fault that is planned for it."""
 
     case: Case
-    rule: Rule
+    rule: FaultRule
 
 
 class Bench(Driver):
@@ -189,7 +189,7 @@ class Bench(Driver):
         await self._back(handle)
         return None
 
-    async def _seen_by_the_watch(self, rule: Rule) -> None:
+    async def _seen_by_the_watch(self, rule: FaultRule) -> None:
         """The fault has had its moment, and the watch goes on."""
 
         async def happened() -> bool:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any  # Any: JSON
 from zlib import crc32
 
-from lab.faults import Kind
+from lab.injected_faults import FaultKind
 from partial_failover.contracts.step import Step
 
 
@@ -26,7 +26,7 @@ class Phase(StrEnum):
 
 
 class Harm(StrEnum):
-    """What is done, beyond the faults of `lab.faults`."""
+    """What is done, beyond the faults of `lab.injected_faults`."""
 
     KILLED_BEFORE = "worker killed before the effect"
     KILLED_AFTER = "worker killed after the effect, before the answer"
@@ -50,7 +50,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Case:
-    """One point, and what goes wrong there: a `Harm`, or a `lab.faults.Kind`."""
+    """One point, and what goes wrong there: a `Harm`, or a `lab.injected_faults.FaultKind`."""
 
     point: Point
     harm: str
@@ -83,10 +83,10 @@ class Case:
         return Case(point, data["harm"])
 
 
-READ_KINDS = (Kind.DELAY, Kind.REFUSE, Kind.DROP_BEFORE, Kind.EXPIRE_SESSION)
+READ_KINDS = (FaultKind.DELAY, FaultKind.REFUSE, FaultKind.DROP_BEFORE, FaultKind.EXPIRE_SESSION)
 """A read has no effect, so it makes no difference when its connection breaks."""
-CHANGE_KINDS = (*READ_KINDS, Kind.BUSY, Kind.DROP_AFTER)
-TASK_KINDS = (Kind.TASK_ERROR, Kind.TASK_HANG, Kind.TASK_CANCEL)
+CHANGE_KINDS = (*READ_KINDS, FaultKind.BUSY, FaultKind.DROP_AFTER)
+TASK_KINDS = (FaultKind.TASK_ERROR, FaultKind.TASK_HANG, FaultKind.TASK_CANCEL)
 WITHOUT_TASK = ("POST enterMaintenanceMode", "POST exitMaintenanceMode")
 LOGINS = ("POST token", "POST /api/oauth2/token", "Login", "RetrieveServiceContent")
 """Not points of their own: they come when a session is new, which the expired sessions see to."""
@@ -145,7 +145,7 @@ def _ends(first: Point) -> Sequence[Harm]:
 
 
 def _reads(point: Point) -> Iterator[Case]:
-    kinds = (Kind.DROP_BEFORE,) if point.phase is Phase.TEST else READ_KINDS
+    kinds = (FaultKind.DROP_BEFORE,) if point.phase is Phase.TEST else READ_KINDS
     yield from (Case(point, kind) for kind in _known(point, kinds))
 
 
@@ -186,11 +186,11 @@ def is_appliance(endpoint: str) -> bool:
     return "/" in endpoint
 
 
-def _known(point: Point, kinds: Sequence[Kind]) -> Iterator[Kind]:
+def _known(point: Point, kinds: Sequence[FaultKind]) -> Iterator[FaultKind]:
     """What that endpoint can do."""
     for kind in kinds:
-        if is_appliance(point.endpoint) and kind in (Kind.REFUSE, Kind.EXPIRE_SESSION):
+        if is_appliance(point.endpoint) and kind in (FaultKind.REFUSE, FaultKind.EXPIRE_SESSION):
             continue
-        if point.endpoint.endswith("veeam") and kind is Kind.BUSY:
+        if point.endpoint.endswith("veeam") and kind is FaultKind.BUSY:
             continue
         yield kind

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from temporalio.client import WorkflowHistory
 
 from lab.crash_matrix.cases import LOGINS, Phase, Point, is_appliance, is_change
-from lab.faults import Call
+from lab.injected_faults import Call
 from partial_failover.contracts.step import Step
 
 ON_PROVIDER_APPLIANCE = {

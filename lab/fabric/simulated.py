@@ -27,14 +27,14 @@ from appliance.vpn import Tunnel
 from lab.fabric import provision
 from lab.fabric.fabric import Leg
 from lab.fabric.provision import Access
-from lab.faults import Faults, Kind
 from lab.hypervisor import Hypervisor, Vm
+from lab.injected_faults import FaultKind, InjectedFaults
 from partial_failover.cli.cloud_init import ManagementNic, NewAppliance
 from partial_failover.contracts.appliance import ApplianceRole
 
 log = logging.getLogger(__name__)
 
-KINDS = (Kind.DELAY, Kind.BUSY, Kind.DROP_BEFORE, Kind.DROP_AFTER)
+KINDS = (FaultKind.DELAY, FaultKind.BUSY, FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER)
 
 
 @dataclass
@@ -142,10 +142,10 @@ class Machine:
 class SimulatedFabric:
     """The same calls as `Fabric` has, but for those that need packets (`exec`, `ping`, `set_carrier`).
 
-    Faults are planned for an appliance's "<hypervisor>/<vm>" and a request's name (`lease`, `status`, …).
+    Faults are injected for an appliance's "<hypervisor>/<vm>" and a request's name (`lease`, `status`, …).
     """
 
-    def __init__(self, folder: Path, faults: Faults) -> None:
+    def __init__(self, folder: Path, faults: InjectedFaults) -> None:
         self.folder = folder
         self.faults = faults
         self.world = World()
@@ -315,7 +315,9 @@ class _Follower:
         self.fabric.rewire(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
 
 
-async def _serve(process: "asyncssh.SSHServerProcess[bytes]", machine: Machine, faults: Faults) -> None:
+async def _serve(
+    process: "asyncssh.SSHServerProcess[bytes]", machine: Machine, faults: InjectedFaults
+) -> None:
     """What the forced command does, whatever the client asked to run."""
     raw = b""
     while len(raw) <= LONGEST_REQUEST and (part := await process.stdin.read(65536)):
@@ -330,19 +332,21 @@ async def _serve(process: "asyncssh.SSHServerProcess[bytes]", machine: Machine, 
     process.exit(0)
 
 
-def _answer(raw: bytes, system: SimulatedSystem, machine: Machine, faults: Faults) -> dict[str, Any] | None:
+def _answer(
+    raw: bytes, system: SimulatedSystem, machine: Machine, faults: InjectedFaults
+) -> dict[str, Any] | None:
     """The real program's answer with the planned fault around it; None: the connection breaks."""
     op = _operation(raw)
     faults.record(machine.name, "root", op)
     rule = faults.take(machine.name, op, KINDS)
-    if rule is not None and rule.kind is Kind.BUSY:
+    if rule is not None and rule.kind is FaultKind.BUSY:
         return {"ok": False, "error": "busy", "message": "planned by the lab"}
-    if rule is not None and rule.kind is Kind.DROP_BEFORE:
+    if rule is not None and rule.kind is FaultKind.DROP_BEFORE:
         return None
     reply = answer(raw, system.state, system)
-    if rule is not None and rule.kind is Kind.DELAY:
+    if rule is not None and rule.kind is FaultKind.DELAY:
         time.sleep(rule.seconds)
-    if rule is not None and rule.kind is Kind.DROP_AFTER:
+    if rule is not None and rule.kind is FaultKind.DROP_AFTER:
         rule.happen()
         return None
     return reply

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from lab.faults import Faults, Kind
 from lab.hypervisor import Hypervisor, Vm
+from lab.injected_faults import FaultKind, InjectedFaults
 from lab.veeam import views
 from lab.veeam.accounts import Accounts, Role, Token, User
 from lab.veeam.http import Answer, HttpServer, Request
@@ -93,7 +93,7 @@ class VeeamEndpoint:
         self,
         site: Hypervisor,
         replicas: Hypervisor,
-        faults: Faults,
+        faults: InjectedFaults,
         tls: ssl.SSLContext,
         name: str = "veeam",
         version: str = "1.3-rev1",
@@ -182,20 +182,26 @@ class VeeamEndpoint:
         self._faults.record(self.name, user.name if user else "", call, url.path)
         if route is None or match is None:
             return Refusal(404, "InvalidURI", "No such call").answer
-        kinds = (Kind.DELAY, Kind.REFUSE, Kind.DROP_BEFORE, Kind.DROP_AFTER, Kind.EXPIRE_SESSION)
+        kinds = (
+            FaultKind.DELAY,
+            FaultKind.REFUSE,
+            FaultKind.DROP_BEFORE,
+            FaultKind.DROP_AFTER,
+            FaultKind.EXPIRE_SESSION,
+        )
         rule = self._faults.take(self.name, route.call, kinds, url.path)
-        if rule and rule.kind is Kind.DROP_BEFORE:
+        if rule and rule.kind is FaultKind.DROP_BEFORE:
             return None
-        if rule and rule.kind is Kind.REFUSE:
+        if rule and rule.kind is FaultKind.REFUSE:
             return Refusal(503, "ServiceUnavailable", "The service is not available").answer
-        if rule and rule.kind is Kind.EXPIRE_SESSION:
+        if rule and rule.kind is FaultKind.EXPIRE_SESSION:
             self.accounts.log_out(access)
             return Answer(401)
         entity = uuid.UUID(match["id"]) if "id" in match.groupdict() else None
         answer = self._answer(route, request, access, entity)
-        if rule and rule.kind is Kind.DELAY:
+        if rule and rule.kind is FaultKind.DELAY:
             self._closing.wait(rule.seconds)
-        if rule and rule.kind is Kind.DROP_AFTER:
+        if rule and rule.kind is FaultKind.DROP_AFTER:
             rule.happen()
             return None
         return answer
@@ -298,7 +304,7 @@ class VeeamEndpoint:
         return Answer(200, {})
 
     def _stop_cycle(self, exchange: Exchange, cycle: Cycle, graceful: bool) -> None:
-        hang = self._faults.take(self.name, exchange.call, (Kind.TASK_HANG,))
+        hang = self._faults.take(self.name, exchange.call, (FaultKind.TASK_HANG,))
         self.replication.stop_cycle(cycle, graceful, hang.seconds if hang else 0.0)
 
     def _sessions(self, exchange: Exchange) -> Answer:

@@ -10,8 +10,8 @@ from typing import Any
 
 from pyVmomi import vmodl
 
-from lab.faults import Faults, Kind, Rule
 from lab.hypervisor import Hypervisor
+from lab.injected_faults import FaultKind, FaultRule, InjectedFaults
 from lab.vsphere import wire
 from lab.vsphere.collector import Collectors
 from lab.vsphere.guests import GUEST_PRIVILEGES
@@ -23,8 +23,8 @@ from lab.vsphere.tasks import Tasks, in_progress
 
 API = "8.0.3.0"
 DEFAULT_USERS: Mapping[str, User] = MappingProxyType({"failover@vsphere.local": User("lab-vsphere")})
-BEFORE = (Kind.EXPIRE_SESSION, Kind.DROP_BEFORE, Kind.REFUSE, Kind.BUSY)
-FATES = (Kind.TASK_ERROR, Kind.TASK_HANG, Kind.TASK_CANCEL)
+BEFORE = (FaultKind.EXPIRE_SESSION, FaultKind.DROP_BEFORE, FaultKind.REFUSE, FaultKind.BUSY)
+FATES = (FaultKind.TASK_ERROR, FaultKind.TASK_HANG, FaultKind.TASK_CANCEL)
 
 
 class VSphereEndpoint:
@@ -37,7 +37,7 @@ class VSphereEndpoint:
     def __init__(
         self,
         hypervisor: Hypervisor,
-        faults: Faults,
+        faults: InjectedFaults,
         tls: ssl.SSLContext,
         name: str = "vsphere",
         users: Mapping[str, User] = DEFAULT_USERS,
@@ -99,24 +99,24 @@ class VSphereEndpoint:
         if planned is not None:
             session = self._go_wrong(planned, session)
         value, kind = self._call(session, request)
-        slow = self._take(request, (Kind.DELAY,))
+        slow = self._take(request, (FaultKind.DELAY,))
         if slow is not None:
             self._closing.wait(slow.seconds)
-        dropped = self._take(request, (Kind.DROP_AFTER,))
+        dropped = self._take(request, (FaultKind.DROP_AFTER,))
         if dropped is not None:
             dropped.happen()
             raise Dropped
         return value, kind
 
-    def _take(self, request: wire.Request, kinds: tuple[Kind, ...]) -> Rule | None:
+    def _take(self, request: wire.Request, kinds: tuple[FaultKind, ...]) -> FaultRule | None:
         return self.faults.take(self.name, request.method, kinds, request.this._moId)
 
-    def _go_wrong(self, planned: Rule, session: Session | None) -> Session | None:
-        if planned.kind is Kind.DROP_BEFORE:
+    def _go_wrong(self, planned: FaultRule, session: Session | None) -> Session | None:
+        if planned.kind is FaultKind.DROP_BEFORE:
             raise Dropped
-        if planned.kind is Kind.REFUSE:
+        if planned.kind is FaultKind.REFUSE:
             raise Unavailable
-        if planned.kind is Kind.BUSY:
+        if planned.kind is FaultKind.BUSY:
             raise in_progress("task-1")
         if session is not None:
             self.sessions.end(session)

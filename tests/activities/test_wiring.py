@@ -11,13 +11,13 @@ import pytest
 
 from activities.provider.appliance import KEY
 from lab.cloud_director.model import Vm
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.site import APPLIANCE
 from partial_failover.contracts.step import Step
 from tests.activities.test_authority import Values, World, built
 
 NAME = f"acme-{APPLIANCE}"
-FORGET = partial(Rule, "cloud-director", "DELETE metadata", Kind.DELAY, target=f"*/{KEY}")
+FORGET = partial(FaultRule, "cloud-director", "DELETE metadata", FaultKind.DELAY, target=f"*/{KEY}")
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ async def test_connected_before_it_is_forgotten(world: World, appliance: Vm) -> 
 
 async def test_connected_after_it_was_forgotten(world: World, appliance: Vm) -> None:
     own, other = await own_values(world), replace(world, process=await built(world.settings))
-    attach = Rule(
+    attach = FaultRule(
         "cloud-director",
         "PUT networkConfigSection",
-        Kind.DELAY,
+        FaultKind.DELAY,
         passes=1,  # that is where the networks are taken out
         act=partial(waited, lambda: ("SYSTEM", KEY) not in appliance.vapp.metadata),
     )

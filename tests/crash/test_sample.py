@@ -9,35 +9,38 @@ from activities.provider.tenant import ProviderTenant
 from activities.tenant_site.site import Site
 from lab.crash_matrix.bench import Bench
 from lab.crash_matrix.cases import Case, Harm, Phase, Point, cases
-from lab.faults import Kind
+from lab.injected_faults import FaultKind
 from partial_failover.contracts.step import Step
 
 ELSEWHERE = {Step.INSPECT_REPLICAS: "of ListReplicas, which changes nothing"}
 """Steps that no failover and no failover test runs."""
 
 SAMPLE = [
-    ((Step.HOLD_REPLICATION, "POST", Kind.DROP_AFTER), (Step.RELEASE_REPLICATION, "DELETE", Kind.DROP_AFTER)),
     (
-        (Step.REVERT_SNAPSHOT, "RevertToSnapshot_Task", Kind.DROP_AFTER),
-        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Kind.TASK_ERROR),
+        (Step.HOLD_REPLICATION, "POST", FaultKind.DROP_AFTER),
+        (Step.RELEASE_REPLICATION, "DELETE", FaultKind.DROP_AFTER),
     ),
     (
-        (Step.POWER_ON_REPLICA, "POST powerOn", Kind.BUSY),
-        (Step.POWER_OFF_REPLICA, "POST undeploy", Kind.TASK_HANG),
+        (Step.REVERT_SNAPSHOT, "RevertToSnapshot_Task", FaultKind.DROP_AFTER),
+        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", FaultKind.TASK_ERROR),
     ),
     (
-        (Step.MARK_PROCESSING, "POST metadata", Kind.EXPIRE_SESSION),
-        (Step.MARK_NORMAL, "DELETE", Kind.DROP_AFTER),
+        (Step.POWER_ON_REPLICA, "POST powerOn", FaultKind.BUSY),
+        (Step.POWER_OFF_REPLICA, "POST undeploy", FaultKind.TASK_HANG),
     ),
     (
-        (Step.CONFIGURE_TENANT_PROXY_ARP, "lease", Kind.DROP_AFTER),
-        (Step.REMOVE_TENANT_PROXY_ARP, "release", Kind.DROP_BEFORE),
+        (Step.MARK_PROCESSING, "POST metadata", FaultKind.EXPIRE_SESSION),
+        (Step.MARK_NORMAL, "DELETE", FaultKind.DROP_AFTER),
+    ),
+    (
+        (Step.CONFIGURE_TENANT_PROXY_ARP, "lease", FaultKind.DROP_AFTER),
+        (Step.REMOVE_TENANT_PROXY_ARP, "release", FaultKind.DROP_BEFORE),
     ),
     ((Step.MARK_PROCESSING, "POST metadata", Harm.TERMINATED),),
     ((Step.MARK_FAILOVER, "GET vm", Harm.CANCELLED),),
     ((Step.REVERT_SNAPSHOT, "GET", Harm.CANCELLED),),
     (
-        (Step.HOLD_REPLICATION, "POST", Kind.EXPIRE_SESSION),
+        (Step.HOLD_REPLICATION, "POST", FaultKind.EXPIRE_SESSION),
         (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Harm.KILLED_AFTER),
     ),
     (

@@ -9,7 +9,7 @@ from typing import Any  # Any: any field of a NIC
 
 from lab.cloud_director.model import OFF, ON, CloudNic, MetadataValue
 from lab.data_centre import SUFFIX, DataCentre
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.site import APPLIANCE
 from partial_failover.contracts.network import AllocationMode
 from partial_failover.contracts.replica import Marker, ReplicaState
@@ -131,7 +131,7 @@ def original_runs(centre: DataCentre, vm: str = "erp-db-01") -> Iterator[None]:
 @contextmanager
 def away(centre: DataCentre, endpoint: str) -> Iterator[None]:
     """It refuses everything."""
-    rule = Rule(endpoint, "*", Kind.REFUSE, times=1_000_000)
+    rule = FaultRule(endpoint, "*", FaultKind.REFUSE, times=1_000_000)
     centre.faults.add(rule)
     try:
         yield

@@ -13,7 +13,7 @@ from activities.provider import isolation, test_records
 from lab.cloud_director.model import OFF
 from lab.fabric.capture import Capture, Captures
 from lab.fabric.fabric import FabricError
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from lab.veeam.accounts import Role, User
 from partial_failover.cli.report import NoReport
@@ -197,7 +197,7 @@ async def test_a_restore_point_that_is_too_old(lab: Lab, initech: Client) -> Non
 
 async def test_a_hold_that_cannot_be_set(lab: Lab, initech: Client) -> None:
     """The backup server does not take it, for as long as the test may last."""
-    lab.centre.faults.add(Rule("initech-veeam", "POST *lobalExclusions*", Kind.REFUSE, times=999))
+    lab.centre.faults.add(FaultRule("initech-veeam", "POST *lobalExclusions*", FaultKind.REFUSE, times=999))
     report = await outcome_of(initech, deadline="4s")
     assert report.result is TestResult.FAILED and "Hold replication of tps-01" in report.said
     assert lab.centre.replica(VM).power == "poweredOff"
@@ -248,7 +248,7 @@ async def test_on_a_network_for_tests(lab: Lab, globex: Client) -> None:
 async def test_in_a_failover_it_is_skipped(lab: Lab, initech: Client) -> None:
     """Also while the provider's vCenter does not answer: nothing of it is needed to know."""
     failover = await in_failover(initech, {"vm": VM})
-    away = Rule("provider-vcenter", "*", Kind.REFUSE, times=1_000_000)
+    away = FaultRule("provider-vcenter", "*", FaultKind.REFUSE, times=1_000_000)
     lab.centre.faults.add(away)
     report = await outcome_of(initech)
     lab.centre.faults.clear()

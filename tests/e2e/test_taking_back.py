@@ -7,7 +7,7 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
 from lab.cloud_director.model import POWER_RIGHT
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from lab.site import APPLIANCE
 from partial_failover.contracts.replica import ReplicaState
@@ -92,14 +92,14 @@ async def test_trouble_on_the_way_is_ridden_out(lab: Lab, initech: Client) -> No
     """Each of these would be seen as a failed step, a second task or a lost hold if it were not."""
     centre, since = lab.centre, len(lab.centre.faults.calls)
     for endpoint, call, kind in (
-        ("cloud-director", "POST powerOn", Kind.DROP_AFTER),
-        ("cloud-director", "POST undeploy", Kind.BUSY),
-        ("cloud-director", "GET vm", Kind.EXPIRE_SESSION),
-        ("provider-vcenter", "RevertToSnapshot_Task", Kind.DROP_AFTER),
-        ("initech-veeam", "POST /api/v1/globalExclusions/vm", Kind.DROP_AFTER),
-        ("initech-veeam", RELEASE, Kind.REFUSE),
+        ("cloud-director", "POST powerOn", FaultKind.DROP_AFTER),
+        ("cloud-director", "POST undeploy", FaultKind.BUSY),
+        ("cloud-director", "GET vm", FaultKind.EXPIRE_SESSION),
+        ("provider-vcenter", "RevertToSnapshot_Task", FaultKind.DROP_AFTER),
+        ("initech-veeam", "POST /api/v1/globalExclusions/vm", FaultKind.DROP_AFTER),
+        ("initech-veeam", RELEASE, FaultKind.REFUSE),
     ):
-        centre.faults.add(Rule(endpoint, call, kind))
+        centre.faults.add(FaultRule(endpoint, call, kind))
     handle = await in_failover(initech, {"vm": "tps-01"})
     assert len(centre.sites["initech"].backup.exclusions) == 1
     report = await undo(handle)

@@ -10,8 +10,8 @@ import pytest
 from lab.fabric import provision
 from lab.fabric.provision import Access
 from lab.fabric.simulated import SimulatedFabric
-from lab.faults import Faults
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
+from lab.injected_faults import InjectedFaults
 from partial_failover.connectors.appliances import Appliance
 from partial_failover.contracts.appliance import ApplianceNetwork, TunnelState
 from partial_failover.contracts.errors import AddressInUse, Misconfigured, NoRight, Unavailable
@@ -39,7 +39,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    fabric = SimulatedFabric(tmp_path, Faults())
+    fabric = SimulatedFabric(tmp_path, InjectedFaults())
     fabric.start()
     sides = {"tenant": Hypervisor("acme", ["lan", "m"]), "provider": Hypervisor("provider", ["lan", "m"])}
     address = GuestAddress(0, IPv4Interface("192.168.10.50/24"))

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.veeam.accounts import Role
 from tests.property.theatre import VMS, Handle, Theatre
 
@@ -34,7 +34,14 @@ PLANNED = [
     ("acme-vcenter/network-extension", "lease"),
     ("provider-vcenter/globex-network-extension", "release"),
 ]
-KINDS = [Kind.DELAY, Kind.BUSY, Kind.DROP_BEFORE, Kind.DROP_AFTER, Kind.EXPIRE_SESSION, Kind.TASK_ERROR]
+KINDS = [
+    FaultKind.DELAY,
+    FaultKind.BUSY,
+    FaultKind.DROP_BEFORE,
+    FaultKind.DROP_AFTER,
+    FaultKind.EXPIRE_SESSION,
+    FaultKind.TASK_ERROR,
+]
 POINTS = st.tuples(st.sampled_from(["latest", "id", "time"]), st.integers(0, 3))
 """How a restore point is named, and how many there are after it."""
 
@@ -133,9 +140,9 @@ class Failovers(RuleBasedStateMachine):
             self._take_over(vm)
 
     @rule(where=st.sampled_from(PLANNED), kind=st.sampled_from(KINDS))
-    def fault(self, where: tuple[str, str], kind: Kind) -> None:
+    def fault(self, where: tuple[str, str], kind: FaultKind) -> None:
         """Something will go wrong."""
-        theatre.lab.centre.faults.add(Rule(*where, kind=kind, seconds=1.0))
+        theatre.lab.centre.faults.add(FaultRule(*where, kind=kind, seconds=1.0))
 
     @rule(name=st.sampled_from(["provider", "acme", "globex"]), crash=st.booleans())
     def restart(self, name: str, crash: bool) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from lab.cloud_director.model import MetadataValue
-from lab.faults import Kind
+from lab.injected_faults import FaultKind
 from partial_failover.connectors.cloud_director import CloudDirector
 from partial_failover.connectors.cloud_director.maintenance import KEY as MAINTENANCE
 from partial_failover.contracts.errors import (
@@ -49,8 +49,8 @@ def test_a_tenants_token_cannot_write_system_metadata(site: Site) -> None:
         tenant.vm(site.foreign_vdc.id, site.foreign_vm.id)
 
 
-@pytest.mark.parametrize("kind", [Kind.DROP_AFTER, Kind.BUSY, Kind.EXPIRE_SESSION])
-def test_metadata_survives_faults(site: Site, client: CloudDirector, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [FaultKind.DROP_AFTER, FaultKind.BUSY, FaultKind.EXPIRE_SESSION])
+def test_metadata_survives_faults(site: Site, client: CloudDirector, kind: FaultKind) -> None:
     client.check()
     site.plan("POST metadata", kind)
     assert client.set_metadata(site.vdc.id, "vm", site.vm.id, "k", "v", attempt()) is True
@@ -117,7 +117,7 @@ def test_the_provider_works_in_maintenance_mode_and_the_tenant_does_not(
 @pytest.mark.parametrize("action", ["enter", "exit"])
 def test_a_lost_reply_in_maintenance_is_mended(site: Site, client: CloudDirector, action: str) -> None:
     ids = (site.vdc.id, site.vapp.id)
-    site.plan(f"POST {action}MaintenanceMode", Kind.DROP_AFTER)
+    site.plan(f"POST {action}MaintenanceMode", FaultKind.DROP_AFTER)
     client.hold_maintenance(*ids, "one", attempt())
     assert site.in_maintenance()
     client.release_maintenance(*ids, "one", attempt())
@@ -127,7 +127,7 @@ def test_a_lost_reply_in_maintenance_is_mended(site: Site, client: CloudDirector
 
 def test_a_hold_that_died_in_between_is_taken_up(site: Site, client: CloudDirector) -> None:
     ids = (site.vdc.id, site.vapp.id)
-    site.plan("POST enterMaintenanceMode", Kind.DROP_BEFORE)
+    site.plan("POST enterMaintenanceMode", FaultKind.DROP_BEFORE)
     with pytest.raises(OutcomeUnknown):
         client.hold_maintenance(*ids, "one", attempt())
     assert not site.in_maintenance()

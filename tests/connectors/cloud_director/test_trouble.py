@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.faults import Kind
+from lab.injected_faults import FaultKind
 from lab.tls import Authority
 from partial_failover.connectors.cloud_director import CloudDirector
 from partial_failover.contracts.errors import (
@@ -20,22 +20,22 @@ from tests.connectors.cloud_director.site import ROOT, Site, attempt
 
 def test_html_of_a_proxy_is_unavailable(site: Site, client: CloudDirector) -> None:
     client.check()
-    site.plan("GET vm", Kind.REFUSE)
+    site.plan("GET vm", FaultKind.REFUSE)
     assert client.vm(site.vdc.id, site.vm.id).name == "erp-db-01"
-    site.plan("GET vm", Kind.REFUSE, times=2)
+    site.plan("GET vm", FaultKind.REFUSE, times=2)
     with pytest.raises(Unavailable, match="503"):
         client.vm(site.vdc.id, site.vm.id)
-    site.plan("GET orgVdcNetworks", Kind.REFUSE, times=2)
+    site.plan("GET orgVdcNetworks", FaultKind.REFUSE, times=2)
     with pytest.raises(Unavailable, match="503"):
         client.networks(site.vdc.id)
-    site.plan("POST powerOn", Kind.REFUSE)
+    site.plan("POST powerOn", FaultKind.REFUSE)
     with pytest.raises(Unavailable, match="503"):
         client.power_on(site.vdc.id, site.vm.id, attempt())
     assert site.vm.machine.reverts == []
 
 
 def test_the_list_of_queries_is_read_again_after_it_failed(site: Site, client: CloudDirector) -> None:
-    site.plan("GET query", Kind.REFUSE, times=2)
+    site.plan("GET query", FaultKind.REFUSE, times=2)
     with pytest.raises(Unavailable):
         client.vms(site.vdc.id)
     assert len(client.vms(site.vdc.id)) == 1
@@ -43,7 +43,7 @@ def test_the_list_of_queries_is_read_again_after_it_failed(site: Site, client: C
 
 def test_a_dropped_read_is_read_again(site: Site, client: CloudDirector) -> None:
     for call in ("GET vm", "GET query", "GET metadata"):
-        site.plan(call, Kind.DROP_BEFORE)
+        site.plan(call, FaultKind.DROP_BEFORE)
     assert client.vm_named(site.vdc.id, "erp-db-01").id == site.vm.id
     assert client.metadata(site.vdc.id, "vm", site.vm.id, "k") is None
 

@@ -1,4 +1,4 @@
-"""Faults on demand, and an audit of every call that reached an endpoint of the lab."""
+"""Injected faults, and an audit of every call that reached an endpoint of the lab."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What goes wrong. The first group is of the call, the second of the task that it starts."""
 
     DELAY = "delay"
@@ -31,7 +31,7 @@ class Kind(StrEnum):
 
 
 @dataclass
-class Rule:
+class FaultRule:
     """The next `times` calls of `call` (a glob, matched with case) at `endpoint` meet `kind`.
 
     `target`: a glob too; it and `passes` choose among the calls of one name, where the endpoint tells its
@@ -42,7 +42,7 @@ class Rule:
 
     endpoint: str
     call: str
-    kind: Kind
+    kind: FaultKind
     times: int = 1
     seconds: float = 0.0
     target: str = "*"
@@ -70,14 +70,14 @@ class Call:
 
 
 @dataclass
-class Faults:
+class InjectedFaults:
     """Shared by all endpoints of one lab; thread safe."""
 
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[FaultRule] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, rule: Rule) -> None:
+    def add(self, rule: FaultRule) -> None:
         """Plan a fault."""
         with self._lock:
             self.rules.append(rule)
@@ -92,15 +92,17 @@ class Faults:
         with self._lock:
             self.calls.append(Call(time.time(), endpoint, user, call, target))
 
-    def take(self, endpoint: str, call: str, kinds: Sequence[Kind], target: str = "") -> Rule | None:
+    def take(
+        self, endpoint: str, call: str, kinds: Sequence[FaultKind], target: str = ""
+    ) -> FaultRule | None:
         """Use up one matching fault of these kinds, if one is planned. One that drops the connection after
         the effect is left to the endpoint to `happen`."""
         rule = self._match(endpoint, call, kinds, target)
-        if rule is not None and rule.kind is not Kind.DROP_AFTER:
+        if rule is not None and rule.kind is not FaultKind.DROP_AFTER:
             rule.happen()
         return rule
 
-    def _match(self, endpoint: str, call: str, kinds: Sequence[Kind], target: str) -> Rule | None:
+    def _match(self, endpoint: str, call: str, kinds: Sequence[FaultKind], target: str) -> FaultRule | None:
         with self._lock:
             rules = list(self.rules)
         for rule in rules:
@@ -110,7 +112,7 @@ class Faults:
                 return rule
         return None
 
-    def _use(self, rule: Rule) -> bool:
+    def _use(self, rule: FaultRule) -> bool:
         """Whether it is this call's turn."""
         with self._lock:
             if rule not in self.rules or rule.times <= 0:
