@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
 
 
 class FaultKind(StrEnum):
@@ -59,14 +62,14 @@ class FaultRule:
 
 
 @dataclass(frozen=True)
-class Call:
+class AuditEntry:
     """One call that reached an endpoint."""
 
-    at: float
     endpoint: str
     user: str
     call: str
-    target: str
+    target: str = ""
+    at: float = field(default_factory=time.time)
 
 
 @dataclass
@@ -74,7 +77,7 @@ class InjectedFaults:
     """Shared by all endpoints of one lab; thread safe."""
 
     rules: list[FaultRule] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
+    calls: list[AuditEntry] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, rule: FaultRule) -> None:
@@ -87,10 +90,30 @@ class InjectedFaults:
         with self._lock:
             self.rules.clear()
 
-    def record(self, endpoint: str, user: str, call: str, target: str = "") -> None:
-        """Write one call into the audit."""
+    def serve(
+        self,
+        call: AuditEntry,
+        kinds: Sequence[FaultKind],
+        effect: Callable[[FaultKind | None], Answer],
+        wait: Callable[[float], object] = time.sleep,
+    ) -> Answer | None:
+        """Write a call into the audit and have its effect, with the fault of these kinds that is planned for
+        it. None: the connection is to be cut. `effect` is told the fault, and refuses where that is one of
+        those without effect."""
         with self._lock:
-            self.calls.append(Call(time.time(), endpoint, user, call, target))
+            self.calls.append(call)
+        rule = self.take(call.endpoint, call.call, kinds, call.target)
+        if rule is None:
+            return effect(None)
+        if rule.kind is FaultKind.DROP_BEFORE:
+            return None
+        answer = effect(rule.kind)
+        if rule.kind is FaultKind.DROP_AFTER:
+            rule.happen()
+            return None
+        if rule.kind is FaultKind.DELAY:
+            wait(rule.seconds)
+        return answer
 
     def take(
         self, endpoint: str, call: str, kinds: Sequence[FaultKind], target: str = ""

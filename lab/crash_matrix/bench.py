@@ -12,7 +12,7 @@ from lab.crash_matrix.cases import Case, Phase, Point
 from lab.crash_matrix.driver import SETTLES_WITHIN, DidNotRest, Driver, Handle
 from lab.crash_matrix.harms import entity, fault, taking_back
 from lab.crash_matrix.rules import TENANT, VM
-from lab.injected_faults import Call, FaultRule
+from lab.injected_faults import AuditEntry, FaultRule
 from lab.site import APPLIANCE
 from partial_failover.contracts.step import Step
 
@@ -79,7 +79,7 @@ class Bench(Driver):
                 found += learn.points(phase, calls[begin:end], steps, self._entity)
         return found
 
-    def _entity(self, call: Call) -> str:
+    def _entity(self, call: AuditEntry) -> str:
         return entity(call.endpoint, call.target, self.lab.centre)
 
     async def log_in(self) -> None:

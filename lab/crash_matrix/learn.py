@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from temporalio.client import WorkflowHistory
 
 from lab.crash_matrix.cases import LOGINS, Phase, Point, is_appliance, is_change
-from lab.injected_faults import Call
+from lab.injected_faults import AuditEntry
 from partial_failover.contracts.step import Step
 
 ON_PROVIDER_APPLIANCE = {
@@ -80,7 +80,7 @@ def steps_at(moment: float, steps: Iterable[Window]) -> set[str]:
 
 
 def points(
-    phase: Phase, calls: Sequence[Call], steps: Sequence[Window], entity_of: Callable[[Call], str]
+    phase: Phase, calls: Sequence[AuditEntry], steps: Sequence[Window], entity_of: Callable[[AuditEntry], str]
 ) -> list[Point]:
     """Each step's calls, in their order: every change; of reads, each name once for each thing that it is
     about."""
@@ -99,11 +99,11 @@ def points(
     return list(found)
 
 
-def _steps_of(call: Call, entity: str, steps: Iterable[Window]) -> list[str]:
+def _steps_of(call: AuditEntry, entity: str, steps: Iterable[Window]) -> list[str]:
     return sorted(step for step in steps_at(call.at, steps) if may_call(step, call, entity))
 
 
-def may_call(step: str, call: Call, entity: str) -> bool:
+def may_call(step: str, call: AuditEntry, entity: str) -> bool:
     """Steps run side by side; what a call is about tells them apart, but for looks at the replica."""
     if step in ONLY:
         return call.call in ONLY[step] or (step, call.endpoint) == (Step.WATCH_FAILOVER, "acme-veeam")

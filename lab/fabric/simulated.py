@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import threading
-import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from lab.fabric import provision
 from lab.fabric.fabric import Leg
 from lab.fabric.provision import Access
 from lab.hypervisor import Hypervisor, Vm
-from lab.injected_faults import FaultKind, InjectedFaults
+from lab.injected_faults import AuditEntry, FaultKind, InjectedFaults
 from partial_failover.cli.cloud_init import ManagementNic, NewAppliance
 from partial_failover.contracts.appliance import ApplianceRole
 
@@ -336,20 +335,13 @@ def _answer(
     raw: bytes, system: SimulatedSystem, machine: Machine, faults: InjectedFaults
 ) -> dict[str, Any] | None:
     """The real program's answer with the planned fault around it; None: the connection breaks."""
-    op = _operation(raw)
-    faults.record(machine.name, "root", op)
-    rule = faults.take(machine.name, op, KINDS)
-    if rule is not None and rule.kind is FaultKind.BUSY:
-        return {"ok": False, "error": "busy", "message": "planned by the lab"}
-    if rule is not None and rule.kind is FaultKind.DROP_BEFORE:
-        return None
-    reply = answer(raw, system.state, system)
-    if rule is not None and rule.kind is FaultKind.DELAY:
-        time.sleep(rule.seconds)
-    if rule is not None and rule.kind is FaultKind.DROP_AFTER:
-        rule.happen()
-        return None
-    return reply
+
+    def effect(fault: FaultKind | None) -> dict[str, Any]:
+        if fault is FaultKind.BUSY:
+            return {"ok": False, "error": "busy", "message": "planned by the lab"}
+        return answer(raw, system.state, system)
+
+    return faults.serve(AuditEntry(machine.name, "root", _operation(raw)), KINDS, effect)
 
 
 def _operation(raw: bytes) -> str:
