@@ -20,6 +20,7 @@ from appliance.kernel import (
     desired,
     firewall,
 )
+from appliance.model import interface_name
 from appliance.state import State
 
 Entry = TypeVar("Entry", Route, Rule, Proxy)
@@ -82,7 +83,7 @@ def _namespace() -> int:
 
 
 def _management_nic(mac: str) -> str:
-    """Its name. Without it nothing is touched: the NIC that would be taken for a leg may be the way in."""
+    """Its name. Without it nothing is touched: a NIC that is moved away may be the way in."""
     found = [link["ifname"] for link in _nics() if link["address"] == mac]
     if not found:
         raise Refusal("internal", f"no NIC has the management NIC's MAC {mac}; no NIC was touched")
@@ -101,9 +102,9 @@ def _adopt(management: str) -> int:
         name = link["ifname"]
         if name in (management, TUNNEL):
             continue
-        leg = "leg" + link["address"].replace(":", "")
+        interface = interface_name(link["address"])
         run(["ip", "link", "set", "dev", name, "down"])
-        run(["ip", "link", "set", "dev", name, "netns", NAMESPACE, "name", leg])
+        run(["ip", "link", "set", "dev", name, "netns", NAMESPACE, "name", interface])
         moved += 1
     return moved
 
@@ -138,14 +139,16 @@ def _settings(wanted: dict[str, str]) -> int:
 def _addresses(wanted: dict[str, str]) -> int:
     shown = {entry["ifname"]: entry for entry in _json("addr", "show")}
     changed = 0
-    for leg, address in wanted.items():
-        current = [f"{a['local']}/{a['prefixlen']}" for a in shown[leg]["addr_info"] if a["family"] == "inet"]
+    for interface, address in wanted.items():
+        current = [
+            f"{a['local']}/{a['prefixlen']}" for a in shown[interface]["addr_info"] if a["family"] == "inet"
+        ]
         if current != [address]:
-            run(["ip", "-n", NAMESPACE, "-4", "addr", "flush", "dev", leg])
-            run(["ip", "-n", NAMESPACE, "addr", "replace", address, "dev", leg, "noprefixroute"])
+            run(["ip", "-n", NAMESPACE, "-4", "addr", "flush", "dev", interface])
+            run(["ip", "-n", NAMESPACE, "addr", "replace", address, "dev", interface, "noprefixroute"])
             changed += 1
-        if "UP" not in shown[leg]["flags"]:
-            run(["ip", "-n", NAMESPACE, "link", "set", "dev", leg, "up"])
+        if "UP" not in shown[interface]["flags"]:
+            run(["ip", "-n", NAMESPACE, "link", "set", "dev", interface, "up"])
             changed += 1
     return changed
 

@@ -36,7 +36,7 @@ class State:
         config = _read(folder / "config.json") or {}
         self.role = Role(config["role"])
         self.management = model.mac(config["management"], "management")
-        """MAC of the management NIC, whatever its name; every other NIC is a leg."""
+        """MAC of the management NIC, whatever its name; every other NIC is on an extended network."""
 
     @contextmanager
     def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:

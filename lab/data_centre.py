@@ -13,7 +13,7 @@ from typing import Any  # Any: values of many kinds, only compared
 
 from lab.cloud_director import CloudDirectorEndpoint, NicSpec
 from lab.cloud_director.model import VApp, Vdc
-from lab.fabric.fabric import Fabric, Leg
+from lab.fabric.fabric import Fabric, Interface
 from lab.fabric.provision import Access, memory
 from lab.fabric.simulated import SimulatedFabric
 from lab.hypervisor import GuestAddress, Hypervisor, Vm, utc_now
@@ -97,7 +97,7 @@ class DataCentre:
     def _provider_networks(self) -> None:
         for key in (WAN, MANAGEMENT):
             self.fabric.add_network(key)
-        self.fabric.add_worker("provider-worker", Leg(MANAGEMENT, IPv4Interface("10.99.0.100/24")))
+        self.fabric.add_worker("provider-worker", Interface(MANAGEMENT, IPv4Interface("10.99.0.100/24")))
 
     def _gateway(self) -> None:
         relays = [
@@ -105,11 +105,11 @@ class DataCentre:
             for tenant in TENANTS
             if tenant.extension is Extension.APPLIANCE
         ]
-        legs = (
-            Leg(WAN, IPv4Interface("203.0.113.1/24")),
-            Leg(MANAGEMENT, IPv4Interface("10.99.0.1/24")),
+        interfaces = (
+            Interface(WAN, IPv4Interface("203.0.113.1/24")),
+            Interface(MANAGEMENT, IPv4Interface("10.99.0.1/24")),
         )
-        self.fabric.add_gateway("cloud-gateway", *legs, config=render(relays))
+        self.fabric.add_gateway("cloud-gateway", *interfaces, config=render(relays))
 
     def _add_tenant(self, tenant: Tenant) -> None:
         tls = self.authority.server_context

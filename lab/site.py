@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from lab.fabric.fabric import Fabric, Leg
+from lab.fabric.fabric import Fabric, Interface
 from lab.fabric.provision import Access
 from lab.fabric.simulated import SimulatedFabric
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
@@ -60,7 +60,7 @@ def build_site(
     for key in groups.values():
         fabric.add_network(key)
     fabric.attach(hypervisor, groups | {"Management": WAN})
-    routers = [Leg(groups[lan.port_group], lan.router) for lan in tenant.lans]
+    routers = [Interface(groups[lan.port_group], lan.router) for lan in tenant.lans]
     fabric.add_host(f"{tenant.name}-router", *routers, forward=True)
     vcenter = VSphereEndpoint(hypervisor, faults, tls(name), name, {USER: User(password)})
     veeam = f"{tenant.name}-veeam"
@@ -81,7 +81,7 @@ def build_site(
 def _add_appliance(site: TenantSite, fabric: AnyFabric, keys: Path) -> Access:
     tenant = site.tenant
     worker = f"{tenant.name}-worker"
-    fabric.add_worker(worker, Leg(WAN, IPv4Interface(f"203.0.113.{100 + tenant.number}/24")))
+    fabric.add_worker(worker, Interface(WAN, IPv4Interface(f"203.0.113.{100 + tenant.number}/24")))
     address = IPv4Interface(f"203.0.113.{10 + tenant.number}/24")
     groups = [lan.port_group for lan in tenant.lans]
     vm = site.hypervisor.add_vm(

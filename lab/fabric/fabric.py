@@ -35,7 +35,7 @@ class FabricError(Exception):
 
 
 @dataclass(frozen=True)
-class Leg:
+class Interface:
     """One NIC of a host that is always on."""
 
     network: str
@@ -118,19 +118,19 @@ class Fabric:
         """Make one broadcast domain of two, as an NSX Edge's layer 2 VPN does."""
         self._call("join", one=one, other=other)
 
-    def add_host(self, name: str, *legs: Leg, forward: bool = False) -> None:
-        """A host that is always on; a router if it has several legs and is to `forward`."""
-        self._call("boot", name=name, wires=self._wires(legs), forward=forward)
+    def add_host(self, name: str, *interfaces: Interface, forward: bool = False) -> None:
+        """A host that is always on; a router if it has several interfaces and is to `forward`."""
+        self._call("boot", name=name, wires=self._wires(interfaces), forward=forward)
 
-    def add_worker(self, name: str, leg: Leg) -> None:
+    def add_worker(self, name: str, interface: Interface) -> None:
         """The host from which a worker reaches appliances: the lab's port forwards come from there."""
-        self.add_host(name, leg)
-        self._worker_addresses[name] = leg.address.ip
+        self.add_host(name, interface)
+        self._worker_addresses[name] = interface.address.ip
 
-    def add_gateway(self, name: str, *legs: Leg, config: str) -> None:
+    def add_gateway(self, name: str, *interfaces: Interface, config: str) -> None:
         """A cloud gateway with HAProxy and its configuration."""
         console = str(self.folder / f"{name}.log")
-        self._call("gateway", name=name, wires=self._wires(legs), config=config, console=console)
+        self._call("gateway", name=name, wires=self._wires(interfaces), config=config, console=console)
 
     def reload_gateway(self, name: str, config: str) -> None:
         """Give the gateway another configuration; connections that are open stay."""
@@ -241,16 +241,16 @@ class Fabric:
             )
         return wires
 
-    def _wires(self, legs: Sequence[Leg]) -> list[Wire]:
+    def _wires(self, interfaces: Sequence[Interface]) -> list[Wire]:
         return [
             Wire(
                 name=f"eth{index}",
                 mac="02:" + uuid.uuid4().bytes[:5].hex(":"),
-                network=leg.network,
-                address=str(leg.address),
-                gateway=str(leg.gateway) if leg.gateway else None,
+                network=interface.network,
+                address=str(interface.address),
+                gateway=str(interface.gateway) if interface.gateway else None,
             )
-            for index, leg in enumerate(legs)
+            for index, interface in enumerate(interfaces)
         ]
 
     def _call(

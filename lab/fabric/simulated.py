@@ -18,13 +18,13 @@ from typing import Any, Literal
 
 import asyncssh
 
-from appliance.model import Role
+from appliance.model import Role, interface_name
 from appliance.requests import LONGEST_REQUEST, answer
 from appliance.state import State
 from appliance.system import System
 from appliance.vpn import Tunnel
 from lab.fabric import provision
-from lab.fabric.fabric import Leg
+from lab.fabric.fabric import Interface
 from lab.fabric.provision import Access
 from lab.hypervisor import Hypervisor, Vm
 from lab.injected_faults import AuditEntry, FaultKind, InjectedFaults
@@ -67,26 +67,26 @@ class SimulatedSystem(System):
         self,
         state: State,
         world: World,
-        legs: dict[str, str],
+        interfaces: dict[str, str],
         pair: "Pair",
         reload_ssh: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(state)
         self._reload_ssh = reload_ssh
         self.world = world
-        self.networks = legs
-        """Network key by leg, for what is plugged in now."""
+        self.networks = interfaces
+        """Network key by interface, for what is plugged in now."""
         self.pair = pair
         self.announced: list[tuple[str, str, str | None]] = []
 
     def apply(self) -> None:
         """There is no kernel to change."""
 
-    def legs(self) -> frozenset[str]:
+    def interfaces(self) -> frozenset[str]:
         return frozenset(self.networks)
 
-    def owner(self, leg: str, address: IPv4Address, sender: IPv4Address | None = None) -> str | None:
-        return self.world.owner([self.networks[leg]], address)
+    def owner(self, interface: str, address: IPv4Address, sender: IPv4Address | None = None) -> str | None:
+        return self.world.owner([self.networks[interface]], address)
 
     def wake(self, announce: list[tuple[str, str, str | None]]) -> None:
         self.announced += announce
@@ -176,19 +176,19 @@ class SimulatedFabric:
         if self.world.network(one) != self.world.network(other):
             self.world.joined[self.world.network(one)] = self.world.network(other)
 
-    def add_host(self, name: str, *legs: Leg, forward: bool = False) -> None:
+    def add_host(self, name: str, *interfaces: Interface, forward: bool = False) -> None:
         """A host that is always on."""
         self.world.nodes[name] = [
-            (x.network, "02:" + uuid.uuid4().bytes[:5].hex(":"), x.address.ip) for x in legs
+            (x.network, "02:" + uuid.uuid4().bytes[:5].hex(":"), x.address.ip) for x in interfaces
         ]
 
-    def add_worker(self, name: str, leg: Leg) -> None:
+    def add_worker(self, name: str, interface: Interface) -> None:
         """Workers reach the stand-in's appliances on loopback without it."""
-        self.add_host(name, leg)
+        self.add_host(name, interface)
 
-    def add_gateway(self, name: str, *legs: Leg, config: str) -> None:
+    def add_gateway(self, name: str, *interfaces: Interface, config: str) -> None:
         """There is nothing to relay."""
-        self.add_host(name, *legs)
+        self.add_host(name, *interfaces)
 
     def reload_gateway(self, name: str, config: str) -> None:
         """There is nothing to relay."""
@@ -240,7 +240,7 @@ class SimulatedFabric:
             runtime = self.folder / "run" / f"{machine.disk.name}-{machine.boots}"
             state = State(provision.state(machine.disk), runtime)
             machine.system = SimulatedSystem(
-                state, self.world, _legs(vm, networks), machine.pair, lambda: self._reload(machine)
+                state, self.world, _interfaces(vm, networks), machine.pair, lambda: self._reload(machine)
             )
             machine.pair.systems[machine.role] = machine.system
 
@@ -250,7 +250,7 @@ class SimulatedFabric:
         if machine is None:
             self.world.nodes[name] = _guest_nics(vm, networks)
         elif machine.system is not None:
-            machine.system.networks = _legs(vm, networks)
+            machine.system.networks = _interfaces(vm, networks)
 
     async def _listen(self, machine: Machine) -> int:
         server = await asyncssh.listen(
@@ -360,12 +360,10 @@ def _cut(machine: Machine) -> None:
         connection.abort()
 
 
-def _legs(vm: Vm, networks: Mapping[str, str]) -> dict[str, str]:
+def _interfaces(vm: Vm, networks: Mapping[str, str]) -> dict[str, str]:
     """Every NIC but the first, as the real appliance names them."""
     return {
-        "leg" + nic.mac.replace(":", ""): networks.get(nic.network, "")
-        if nic.network and nic.connected
-        else ""
+        interface_name(nic.mac): networks.get(nic.network, "") if nic.network and nic.connected else ""
         for nic in vm.nics
         if nic.index > 0
     }

@@ -67,9 +67,11 @@ async def talk(stage: Stage, vm: str) -> None:
     )
     stage.check(f"production {neighbour} to the replica of {vm} at {address}: {pings}", pings.all_answered)
     stage.check(f"the replica of {vm} to production {neighbour}: {echoes}", echoes.all_answered)
-    leg, other = packets.tenant_leg(vm), packets.provider_leg(vm)
+    interface, other = packets.tenant_interface(vm), packets.provider_interface(vm)
     stage.check(
-        f"only the tenant's appliance ({leg}) answers ARP for {address}", owners == {leg}, sorted(owners)
+        f"only the tenant's appliance ({interface}) answers ARP for {address}",
+        owners == {interface},
+        sorted(owners),
     )
     text = f"only the provider's appliance ({other}) answers the replica for {packets.address(neighbour)}"
     stage.check(text, others == {other}, sorted(others))

@@ -24,7 +24,7 @@ from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.schedule import TestSchedule
 from partial_failover.reports import page
 from partial_failover.temporal.schedules import put
-from tests.e2e import driver, spoil, wire
+from tests.e2e import driver, inject, wire
 from tests.e2e.driver import Handle, failure_of, in_failover, start, undo, until
 
 VM, REPLICA, NETWORK = "tps-01", "tps-01_replica", "initech-lan"
@@ -100,8 +100,8 @@ async def test_production_sees_no_packet_of_a_test(lab: Lab, tenant: str, vm: st
     machines = {m.name: m for m in site.tenant.machines}
     address, replica = machines[vm].address, centre.replica(vm)
     appliance = site.hypervisor.find("network-extension")
-    legs = [nic.mac for nic in appliance.nics] if appliance else []
-    with spoil.original_runs(centre, vm):
+    interfaces = [nic.mac for nic in appliance.nics] if appliance else []
+    with inject.original_runs(centre, vm):
         original = {site.vm(vm).nics[0].mac}
         on = [m for m in machines.values() if site.vm(m.name).power == "poweredOn"]
         routers = {m.name: site.tenant.lan(m.lan).router.ip for m in on}
@@ -126,7 +126,7 @@ async def test_production_sees_no_packet_of_a_test(lab: Lab, tenant: str, vm: st
         assert one.covers(whole.started.timestamp(), whole.ended.timestamp()), (whole, one.frames)
     assert any(s.of(original) for s in seen), "what is there is seen"
     assert [f for s in seen for f in s.of([nic.mac for nic in replica.nics])] == []
-    assert [f for s in seen for f in s.from_(legs)] == [], "the appliance says nothing either"
+    assert [f for s in seen for f in s.from_(interfaces)] == [], "the appliance says nothing either"
     assert owners == [original] * 3, "the original alone owns its address"
     assert report.result is TestResult.PASSED, report.said
     assert (report.time_to_tunnel_s is not None) is (network == "extension")

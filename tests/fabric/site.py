@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from lab.fabric.fabric import Fabric, Leg
+from lab.fabric.fabric import Fabric, Interface
 from lab.fabric.provision import Access
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
 from partial_failover.cli.gateway import Relay, render
@@ -128,20 +128,23 @@ def _add_hosts(fabric: Fabric) -> None:
     for key in ("acme/lan-a", "acme/lan-b", "wan", "provider/lan-a", "provider/lan-b", "provider/management"):
         fabric.add_network(key)
     fabric.add_host(
-        "router", _leg("acme/lan-a", "192.168.10.1/24"), _leg("acme/lan-b", "192.168.20.1/24"), forward=True
+        "router",
+        _interface("acme/lan-a", "192.168.10.1/24"),
+        _interface("acme/lan-b", "192.168.20.1/24"),
+        forward=True,
     )
     fabric.exec("router", ["ip", "addr", "add", f"{OUTSIDE}/32", "dev", "lo"])
-    fabric.add_host("production", _leg("acme/lan-a", f"{PRODUCTION}/24", "192.168.10.1"))
-    fabric.add_host("neighbour", _leg("acme/lan-a", f"{NEIGHBOUR}/24", "192.168.10.1"))
-    fabric.add_host("production-b", _leg("acme/lan-b", f"{PRODUCTION_B}/24", "192.168.20.1"))
-    fabric.add_worker("provider-worker", _leg("provider/management", "10.99.0.100/24"))
-    fabric.add_worker("tenant-worker", _leg("wan", "203.0.113.100/24"))
-    fabric.add_host("provider-stranger", _leg("provider/management", "10.99.0.66/24"))
-    fabric.add_host("tenant-stranger", _leg("wan", "203.0.113.66/24"))
+    fabric.add_host("production", _interface("acme/lan-a", f"{PRODUCTION}/24", "192.168.10.1"))
+    fabric.add_host("neighbour", _interface("acme/lan-a", f"{NEIGHBOUR}/24", "192.168.10.1"))
+    fabric.add_host("production-b", _interface("acme/lan-b", f"{PRODUCTION_B}/24", "192.168.20.1"))
+    fabric.add_worker("provider-worker", _interface("provider/management", "10.99.0.100/24"))
+    fabric.add_worker("tenant-worker", _interface("wan", "203.0.113.100/24"))
+    fabric.add_host("provider-stranger", _interface("provider/management", "10.99.0.66/24"))
+    fabric.add_host("tenant-stranger", _interface("wan", "203.0.113.66/24"))
     fabric.add_gateway(
         "gateway",
-        _leg("wan", f"{GATEWAY}/24"),
-        _leg("provider/management", "10.99.0.1/24"),
+        _interface("wan", f"{GATEWAY}/24"),
+        _interface("provider/management", "10.99.0.1/24"),
         config=render([Relay("acme", 6180, IPv4Address("10.99.0.2"))]),
     )
 
@@ -161,8 +164,8 @@ def _add_vms(tenant_side: Hypervisor, provider_side: Hypervisor) -> dict[str, Vm
     }
 
 
-def _leg(network: str, address: str, gateway: str | None = None) -> Leg:
-    return Leg(network, IPv4Interface(address), IPv4Address(gateway) if gateway else None)
+def _interface(network: str, address: str, gateway: str | None = None) -> Interface:
+    return Interface(network, IPv4Interface(address), IPv4Address(gateway) if gateway else None)
 
 
 def _guest(address: str, gateway: str | None = None) -> list[GuestAddress]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.fabric.fabric import REPOSITORY, Fabric, FabricError, Leg
+from lab.fabric.fabric import REPOSITORY, Fabric, FabricError, Interface
 from lab.hypervisor import GuestAddress, Hypervisor
 from partial_failover.contracts.errors import ApplianceChanged, Unavailable
 from tests.fabric.conftest import needs_root
@@ -19,8 +19,8 @@ from tests.fabric.site import Site, attempt, booted, lease, until
 pytestmark = [pytest.mark.root, needs_root]
 
 
-def leg(network: str, address: str) -> Leg:
-    return Leg(network, IPv4Interface(address))
+def interface(network: str, address: str) -> Interface:
+    return Interface(network, IPv4Interface(address))
 
 
 def test_joined_networks_are_one(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_joined_networks_are_one(tmp_path: Path) -> None:
     try:
         for key in ("acme/lan", "provider/lan"):
             fabric.add_network(key)
-        fabric.add_host("here", leg("acme/lan", "10.1.0.1/24"))
+        fabric.add_host("here", interface("acme/lan", "10.1.0.1/24"))
         side = Hypervisor("vc", ["dvpg"])
         fabric.attach(side, {"dvpg": "provider/lan"})
         there = side.add_vm("there", ["dvpg"], [GuestAddress(0, IPv4Interface("10.1.0.2/24"))])

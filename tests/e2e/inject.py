@@ -1,4 +1,4 @@
-"""What can be wrong at the provider or at a tenant's site, each for as long as a `with` lasts."""
+"""Faults that are injected at the provider or at a tenant's site, each for as long as a `with` lasts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,18 +63,18 @@ def outside(centre: DataCentre) -> Any:
 def at(address: str) -> Any:
     """The replica has this address, whose it may not be."""
 
-    def spoil(centre: DataCentre) -> Any:
+    def inject(centre: DataCentre) -> Any:
         return _first_nic(centre, "erp-db-01", address=IPv4Address(address))
 
-    spoil.__name__ = f"at {address}"
-    return spoil
+    inject.__name__ = f"at {address}"
+    return inject
 
 
 def with_router(network: str, router: str) -> Any:
     """A network is not what it was when the appliances' addresses were chosen."""
 
     @contextmanager
-    def spoil(centre: DataCentre) -> Iterator[None]:
+    def inject(centre: DataCentre) -> Iterator[None]:
         found = next(n for n in centre.cloud.world.networks if n.name == network)
         before, found.gateway = found.gateway, IPv4Interface(router)
         try:
@@ -82,8 +82,8 @@ def with_router(network: str, router: str) -> Any:
         finally:
             found.gateway = before
 
-    spoil.__name__ = f"{network} {router}".replace("/", " ")
-    return spoil
+    inject.__name__ = f"{network} {router}".replace("/", " ")
+    return inject
 
 
 @contextmanager
