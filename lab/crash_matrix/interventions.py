@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from lab.crash_matrix.cases import Case, Harm, Phase, Point
+from lab.crash_matrix.cases import Case, Intervention, Phase, Point
 from lab.crash_matrix.driver import Driver
 from lab.crash_matrix.rules import TENANT, VM
 from lab.data_centre import SUFFIX, DataCentre
@@ -25,17 +25,17 @@ def fault(case: Case, driver: Driver) -> FaultRule:
     meant = partial(_is_meant, point, driver)
     rule = FaultRule(point.endpoint, point.call, FaultKind.DELAY, passes=point.turn - 1, when=meant)
     kill = _killer(point, driver)
-    match case.harm:
-        case Harm.KILLED_BEFORE:
+    match case.intervention:
+        case Intervention.KILLED_BEFORE:
             rule.kind, rule.act = FaultKind.DROP_BEFORE, kill
-        case Harm.KILLED_AFTER:
+        case Intervention.KILLED_AFTER:
             rule.kind, rule.act = FaultKind.DROP_AFTER, kill
-        case Harm.KILLED_WAITING:
+        case Intervention.KILLED_WAITING:
             rule.kind, rule.seconds = FaultKind.TASK_HANG, LONG
             rule.act = lambda: threading.Timer(KILL_DELAY, kill).start()
-        case Harm.CANCELLED:
+        case Intervention.CANCELLED:
             rule.act = driver.cancel
-        case Harm.TERMINATED:
+        case Intervention.TERMINATED:
             rule.act = driver.terminate
         case kind:
             rule.kind, rule.seconds = FaultKind(kind), LATE
@@ -47,7 +47,7 @@ def _killer(point: Point, driver: Driver) -> Callable[[], None]:
     return lambda: driver.kill(worker)
 
 
-def taking_back(phase: Phase, driver: Driver, then: Callable[[], object]) -> FaultRule:
+def compensation_trigger(phase: Phase, driver: Driver, then: Callable[[], object]) -> FaultRule:
     """What makes the failover be taken back, as `phase` says; `then` is called right before it."""
     if phase is Phase.REFUSED:
         site = driver.site
