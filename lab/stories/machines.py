@@ -32,7 +32,7 @@ class Machines:
         for name in WORKLOADS:
             shutil.copytree(REPOSITORY / "deploy/worker" / name, folder / "deploy/worker" / name)
 
-    async def play(self, command: str) -> Said | None:
+    async def run(self, command: str) -> Said | None:
         """What it says, with its exit code; None: it is not for them."""
         match shlex.split(command):
             case ["cp", source, target]:

@@ -55,7 +55,7 @@ class Running:
     track: Track
 
 
-class Stage:
+class StoryContext:
     """One tenant's part of the lab. `packets` is None where the networks are not real."""
 
     def __init__(self, lab: Lab, tenant: str, timeline: Timeline) -> None:
@@ -65,7 +65,7 @@ class Stage:
         self.broken: list[str] = []
         self._followed = ExitStack()
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> "StoryContext":
         return self
 
     def __exit__(self, *_: object) -> None:
