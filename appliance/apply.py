@@ -84,10 +84,10 @@ def _namespace() -> int:
 
 def _management_nic(mac: str) -> str:
     """Its name. Without it nothing is touched: a NIC that is moved away may be the way in."""
-    found = [link["ifname"] for link in _nics() if link["address"] == mac]
-    if not found:
+    names = [link["ifname"] for link in _nics() if link["address"] == mac]
+    if not names:
         raise Refusal("internal", f"no NIC has the management NIC's MAC {mac}; no NIC was touched")
-    return str(found[0])
+    return str(names[0])
 
 
 def _nics() -> list[dict[str, Any]]:
@@ -190,5 +190,5 @@ def _json(*words: str) -> list[dict[str, Any]]:
     # With -4, `ip link` and `ip addr` leave out what has no IPv4 address.
     family = ["-4"] if words[0] in ("route", "rule", "neigh") else []
     text = run(["ip", "-n", NAMESPACE, *family, "-j", *words])
-    found: list[dict[str, Any]] = json.loads(text) if text.strip() else []
-    return [entry for entry in found if entry]
+    entries: list[dict[str, Any]] = json.loads(text) if text.strip() else []
+    return [entry for entry in entries if entry]

@@ -125,10 +125,10 @@ def desired(
 
 
 def _addresses(leases: Iterable[Lease]) -> dict[str, list[IPv4Address]]:
-    found: dict[str, set[IPv4Address]] = {}
+    by_network: dict[str, set[IPv4Address]] = {}
     for lease in leases:
-        found.setdefault(lease.network, set()).add(lease.address)
-    return {name: sorted(addresses) for name, addresses in found.items()}
+        by_network.setdefault(lease.network, set()).add(lease.address)
+    return {name: sorted(addresses) for name, addresses in by_network.items()}
 
 
 def _interface_settings(role: Role, interface: str) -> dict[str, str]:

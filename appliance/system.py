@@ -65,8 +65,8 @@ class System:
             shown = run([*INSIDE, *words], timeout=5, check=False)
         except CommandFailed:
             return None
-        found = re.search(r"time=([0-9.]+) ms", shown)
-        return float(found[1]) if found else None
+        time_shown = re.search(r"time=([0-9.]+) ms", shown)
+        return float(time_shown[1]) if time_shown else None
 
     def pause(self, seconds: float) -> None:
         """Between two looks at something."""

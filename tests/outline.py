@@ -1,4 +1,4 @@
-"""The command outline of a function: commands to Temporal, and what decides whether and when it gives them.
+"""The outline of a function: its commands to Temporal, and what decides whether and when it gives them.
 
 Each line is a statement. Conditions are kept as they are written; of a call only what tells one command from
 another is kept, so that titles and other texts may change. What a name in a condition stands for is not

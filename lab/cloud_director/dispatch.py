@@ -69,7 +69,7 @@ class Dispatcher:
             if self.api.principal(asked.token) is None:
                 return Answer(401)
         if fault is FaultKind.BUSY:
-            entity = asked.found.get("ref")
+            entity = asked.groups.get("ref")
             message = f"The entity {entity} is busy completing an operation VAPP_UPDATE_VM."
             raise ApiError(400, "BUSY_ENTITY", message)
         if asked.body:

@@ -28,8 +28,8 @@ async def all_cases() -> list[Case]:
     """From clean runs, in an order that mixes slow and fast ones."""
     with tempfile.TemporaryDirectory() as folder:
         async with Bench(Path(folder)) as bench:
-            found = list(cases(await bench.learn()))
-    return sorted(found, key=lambda c: crc32(str(c).encode()))
+            learnt = list(cases(await bench.learn()))
+    return sorted(learnt, key=lambda c: crc32(str(c).encode()))
 
 
 async def part() -> None:

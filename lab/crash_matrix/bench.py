@@ -69,15 +69,15 @@ class Bench(Driver):
     async def learn(self) -> list[Point]:
         """The points of all phases, from clean runs of each."""
         await self.log_in()
-        found = []
+        points = []
         for phases in TOGETHER:
             marks: list[int] = []
             handle = await self._clean_run(phases, marks)
             steps = learn.windows(await handle.fetch_history())
             calls = self.lab.centre.faults.calls
             for phase, begin, end in zip(phases, marks, [*marks[1:], len(calls)], strict=True):
-                found += learn.points(phase, calls[begin:end], steps, self._entity)
-        return found
+                points += learn.points(phase, calls[begin:end], steps, self._entity)
+        return points
 
     def _entity(self, call: AuditEntry) -> str:
         return entity(call.endpoint, call.target, self.lab.centre)
@@ -122,9 +122,9 @@ class Bench(Driver):
         finally:
             self.lab.centre.faults.clear()
         outcomes = [await self._outcome(plan) for plan in planned.values()]
-        if len(outcomes) == 1:  # what is found after it came to rest was left by nobody else
-            found = [what for _, _, some in self._moments.values() for what in some]
-            alone = tuple(dict.fromkeys((*outcomes[0].broken, *found, *self.rules.broken)))
+        if len(outcomes) == 1:  # what is broken after it came to rest was left by nobody else
+            broken = [what for _, _, some in self._moments.values() for what in some]
+            alone = tuple(dict.fromkeys((*outcomes[0].broken, *broken, *self.rules.broken)))
             outcomes = [replace(outcomes[0], broken=alone)]
         return outcomes
 

@@ -9,23 +9,24 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
-from typing import Any, Literal  # Any: JSON values of the lab's own protocol
+from typing import Any  # Any: JSON values of the lab's own protocol
 
 from lab.fabric import provision
+from lab.fabric.appliance_vm import ApplianceVm
+from lab.fabric.follower import Follower
 from lab.fabric.needs import PATH, lacks
 from lab.fabric.provision import Access
 from lab.fabric.sandbox import LONGEST_MESSAGE
 from lab.fabric.topology import Wire
 from lab.hypervisor import Hypervisor, Vm
+from lab.repository import REPOSITORY
 from partial_failover.cli.cloud_init import ManagementNic, NewAppliance
-from partial_failover.contracts.appliance import ApplianceRole
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SSH_PORT = 22
 log = logging.getLogger(__name__)
 
@@ -136,43 +137,30 @@ class Fabric:
         """Give the gateway another configuration; connections that are open stay."""
         self._call("reload_gateway", name=name, config=config)
 
-    def add_appliance(
-        self,
-        hypervisor: Hypervisor,
-        vm: Vm,
-        role: Literal["provider", "tenant"],
-        pair: str,
-        worker: str,
-        key_file: Path,
-        gateways: Iterable[IPv4Address] = (),
-    ) -> Access:
-        """Provision an appliance VM; it boots when the VM is powered on.
-
-        Its first NIC is the management NIC, with the guest's address. `pair` names the two appliances of one
-        tenant; `worker` is the host that may reach it, with `key_file` as its SSH key.
-        """
-        name, disk = f"{hypervisor.name}/{vm.name}", self.folder / f"disk-{vm.instance_uuid}"
+    def add_appliance(self, appliance: ApplianceVm) -> Access:
+        """Provision an appliance VM; it boots when the VM is powered on."""
+        vm, disk = appliance.vm, appliance.disk(self.folder)
         management = next(g for g in vm.guest if g.index == 0)
         new = NewAppliance(
-            ApplianceRole(role),
-            provision.worker_key(key_file),
-            provision.pair_key(self.folder / f"pair-{pair}.key").read_text(),
-            [self._worker_addresses[worker]],
+            appliance.role,
+            provision.worker_key(appliance.key_file),
+            provision.pair_key(self.folder / f"pair-{appliance.pair}.key").read_text(),
+            [self._worker_addresses[appliance.worker]],
             ManagementNic(vm.nics[0].mac, management.address, management.gateway),
-            list(gateways),
+            list(appliance.gateways),
         )
         host_key = provision.appliance_disk(disk, new)
-        self.disks[name] = disk
+        self.disks[appliance.name] = disk
+        name, via, address = appliance.name, appliance.worker, str(management.address.ip)
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
             port: int = listener.getsockname()[1]
-            address = str(management.address.ip)
-            self._call("forward", listener=listener, name=name, via=worker, address=address, port=SSH_PORT)
-        return Access("127.0.0.1", port, host_key, key_file)
+            self._call("forward", listener=listener, name=name, via=via, address=address, port=SSH_PORT)
+        return Access("127.0.0.1", port, host_key, appliance.key_file)
 
     def attach(self, hypervisor: Hypervisor, networks: Mapping[str, str]) -> None:
         """Follow a hypervisor's power and wiring. `networks`: port group to network key;
         it may grow later, and a port group that is not in it is a cable to nowhere."""
-        hypervisor.listeners.append(_Follower(self, hypervisor, networks))
+        hypervisor.listeners.append(Follower(self, hypervisor, networks))
 
     def settle(self) -> None:
         """Wait until all power and wiring changes so far have happened; raises the first error among them."""
@@ -193,8 +181,8 @@ class Fabric:
     def ping(self, name: str, address: IPv4Address | str, seconds: float = 1) -> float | None:
         """Milliseconds until the first echo reply, None when there is none."""
         argv = ["ping", "-n", "-c", "1", "-W", str(seconds), str(address)]
-        found = re.search(r"time=([0-9.]+) ms", self.exec(name, argv, seconds + 2)[1])
-        return float(found[1]) if found else None
+        time_shown = re.search(r"time=([0-9.]+) ms", self.exec(name, argv, seconds + 2)[1])
+        return float(time_shown[1]) if time_shown else None
 
     def power(self, vm: Vm, name: str, networks: Mapping[str, str]) -> None:
         """Queue a power change as it is now; returns at once, as a hypervisor does."""
@@ -288,18 +276,3 @@ class Fabric:
                 waiting_for.set_exception(FabricError(answer["error"]))
             else:
                 waiting_for.set_result(answer["result"])
-
-
-@dataclass
-class _Follower:
-    """`lab.hypervisor.Listener` for one hypervisor."""
-
-    fabric: Fabric
-    hypervisor: Hypervisor
-    networks: Mapping[str, str]
-
-    def powered(self, vm: Vm) -> None:
-        self.fabric.power(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
-
-    def rewired(self, vm: Vm) -> None:
-        self.fabric.rewire(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import asyncssh
 
@@ -24,12 +24,13 @@ from appliance.state import State
 from appliance.system import System
 from appliance.vpn import Tunnel
 from lab.fabric import provision
+from lab.fabric.appliance_vm import ApplianceVm
 from lab.fabric.fabric import Interface
+from lab.fabric.follower import Follower
 from lab.fabric.provision import Access
 from lab.hypervisor import Hypervisor, Vm
 from lab.injected_faults import AuditEntry, FaultKind, InjectedFaults
 from partial_failover.cli.cloud_init import ManagementNic, NewAppliance
-from partial_failover.contracts.appliance import ApplianceRole
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +115,8 @@ class SimulatedSystem(System):
         if provider is None or (self.state.role is Role.TENANT and self.tunnel().state != "connected"):
             return None
         leased = {lease.address for lease in provider.state.leases().values()}
-        found = address in leased and self.world.owner(provider.networks.values(), address)
-        return 0.5 if found else None
+        owned = address in leased and self.world.owner(provider.networks.values(), address)
+        return 0.5 if owned else None
 
 
 @dataclass
@@ -193,32 +194,23 @@ class SimulatedFabric:
     def reload_gateway(self, name: str, config: str) -> None:
         """There is nothing to relay."""
 
-    def add_appliance(
-        self,
-        hypervisor: Hypervisor,
-        vm: Vm,
-        role: Literal["provider", "tenant"],
-        pair: str,
-        worker: str,
-        key_file: Path,
-        gateways: Iterable[IPv4Address] = (),
-    ) -> Access:
+    def add_appliance(self, appliance: ApplianceVm) -> Access:
         """Provision an appliance VM; its SSH server answers while the VM is on."""
-        disk = self.folder / f"disk-{vm.instance_uuid}"
-        public = provision.worker_key(key_file)
+        name, disk = appliance.name, appliance.disk(self.folder)
+        public = provision.worker_key(appliance.key_file)
         loopback = IPv4Address("127.0.0.1")
-        management = ManagementNic(vm.nics[0].mac)
-        new = NewAppliance(ApplianceRole(role), public, provision.PLACEHOLDER_KEY, [loopback], management)
+        management = ManagementNic(appliance.vm.nics[0].mac)
+        new = NewAppliance(appliance.role, public, provision.PLACEHOLDER_KEY, [loopback], management)
         host_key = provision.appliance_disk(disk, new)
-        name = f"{hypervisor.name}/{vm.name}"
-        machine = Machine(name, disk, Role(role), self._pairs.setdefault(pair, Pair()))
+        pair = self._pairs.setdefault(appliance.pair, Pair())
+        machine = Machine(name, disk, Role(appliance.role), pair)
         self._machines[name], self.disks[name] = machine, disk
-        return Access("127.0.0.1", self._run(self._listen(machine)), host_key, key_file)
+        return Access("127.0.0.1", self._run(self._listen(machine)), host_key, appliance.key_file)
 
     def attach(self, hypervisor: Hypervisor, networks: Mapping[str, str]) -> None:
         """Follow a hypervisor's power and wiring. `networks`: port group to network key;
         it may grow later, and a port group that is not in it is a cable to nowhere."""
-        hypervisor.listeners.append(_Follower(self, hypervisor, networks))
+        hypervisor.listeners.append(Follower(self, hypervisor, networks))
 
     def settle(self) -> None:
         """Changes happen at once here."""
@@ -297,21 +289,6 @@ class _Server(asyncssh.SSHServer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.machine.connections.discard(self.connection)
-
-
-@dataclass
-class _Follower:
-    """`lab.hypervisor.Listener` for one hypervisor."""
-
-    fabric: SimulatedFabric
-    hypervisor: Hypervisor
-    networks: Mapping[str, str]
-
-    def powered(self, vm: Vm) -> None:
-        self.fabric.power(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
-
-    def rewired(self, vm: Vm) -> None:
-        self.fabric.rewire(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
 
 
 async def _serve(

@@ -11,11 +11,11 @@ import sys
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
+from lab.repository import REPOSITORY
 from lab.stories import steps
 from lab.stories.context import DidNotHold, Figures, StoryContext
 from lab.stories.machines import Machines
 from lab.tenants import Lan, Machine, Tenant
-from lab.worker_process import REPOSITORY
 from partial_failover.contracts.plan import Extension
 
 UMBRELLA = Tenant(
@@ -84,14 +84,14 @@ async def _onboard(context: StoryContext) -> None:
     machines = Machines(context.lab, UMBRELLA.name, folder, names, run)
     checked = False
     for command in commands():
-        code, said = await machines.run(command) or await run(command)
+        code, output = await machines.run(command) or await run(command)
         expected = 0
         if "--check" in command and not checked:
             checked, expected = True, 1
             context.check(
-                "the check names the namespace", "Namespace umbrella is not provisioned" in said, said
+                "the check names the namespace", "Namespace umbrella is not provisioned" in output, output
             )
-        context.check(f"$ {command}", code == expected, said)
+        context.check(f"$ {command}", code == expected, output)
         if code != expected:
             raise DidNotHold(f"{command} ended with {code}")
 
@@ -130,9 +130,9 @@ async def _run(command: str, folder: Path, names: dict[str, Path], temporal: str
 
 def _touched(before: dict[str, object], now: dict[str, object]) -> list[str]:
     """Entries of the tenants that were there and are not as they were."""
-    found = []
+    changes = []
     for part, was in before.items():
         is_now = now[part]
         if isinstance(was, dict) and isinstance(is_now, dict):
-            found += [f"{part} of {name}" for name in was if was[name] != is_now.get(name)]
-    return found
+            changes += [f"{part} of {name}" for name in was if was[name] != is_now.get(name)]
+    return changes

@@ -162,13 +162,12 @@ class Methods:
         fate: FaultRule | None,
         name: str,
         memory: bool,
-        quiesce: bool,
-        description: str = "",
+        **other: Any,  # `quiesce` and `description`
     ) -> Any:
         vm = self._inventory.vm(this)
 
         def effect() -> Any:
-            snap = self._hypervisor.snapshot(vm, name, description=description)
+            snap = self._hypervisor.snapshot(vm, name, description=other.get("description", ""))
             if memory and vm.power == "poweredOn":
                 self._inventory.snapshots_with_memory.add(snap.moref)
             return vim.vm.Snapshot(snap.moref)

@@ -26,9 +26,9 @@ from partial_failover.monitoring.step_metrics import StepMonitor
 from partial_failover.process.lifecycle import ENDS_WITHIN
 from partial_failover.process.worker_group import WorkerGroup
 from tests.e2e.driver import failure_of, in_state, start, undo, until
+from tests.examples import ROOT
 from workflows.lock import ReplicaLock
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PROVIDERS = {"cloud-director", "provider-vcenter"}
 BAD = """
 role: tenant-site
@@ -62,7 +62,7 @@ def run_worker(config: Path, temporal: str) -> "subprocess.CompletedProcess[str]
     """Run it to its end."""
     return subprocess.run(
         [sys.executable, "worker.py", str(config)],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         env={**os.environ, "TEMPORAL_ADDRESS": temporal},
         capture_output=True,
         text=True,

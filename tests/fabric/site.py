@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
+from lab.fabric.appliance_vm import ApplianceVm
 from lab.fabric.fabric import Fabric, Interface
 from lab.fabric.provision import Access
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
 from partial_failover.cli.gateway import Relay, render
 from partial_failover.connectors.appliances import Appliance
 from partial_failover.connectors.attempt import Attempt
-from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceStatus, Lease
+from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceRole, ApplianceStatus, Lease
 from partial_failover.contracts.errors import Unavailable
 
 PRODUCTION = "192.168.10.20"
@@ -108,17 +109,22 @@ def _furnish(fabric: Fabric, folder: Path) -> Site:
         },
     )
     vms = _add_vms(tenant_side, provider_side)
+    tenant, provider = ApplianceRole.TENANT, ApplianceRole.PROVIDER
     ta = fabric.add_appliance(
-        tenant_side, vms["tenant-appliance"], "tenant", "acme", "tenant-worker", folder / "tenant-key"
+        ApplianceVm(
+            tenant_side, vms["tenant-appliance"], tenant, "acme", "tenant-worker", folder / "tenant-key"
+        )
     )
     pa = fabric.add_appliance(
-        provider_side,
-        vms["provider-appliance"],
-        "provider",
-        "acme",
-        "provider-worker",
-        folder / "provider-key",
-        [IPv4Address("10.99.0.1")],
+        ApplianceVm(
+            provider_side,
+            vms["provider-appliance"],
+            provider,
+            "acme",
+            "provider-worker",
+            folder / "provider-key",
+            [IPv4Address("10.99.0.1")],
+        )
     )
     return Site(fabric, tenant_side, provider_side, vms, connect(pa), connect(ta), pa, ta)
 

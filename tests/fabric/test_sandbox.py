@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.fabric.fabric import REPOSITORY, Fabric, FabricError, Interface
+from lab.fabric.fabric import Fabric, FabricError, Interface
 from lab.hypervisor import GuestAddress, Hypervisor
 from partial_failover.contracts.errors import ApplianceChanged, Unavailable
+from tests.examples import ROOT
 from tests.fabric.conftest import needs_root
 from tests.fabric.site import Site, attempt, booted, lease, until
 
@@ -115,7 +116,7 @@ def test_a_killed_lab_leaves_nothing(tmp_path: Path) -> None:
         "print('up', flush=True); time.sleep(60)"
     )
     lab = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "fabric")], cwd=REPOSITORY, stdout=subprocess.PIPE
+        [sys.executable, "-c", script, str(tmp_path / "fabric")], cwd=ROOT, stdout=subprocess.PIPE
     )
     assert lab.stdout is not None and lab.stdout.readline() == b"up\n"
     running = _running(lab.pid)
