@@ -20,6 +20,7 @@ from appliance.kernel import (
     desired,
     firewall,
 )
+from appliance.model import interface_name
 from appliance.state import State
 
 Entry = TypeVar("Entry", Route, Rule, Proxy)
@@ -82,11 +83,11 @@ def _namespace() -> int:
 
 
 def _management_nic(mac: str) -> str:
-    """Its name. Without it nothing is touched: the NIC that would be taken for a leg may be the way in."""
-    found = [link["ifname"] for link in _nics() if link["address"] == mac]
-    if not found:
+    """Its name. Without it nothing is touched: a NIC that is moved away may be the way in."""
+    names = [link["ifname"] for link in _nics() if link["address"] == mac]
+    if not names:
         raise Refusal("internal", f"no NIC has the management NIC's MAC {mac}; no NIC was touched")
-    return str(found[0])
+    return str(names[0])
 
 
 def _nics() -> list[dict[str, Any]]:
@@ -101,9 +102,9 @@ def _adopt(management: str) -> int:
         name = link["ifname"]
         if name in (management, TUNNEL):
             continue
-        leg = "leg" + link["address"].replace(":", "")
+        interface = interface_name(link["address"])
         run(["ip", "link", "set", "dev", name, "down"])
-        run(["ip", "link", "set", "dev", name, "netns", NAMESPACE, "name", leg])
+        run(["ip", "link", "set", "dev", name, "netns", NAMESPACE, "name", interface])
         moved += 1
     return moved
 
@@ -138,14 +139,16 @@ def _settings(wanted: dict[str, str]) -> int:
 def _addresses(wanted: dict[str, str]) -> int:
     shown = {entry["ifname"]: entry for entry in _json("addr", "show")}
     changed = 0
-    for leg, address in wanted.items():
-        current = [f"{a['local']}/{a['prefixlen']}" for a in shown[leg]["addr_info"] if a["family"] == "inet"]
+    for interface, address in wanted.items():
+        current = [
+            f"{a['local']}/{a['prefixlen']}" for a in shown[interface]["addr_info"] if a["family"] == "inet"
+        ]
         if current != [address]:
-            run(["ip", "-n", NAMESPACE, "-4", "addr", "flush", "dev", leg])
-            run(["ip", "-n", NAMESPACE, "addr", "replace", address, "dev", leg, "noprefixroute"])
+            run(["ip", "-n", NAMESPACE, "-4", "addr", "flush", "dev", interface])
+            run(["ip", "-n", NAMESPACE, "addr", "replace", address, "dev", interface, "noprefixroute"])
             changed += 1
-        if "UP" not in shown[leg]["flags"]:
-            run(["ip", "-n", NAMESPACE, "link", "set", "dev", leg, "up"])
+        if "UP" not in shown[interface]["flags"]:
+            run(["ip", "-n", NAMESPACE, "link", "set", "dev", interface, "up"])
             changed += 1
     return changed
 
@@ -187,5 +190,5 @@ def _json(*words: str) -> list[dict[str, Any]]:
     # With -4, `ip link` and `ip addr` leave out what has no IPv4 address.
     family = ["-4"] if words[0] in ("route", "rule", "neigh") else []
     text = run(["ip", "-n", NAMESPACE, *family, "-j", *words])
-    found: list[dict[str, Any]] = json.loads(text) if text.strip() else []
-    return [entry for entry in found if entry]
+    entries: list[dict[str, Any]] = json.loads(text) if text.strip() else []
+    return [entry for entry in entries if entry]

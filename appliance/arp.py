@@ -36,12 +36,12 @@ class Packet:
 
 
 class Ears:
-    """A packet socket on one leg."""
+    """A packet socket on one interface."""
 
-    def __init__(self, leg: str) -> None:
+    def __init__(self, interface: str) -> None:
         self.socket = _socket_in_namespace()
         try:
-            self.socket.bind((leg, _ARP))
+            self.socket.bind((interface, _ARP))
             self.own: bytes = self.socket.getsockname()[4]
         except OSError:
             self.socket.close()
@@ -65,10 +65,10 @@ class Ears:
         return Packet(operation == _REQUEST, frame[22:28].hex(":"), sender, target)
 
     def announce(self, address: IPv4Address, mac: str | None = None) -> None:
-        """Tell the LAN that `mac` (default: this leg) has `address`, in both forms that hosts listen to.
+        """Tell the LAN that `mac` (default: this NIC) has `address`, in both forms that hosts listen to.
 
-        The frame itself always comes from this leg's MAC: otherwise switches would learn the other's
-        MAC on this leg's port.
+        The frame itself always comes from this interface's MAC: otherwise switches would learn the other's
+        MAC on this interface's port.
         """
         owner = bytes.fromhex(mac.replace(":", "")) if mac else self.own
         self._send(_ALL, _REQUEST, owner, address, _NONE, address)
@@ -97,10 +97,10 @@ class Ears:
 
 
 def owner(
-    leg: str, address: IPv4Address, sender: IPv4Address = _NOBODY, seconds: float = PROBE_SECONDS
+    interface: str, address: IPv4Address, sender: IPv4Address = _NOBODY, seconds: float = PROBE_SECONDS
 ) -> str | None:
-    """MAC of whoever claims `address` on the leg's LAN, or None after `seconds`."""
-    with Ears(leg) as ears:
+    """MAC of whoever claims `address` on the interface's LAN, or None after `seconds`."""
+    with Ears(interface) as ears:
         end, ask_at = time.monotonic() + seconds, 0.0
         while (now := time.monotonic()) < end:
             if now >= ask_at:

@@ -31,7 +31,7 @@ GENERAL = {
     },
     **{f"net.ipv6.conf.{dev}.disable_ipv6": "1" for dev in ("all", "default")},
 }
-"""Settings of the whole data namespace, in force before the first leg is moved into it."""
+"""Settings of the whole data namespace, in force before the first NIC is moved into it."""
 
 
 @dataclass(frozen=True, order=True)
@@ -78,7 +78,7 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Desired:
-    """All of it. `addresses`: the one address of each leg."""
+    """All of it. `addresses`: the one address of each interface."""
 
     firewall: str
     settings: dict[str, str]
@@ -100,18 +100,18 @@ def desired(
     proxies: set[Proxy] = set()
     tunnel = TUNNEL in devices
     for n in networks:
-        if n.leg not in devices:
+        if n.interface not in devices:
             continue
         replicas = leased.get(n.name, [])
-        settings |= _leg_settings(role, n.leg)
-        addresses[n.leg] = f"{n.spare}/32"
+        settings |= _interface_settings(role, n.interface)
+        addresses[n.interface] = f"{n.spare}/32"
         if role is Role.TENANT:
             routes |= _tenant_routes(n, replicas, tunnel)
             rules.add(Rule(2000 + n.number, str(n.subnet), TUNNEL, str(200 + n.number)))
-            proxies |= {Proxy(str(a), n.leg) for a in replicas}
+            proxies |= {Proxy(str(a), n.interface) for a in replicas}
         else:
             routes |= _provider_routes(n, replicas, tunnel)
-            rules.add(Rule(1000 + n.number, "all", n.leg, str(100 + n.number)))
+            rules.add(Rule(1000 + n.number, "all", n.interface, str(100 + n.number)))
     if tunnel:
         settings |= {f"net.ipv4.conf.{TUNNEL}.{key}": "0" for key in ("rp_filter", "send_redirects")}
     return Desired(
@@ -125,35 +125,35 @@ def desired(
 
 
 def _addresses(leases: Iterable[Lease]) -> dict[str, list[IPv4Address]]:
-    found: dict[str, set[IPv4Address]] = {}
+    by_network: dict[str, set[IPv4Address]] = {}
     for lease in leases:
-        found.setdefault(lease.network, set()).add(lease.address)
-    return {name: sorted(addresses) for name, addresses in found.items()}
+        by_network.setdefault(lease.network, set()).add(lease.address)
+    return {name: sorted(addresses) for name, addresses in by_network.items()}
 
 
-def _leg_settings(role: Role, leg: str) -> dict[str, str]:
+def _interface_settings(role: Role, interface: str) -> dict[str, str]:
     return {
-        f"net.ipv4.conf.{leg}.proxy_arp": "1" if role is Role.PROVIDER else "0",
+        f"net.ipv4.conf.{interface}.proxy_arp": "1" if role is Role.PROVIDER else "0",
         # The default of 0.8 s is what a first packet would wait.
-        f"net.ipv4.neigh.{leg}.proxy_delay": "0",
-        f"net.ipv4.conf.{leg}.rp_filter": "0",
-        f"net.ipv4.conf.{leg}.send_redirects": "0",
+        f"net.ipv4.neigh.{interface}.proxy_delay": "0",
+        f"net.ipv4.conf.{interface}.rp_filter": "0",
+        f"net.ipv4.conf.{interface}.send_redirects": "0",
     }
 
 
 def _tenant_routes(n: Network, replicas: list[IPv4Address], tunnel: bool) -> set[Route]:
     table = str(200 + n.number)
     routes = {
-        Route(str(n.subnet), n.leg),
-        Route(str(n.subnet), n.leg, table),
-        Route("default", n.leg, table, via=str(n.gateway)),
+        Route(str(n.subnet), n.interface),
+        Route(str(n.subnet), n.interface, table),
+        Route("default", n.interface, table, via=str(n.gateway)),
     }
     return routes | ({Route(f"{a}/32", TUNNEL) for a in replicas} if tunnel else set())
 
 
 def _provider_routes(n: Network, replicas: list[IPv4Address], tunnel: bool) -> set[Route]:
     table = str(100 + n.number)
-    routes = {Route(f"{a}/32", n.leg, t) for a in replicas for t in ("main", table)}
+    routes = {Route(f"{a}/32", n.interface, t) for a in replicas for t in ("main", table)}
     return routes | ({Route(str(n.subnet), TUNNEL), Route("default", TUNNEL, table)} if tunnel else set())
 
 
@@ -161,7 +161,7 @@ def firewall(role: Role, networks: tuple[Network, ...], leased: dict[str, list[I
     """One nftables transaction that replaces all that the appliance filters. Closed without networks."""
     sets = [_set(n, leased.get(n.name, [])) for n in networks]
     echo = [
-        f'  iifname "{n.leg}" ip daddr {n.spare} icmp type echo-request limit rate 10/second accept'
+        f'  iifname "{n.interface}" ip daddr {n.spare} icmp type echo-request limit rate 10/second accept'
         for n in networks
     ]
     passes = [line for n in networks for line in _passes(role, n)]
@@ -198,15 +198,15 @@ def _set(n: Network, replicas: list[IPv4Address]) -> str:
 
 def _passes(role: Role, n: Network) -> list[str]:
     """Only registered replicas, each only with its own network."""
-    leg, replicas = f'"{n.leg}"', f"@replicas{n.number}"
+    interface, replicas = f'"{n.interface}"', f"@replicas{n.number}"
     if role is Role.TENANT:
         return [
-            f'  iifname {leg} oifname "{TUNNEL}" ip daddr {replicas} accept',
-            f'  iifname "{TUNNEL}" oifname {leg} ip saddr {replicas} accept',
+            f'  iifname {interface} oifname "{TUNNEL}" ip daddr {replicas} accept',
+            f'  iifname "{TUNNEL}" oifname {interface} ip saddr {replicas} accept',
         ]
     return [
-        f'  iifname {leg} oifname "{TUNNEL}" ip saddr {replicas} accept',
-        f'  iifname "{TUNNEL}" oifname {leg} ip saddr != {replicas} ip daddr {replicas} accept',
+        f'  iifname {interface} oifname "{TUNNEL}" ip saddr {replicas} accept',
+        f'  iifname "{TUNNEL}" oifname {interface} ip saddr != {replicas} ip daddr {replicas} accept',
     ]
 
 
@@ -216,6 +216,6 @@ def _arp_table(networks: tuple[Network, ...], sets: list[str]) -> list[str]:
     With `proxy_arp` alone the kernel answers the announcement and the duplicate address probe of a
     replica that is not registered yet, and its guest then believes that its address is taken.
     """
-    accepts = [f'  iifname "{n.leg}" arp saddr ip @replicas{n.number} accept' for n in networks]
+    accepts = [f'  iifname "{n.interface}" arp saddr ip @replicas{n.number} accept' for n in networks]
     chain = " chain input { type filter hook input priority 0; policy drop"
     return [f"table arp {FIREWALL} {{", *sets, chain, *accepts, " }", "}"]

@@ -27,6 +27,11 @@ class Role(StrEnum):
     TENANT = "tenant"
 
 
+def interface_name(mac: str) -> str:
+    """Of the NIC with this MAC, in the data namespace. It fits into the kernel's 15 characters."""
+    return "leg" + mac.replace(":", "")
+
+
 @dataclass(frozen=True)
 class Network:
     """One extended network. `spare` is this appliance's own address there; the other appliance has another.
@@ -42,9 +47,9 @@ class Network:
     spare: IPv4Address
 
     @property
-    def leg(self) -> str:
-        """Name of the NIC in the data namespace: it follows from the MAC, and fits into 15 characters."""
-        return "leg" + self.mac.replace(":", "")
+    def interface(self) -> str:
+        """Name of its NIC in the data namespace."""
+        return interface_name(self.mac)
 
     def holds(self, address: IPv4Address) -> bool:
         """Whether a VM can have this address in the network."""

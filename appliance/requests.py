@@ -73,7 +73,7 @@ def _dispatch(request: dict[str, Any], state: State, system: System) -> Answer:
 
 def _status(request: dict[str, Any], state: State, system: System) -> Answer:
     model.only(request, set())
-    wanted, tunnel, legs = state.vpn(), system.tunnel(), system.legs()
+    wanted, tunnel, interfaces = state.vpn(), system.tunnel(), system.interfaces()
     return {
         "version": VERSION,
         "role": str(state.role),
@@ -83,7 +83,10 @@ def _status(request: dict[str, Any], state: State, system: System) -> Answer:
         "leases": [
             {"id": x.id, "network": x.network, "address": str(x.address)} for x in state.leases().values()
         ],
-        "networks": [{"name": n.name, "leg": n.leg if n.leg in legs else None} for n in state.networks()],
+        "networks": [
+            {"name": n.name, "leg": n.interface if n.interface in interfaces else None}
+            for n in state.networks()
+        ],
         "vpn": {
             "wanted": wanted is not None and wanted.wanted,
             "state": tunnel.state,
@@ -176,13 +179,13 @@ def _network_of(lease: Lease, state: State, system: System) -> Network:
         raise Refusal("not-found", f"the network {lease.network} is not declared here")
     if not network.holds(lease.address):
         raise invalid(f"{lease.address} is not an address for a VM in {network.subnet}")
-    if network.leg not in system.legs():
+    if network.interface not in system.interfaces():
         raise Refusal("no-leg", f"no NIC with the MAC {network.mac} of network {network.name} is plugged in")
     return network
 
 
 def _probed(lease: Lease, network: Network, force: bool, system: System) -> Lease:
-    owner = system.owner(network.leg, lease.address)
+    owner = system.owner(network.interface, lease.address)
     if owner and not force:
         text = f"{lease.address} on {network.name} is in use by {owner}"
         raise Refusal("address-in-use", text, owner)
@@ -261,10 +264,10 @@ def _give_back(lease: Lease, mac: str | None, state: State, system: System) -> N
     """Announce the original on its LAN, so that production need not wait for its ARP entry to age."""
     network = next((n for n in state.networks() if n.name == lease.network), None)
     held = any(x.network == lease.network and x.address == lease.address for x in state.leases().values())
-    if network and not held and network.leg in system.legs():
-        owner = mac or system.owner(network.leg, lease.address) or lease.original
+    if network and not held and network.interface in system.interfaces():
+        owner = mac or system.owner(network.interface, lease.address) or lease.original
         if owner:
-            system.wake([(network.leg, str(lease.address), owner)])
+            system.wake([(network.interface, str(lease.address), owner)])
 
 
 def _verify(request: dict[str, Any], state: State, system: System) -> Answer:
@@ -290,4 +293,4 @@ def _verify(request: dict[str, Any], state: State, system: System) -> Answer:
 
 def _answers_arp(network: Network, address: IPv4Address, system: System) -> bool:
     """A guest that filters ping still answers ARP. An empty sender would look to it like a conflict."""
-    return system.owner(network.leg, address, network.spare) is not None
+    return system.owner(network.interface, address, network.spare) is not None

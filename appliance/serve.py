@@ -36,10 +36,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Announcement:
-    """Tell a leg's LAN who has an address: this appliance, or `mac` when the original has it back."""
+    """Tell an interface's LAN who has an address: this appliance, or `mac` when the original has it back."""
 
     due: float
-    leg: str
+    interface: str
     address: IPv4Address
     mac: str | None
 
@@ -116,15 +116,15 @@ class Serve:
     def _told(self, control: socket.socket) -> None:
         """A request changed something; the message says what to announce."""
         try:
-            for leg, address, mac in json.loads(control.recv(65536)):
-                self._plan(leg, IPv4Address(address), mac)
+            for interface, address, mac in json.loads(control.recv(65536)):
+                self._plan(interface, IPv4Address(address), mac)
         except (ValueError, TypeError, BlockingIOError) as error:
             log.warning("a message on the control socket was not understood: %s", error)
         self.start_at = 0.0
 
-    def _plan(self, leg: str, address: IPv4Address, mac: str | None) -> None:
+    def _plan(self, interface: str, address: IPv4Address, mac: str | None) -> None:
         now = time.monotonic()
-        self.announcements += [Announcement(now + later, leg, address, mac) for later in ANNOUNCEMENTS]
+        self.announcements += [Announcement(now + later, interface, address, mac) for later in ANNOUNCEMENTS]
 
     def _until_next(self) -> float:
         due = [self.apply_at, *(a.due for a in self.announcements)]
@@ -210,49 +210,53 @@ class Serve:
         self.announcements = [a for a in self.announcements if a.due > now]
         for a in due:
             # A release or a new lease may have come in between: then this would be untrue.
-            if ((a.leg, a.address) in self.leased) != (a.mac is None):
+            if ((a.interface, a.address) in self.leased) != (a.mac is None):
                 continue
             try:
-                with Ears(a.leg) as mouth:
+                with Ears(a.interface) as mouth:
                     mouth.announce(a.address, a.mac)
             except OSError as error:
                 log.warning("could not announce %s: %s", a.address, error)
 
     def _watch(self) -> None:
         """At the tenant: hear who else claims a leased address."""
-        legs = {n.name: n.leg for n in self.state.networks()}
+        interfaces = {n.name: n.interface for n in self.state.networks()}
         self.leased = frozenset(
-            (legs[x.network], x.address) for x in self.state.leases().values() if x.network in legs
+            (interfaces[x.network], x.address)
+            for x in self.state.leases().values()
+            if x.network in interfaces
         )
-        wanted = {leg for leg, _ in self.leased} if self.state.role is Role.TENANT else set()
-        for leg in self.ears.keys() - wanted:
-            self._deafen(leg)
-        for leg in wanted - self.ears.keys():
+        wanted = {interface for interface, _ in self.leased} if self.state.role is Role.TENANT else set()
+        for interface in self.ears.keys() - wanted:
+            self._deafen(interface)
+        for interface in wanted - self.ears.keys():
             try:
-                self.ears[leg] = Ears(leg)
+                self.ears[interface] = Ears(interface)
             except OSError:
                 continue  # the NIC is unplugged; the next apply looks again
             self.selector.register(
-                self.ears[leg].socket, selectors.EVENT_READ, lambda leg=leg: self._hear(leg)
+                self.ears[interface].socket,
+                selectors.EVENT_READ,
+                lambda interface=interface: self._hear(interface),
             )
 
-    def _deafen(self, leg: str) -> None:
-        ears = self.ears.pop(leg)
+    def _deafen(self, interface: str) -> None:
+        ears = self.ears.pop(interface)
         self.selector.unregister(ears.socket)
         ears.socket.close()
 
-    def _hear(self, leg: str) -> None:
+    def _hear(self, interface: str) -> None:
         try:
-            packet = self.ears[leg].hear(0)
+            packet = self.ears[interface].hear(0)
         except OSError:
-            self._deafen(leg)
+            self._deafen(interface)
             return
         if packet is None:
             return
-        if (leg, packet.sender) in self.leased:
+        if (interface, packet.sender) in self.leased:
             self._alarm(packet.sender, packet)
-        elif packet.request and packet.sender == IPv4Address(0) and (leg, packet.target) in self.leased:
-            self.ears[leg].answer(packet)
+        elif packet.request and packet.sender == IPv4Address(0) and (interface, packet.target) in self.leased:
+            self.ears[interface].answer(packet)
             self._alarm(packet.target, packet)
 
     def _alarm(self, address: IPv4Address, packet: Packet) -> None:

@@ -36,7 +36,7 @@ class State:
         config = _read(folder / "config.json") or {}
         self.role = Role(config["role"])
         self.management = model.mac(config["management"], "management")
-        """MAC of the management NIC, whatever its name; every other NIC is a leg."""
+        """MAC of the management NIC, whatever its name; every other NIC is on an extended network."""
 
     @contextmanager
     def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
@@ -65,18 +65,18 @@ class State:
 
     def leases(self) -> dict[str, Lease]:
         """All leases by id. An unreadable one is an error, so that it is never taken for a released one."""
-        found = {}
+        leases = {}
         for path in sorted((self.folder / "leases").glob("*.json")):
             entry = _read(path)
             if entry is not None:
                 original = entry["original"]
-                found[path.stem] = Lease(
+                leases[path.stem] = Lease(
                     model.lease_id(path.stem),
                     model.network_name(entry["network"]),
                     model.address(entry["address"]),
                     model.mac(original) if original is not None else None,
                 )
-        return found
+        return leases
 
     def put_lease(self, lease: Lease) -> None:
         """Write one lease file."""

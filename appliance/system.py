@@ -29,16 +29,16 @@ class System:
         applied = apply(self.state)
         self.wake([(p.dev, p.address, None) for p in applied.effective])
 
-    def legs(self) -> frozenset[str]:
+    def interfaces(self) -> frozenset[str]:
         """Devices in the data namespace."""
         return devices()
 
-    def owner(self, leg: str, address: IPv4Address, sender: IPv4Address | None = None) -> str | None:
-        """MAC of whoever owns the address on that leg's LAN."""
-        return arp.owner(leg, address, sender or IPv4Address(0))
+    def owner(self, interface: str, address: IPv4Address, sender: IPv4Address | None = None) -> str | None:
+        """MAC of whoever owns the address on that interface's LAN."""
+        return arp.owner(interface, address, sender or IPv4Address(0))
 
     def wake(self, announce: list[tuple[str, str, str | None]]) -> None:
-        """Have `serve` look at the state now, and announce addresses as (leg, address, MAC or None)."""
+        """Have `serve` look at the state now, and announce addresses as (interface, address, MAC or None)."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.settimeout(2)
             try:
@@ -65,8 +65,8 @@ class System:
             shown = run([*INSIDE, *words], timeout=5, check=False)
         except CommandFailed:
             return None
-        found = re.search(r"time=([0-9.]+) ms", shown)
-        return float(found[1]) if found else None
+        time_shown = re.search(r"time=([0-9.]+) ms", shown)
+        return float(time_shown[1]) if time_shown else None
 
     def pause(self, seconds: float) -> None:
         """Between two looks at something."""

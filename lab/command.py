@@ -16,7 +16,7 @@ from lab.fabric.needs import left_out
 from lab.lab import Lab
 from lab.run_folder import RunFolder
 from lab.stories import STORIES
-from lab.stories.stage import DidNotHold, Stage
+from lab.stories.context import DidNotHold, StoryContext
 from lab.timeline import Timeline
 
 TENANT, VM = "acme", "erp-db-01"
@@ -92,14 +92,14 @@ async def _demo(folder: Path, name: str, simulated: bool) -> int:
     print("The lab starts: data centre, Temporal, workers.")
     async with Lab(folder, simulated=simulated) as lab:
         print(f"Temporal's Web UI: {lab.temporal.ui_url}")
-        with Timeline() as timeline, Stage(lab, TENANT, timeline) as stage:
+        with Timeline() as timeline, StoryContext(lab, TENANT, timeline) as context:
             try:
-                figures = await STORIES[name].play(stage)
+                figures = await STORIES[name].run(context)
             except DidNotHold as error:
-                stage.broken.append(str(error))
+                context.broken.append(str(error))
                 timeline.say(f"  ✗ {error}", "bold red")
-    if stage.broken:
-        print(f"{name}: did not hold: {'; '.join(stage.broken)}")
+    if context.broken:
+        print(f"{name}: did not hold: {'; '.join(context.broken)}")
         return 1
     print(f"{name}: {figures.line()}")
     return 0

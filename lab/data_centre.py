@@ -13,16 +13,28 @@ from typing import Any  # Any: values of many kinds, only compared
 
 from lab.cloud_director import CloudDirectorEndpoint, NicSpec
 from lab.cloud_director.model import VApp, Vdc
-from lab.fabric.fabric import Fabric, Leg
+from lab.fabric.appliance_vm import ApplianceVm
+from lab.fabric.fabric import Fabric, Interface
 from lab.fabric.provision import Access, memory
 from lab.fabric.simulated import SimulatedFabric
-from lab.faults import Faults
 from lab.hypervisor import GuestAddress, Hypervisor, Vm, utc_now
-from lab.site import APPLIANCE, USER, WAN, AnyFabric, TenantSite, build_site, gateway_address, vpn_address
+from lab.injected_faults import InjectedFaults
+from lab.site import (
+    APPLIANCE,
+    USER,
+    WAN,
+    AnyFabric,
+    Shared,
+    TenantSite,
+    build_site,
+    gateway_address,
+    vpn_address,
+)
 from lab.tenants import TENANTS, Machine, Tenant
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
 from partial_failover.cli.gateway import Relay, render
+from partial_failover.contracts.appliance import ApplianceRole
 from partial_failover.contracts.network import AllocationMode
 from partial_failover.contracts.plan import Extension
 
@@ -39,7 +51,7 @@ class DataCentre:
     """`start` it, look at it, `close` it. `real`: whether packets can be seen."""
 
     folder: Path
-    faults: Faults = field(default_factory=Faults)
+    faults: InjectedFaults = field(default_factory=InjectedFaults)
     simulated: bool = False
 
     def __post_init__(self) -> None:
@@ -97,7 +109,7 @@ class DataCentre:
     def _provider_networks(self) -> None:
         for key in (WAN, MANAGEMENT):
             self.fabric.add_network(key)
-        self.fabric.add_worker("provider-worker", Leg(MANAGEMENT, IPv4Interface("10.99.0.100/24")))
+        self.fabric.add_worker("provider-worker", Interface(MANAGEMENT, IPv4Interface("10.99.0.100/24")))
 
     def _gateway(self) -> None:
         relays = [
@@ -105,15 +117,16 @@ class DataCentre:
             for tenant in TENANTS
             if tenant.extension is Extension.APPLIANCE
         ]
-        legs = (
-            Leg(WAN, IPv4Interface("203.0.113.1/24")),
-            Leg(MANAGEMENT, IPv4Interface("10.99.0.1/24")),
+        interfaces = (
+            Interface(WAN, IPv4Interface("203.0.113.1/24")),
+            Interface(MANAGEMENT, IPv4Interface("10.99.0.1/24")),
         )
-        self.fabric.add_gateway("cloud-gateway", *legs, config=render(relays))
+        self.fabric.add_gateway("cloud-gateway", *interfaces, config=render(relays))
 
     def _add_tenant(self, tenant: Tenant) -> None:
         tls = self.authority.server_context
-        site = build_site(tenant, self.provider, self.fabric, self.faults, tls, self.password, self.keys)
+        shared = Shared(self.provider, self.fabric, self.faults, tls, self.password, self.keys)
+        site = build_site(tenant, shared)
         self.sites[tenant.name] = site
         vdc = self.cloud.add_vdc(self.cloud.add_org(tenant.name), f"{tenant.name}-vdc")
         groups = {}
@@ -166,20 +179,22 @@ class DataCentre:
         spec = NicSpec(management.name, AllocationMode.MANUAL, address.ip)
         self.cloud.add_vm(self.cloud.add_vapp(vdc, name), vm, [spec])
         return self.fabric.add_appliance(
-            self.provider,
-            vm,
-            "provider",
-            tenant.name,
-            "provider-worker",
-            self.keys / "provider-ssh",
-            [IPv4Address("10.99.0.1")],
+            ApplianceVm(
+                self.provider,
+                vm,
+                ApplianceRole.PROVIDER,
+                tenant.name,
+                "provider-worker",
+                self.keys / "provider-ssh",
+                [IPv4Address("10.99.0.1")],
+            )
         )
 
     def replica(self, vm: str) -> Vm:
         """The replica of an original, as the hypervisor has it."""
-        found = self.provider.find(vm + SUFFIX)
-        assert found is not None, vm
-        return found
+        replica = self.provider.find(vm + SUFFIX)
+        assert replica is not None, vm
+        return replica
 
     def replica_host(self, vm: str) -> str:
         """What the fabric calls a replica."""

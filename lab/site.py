@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from lab.fabric.fabric import Fabric, Leg
+from lab.fabric.appliance_vm import ApplianceVm
+from lab.fabric.fabric import Fabric, Interface
 from lab.fabric.provision import Access
 from lab.fabric.simulated import SimulatedFabric
-from lab.faults import Faults
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
+from lab.injected_faults import InjectedFaults
 from lab.tenants import Tenant
 from lab.veeam import VeeamEndpoint
 from lab.vsphere import User, VSphereEndpoint
+from partial_failover.contracts.appliance import ApplianceRole
 from partial_failover.contracts.plan import Extension
 
 AnyFabric = Fabric | SimulatedFabric
@@ -35,37 +37,42 @@ class TenantSite:
 
     def vm(self, name: str) -> Vm:
         """A VM of the site."""
-        found = self.hypervisor.find(name)
-        assert found is not None, name
-        return found
+        vm = self.hypervisor.find(name)
+        assert vm is not None, name
+        return vm
 
     def host(self, name: str) -> str:
         """What the fabric calls a VM of the site."""
         return f"{self.hypervisor.name}/{name}"
 
 
-def build_site(
-    tenant: Tenant,
-    provider: Hypervisor,
-    fabric: AnyFabric,
-    faults: Faults,
-    tls: Callable[[str], ssl.SSLContext],
-    password: str,
-    keys: Path,
-) -> TenantSite:
+@dataclass(frozen=True)
+class Shared:
+    """What the sites of all tenants have of the data centre. `keys`: folder of the workers' SSH keys."""
+
+    provider: Hypervisor
+    fabric: AnyFabric
+    faults: InjectedFaults
+    tls: Callable[[str], ssl.SSLContext]
+    password: str
+    keys: Path
+
+
+def build_site(tenant: Tenant, shared: Shared) -> TenantSite:
     """Networks, router, endpoints, VMs; production is powered on."""
+    fabric, faults, tls = shared.fabric, shared.faults, shared.tls
     name = f"{tenant.name}-vcenter"
     groups = {lan.port_group: f"{tenant.name}/{lan.name}" for lan in tenant.lans}
     hypervisor = Hypervisor(name, [*groups, "Management"])
     for key in groups.values():
         fabric.add_network(key)
     fabric.attach(hypervisor, groups | {"Management": WAN})
-    routers = [Leg(groups[lan.port_group], lan.router) for lan in tenant.lans]
+    routers = [Interface(groups[lan.port_group], lan.router) for lan in tenant.lans]
     fabric.add_host(f"{tenant.name}-router", *routers, forward=True)
-    vcenter = VSphereEndpoint(hypervisor, faults, tls(name), name, {USER: User(password)})
+    vcenter = VSphereEndpoint(hypervisor, faults, tls(name), name, {USER: User(shared.password)})
     veeam = f"{tenant.name}-veeam"
-    backup = VeeamEndpoint(hypervisor, provider, faults, tls(veeam), veeam)
-    backup.add_user(BACKUP_USER, password)
+    backup = VeeamEndpoint(hypervisor, shared.provider, faults, tls(veeam), veeam)
+    backup.add_user(BACKUP_USER, shared.password)
     site = TenantSite(tenant, hypervisor, vcenter, backup)
     for machine in tenant.machines:
         lan = tenant.lan(machine.lan)
@@ -74,21 +81,22 @@ def build_site(
         vm = hypervisor.add_vm(machine.name, [lan.port_group], guest, {"host": machine.name})
         hypervisor.power_on(vm)
     if tenant.extension is Extension.APPLIANCE:
-        site.access = _add_appliance(site, fabric, keys)
+        site.access = _add_appliance(site, shared)
     return site
 
 
-def _add_appliance(site: TenantSite, fabric: AnyFabric, keys: Path) -> Access:
+def _add_appliance(site: TenantSite, shared: Shared) -> Access:
     tenant = site.tenant
     worker = f"{tenant.name}-worker"
-    fabric.add_worker(worker, Leg(WAN, IPv4Interface(f"203.0.113.{100 + tenant.number}/24")))
+    shared.fabric.add_worker(worker, Interface(WAN, IPv4Interface(f"203.0.113.{100 + tenant.number}/24")))
     address = IPv4Interface(f"203.0.113.{10 + tenant.number}/24")
     groups = [lan.port_group for lan in tenant.lans]
     vm = site.hypervisor.add_vm(
         APPLIANCE, ["Management", *groups], [GuestAddress(0, address)], kind="appliance"
     )
-    return fabric.add_appliance(
-        site.hypervisor, vm, "tenant", tenant.name, worker, keys / f"{tenant.name}-ssh"
+    key_file = shared.keys / f"{tenant.name}-ssh"
+    return shared.fabric.add_appliance(
+        ApplianceVm(site.hypervisor, vm, ApplianceRole.TENANT, tenant.name, worker, key_file)
     )
 
 

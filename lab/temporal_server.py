@@ -197,8 +197,8 @@ def _beside_python_or_in_path(name: str) -> Path | None:
     beside = Path(sys.executable).with_name(name)
     if os.access(beside, os.X_OK):
         return beside
-    found = shutil.which(name)
-    return Path(found) if found else None
+    path = shutil.which(name)
+    return Path(path) if path else None
 
 
 async def _downloaded(folder: Path) -> Path:

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from lab.child import dies_with_parent
+from lab.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 READY_WITHIN = 120.0
 """Seconds until it says that it serves."""
 

@@ -42,15 +42,15 @@ def declare_networks(
     spares: Mapping[str, IPv4Address],
     attempt: Attempt,
 ) -> bool:
-    """Tell the appliance which of its NICs (by MAC) is the leg on which network."""
-    legs = [
+    """Tell the appliance which of its NICs (by MAC) is on which network."""
+    declared = [
         ApplianceNetwork(
             name=n.name, mac=macs[n.name], subnet=n.subnet, gateway=n.gateway, spare=spares[n.name]
         )
         for n in networks
         if n.name in macs and n.name in spares
     ]
-    return asyncio.run(appliance.declare_networks(legs, attempt))
+    return asyncio.run(appliance.declare_networks(declared, attempt))
 
 
 def place_leases(appliance: Appliance, data: ApplianceStep, attempt: Attempt) -> bool:

@@ -48,7 +48,7 @@ class CheckTenantSite(TenantSiteSteps):
         with collected_problems(problems, Who.TENANT, "so the tenant's appliance cannot be used"):
             async with with_async_timeout("The tenant's vCenter"):
                 vm = await asyncio.to_thread(self.site.appliance_vm)
-            problems += self._legs(vm, data)
+            problems += self._interfaces(vm, data)
             if vm.power is Power.ON:
                 async with with_async_timeout("The tenant's appliance"):
                     await self.site.appliance.status()
@@ -59,7 +59,7 @@ class CheckTenantSite(TenantSiteSteps):
         networks = self.site.appliance_settings.networks
         return {name: n.spare for name, n in networks.items() if n.port_group in groups}
 
-    def _legs(self, vm: VSphereVm, data: TenantSiteInput) -> list[Problem]:
+    def _interfaces(self, vm: VSphereVm, data: TenantSiteInput) -> list[Problem]:
         """What it lacks on the networks of the replica."""
         settings, problems = self.site.appliance_settings, []
         groups = {nic.network for nic in vm.nics if nic.connected}

@@ -87,8 +87,8 @@ class Actions:
         """Of the question that it asks now."""
         if model.POWER_RIGHT not in who.rights or vm.status != ASKING or vm.asks is None:
             raise forbidden("No access to the question")
-        found = strict.in_order(strict.document(body, "VmQuestionAnswer"), ("ChoiceId", "QuestionId"))
-        choice = strict.text_of(found, "ChoiceId")
+        children = strict.in_order(strict.document(body, "VmQuestionAnswer"), ("ChoiceId", "QuestionId"))
+        choice = strict.text_of(children, "ChoiceId")
         if not choice.isdecimal() or int(choice) >= len(vm.asks.choices):
             raise bad(f"The choice {choice} is not valid")
         vm.answers.append(vm.asks.choices[int(choice)])
@@ -107,8 +107,8 @@ class Actions:
 
     def undeploy(self, vm: Vm, body: bytes, who: Principal) -> Task:
         """Power off, and give back what it holds."""
-        found = strict.in_order(strict.document(body, "UndeployVAppParams"), ("UndeployPowerAction",))
-        if strict.text_of(found, "UndeployPowerAction") not in ("powerOff", "default"):
+        children = strict.in_order(strict.document(body, "UndeployVAppParams"), ("UndeployPowerAction",))
+        if strict.text_of(children, "UndeployPowerAction") not in ("powerOff", "default"):
             raise bad("The lab undeploys with powerOff only")
         if not vm.deployed:
             raise bad(f"The requested operation could not be executed since {vm.name} is not deployed")

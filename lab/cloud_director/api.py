@@ -118,7 +118,7 @@ class Api:
         """API token for access token."""
         form = dict(parse_qsl(asked.body.decode("utf-8", "replace")))
         who = self.world.api_tokens.get(form.get("refresh_token", ""))
-        realm = asked.found.get("org")
+        realm = asked.groups.get("org")
         if form.get("grant_type") != "refresh_token" or who is None or who.org != (realm or "System"):
             return Answer(400, json={"error": "invalid_grant"})
         token = f"jwt.{secrets.token_urlsafe(24)}"
@@ -148,7 +148,7 @@ class Api:
 
     def role_rights(self, asked: Asked) -> Answer:
         """The rights of my role, page by page."""
-        if asked.found["role"] != f"urn:vcloud:role:{_role_id(asked.who)}":
+        if asked.groups["role"] != f"urn:vcloud:role:{_role_id(asked.who)}":
             raise forbidden("No access to the role")
         values = [{"name": right} for right in sorted(asked.who.rights)]
         return Answer(json=_json_page(values, asked))
@@ -168,7 +168,7 @@ class Api:
 
     def _entity(self, asked: Asked) -> Entity:
         with self.world.lock:
-            return self.world.entity(asked.found["ref"], asked.who)
+            return self.world.entity(asked.groups["ref"], asked.who)
 
     def _vm(self, asked: Asked) -> Vm:
         entity = self._entity(asked)
@@ -203,7 +203,7 @@ class Api:
 
     def vcenter(self, asked: Asked) -> Answer:
         """The vCenter; for the provider only."""
-        if not asked.who.provider or asked.found["id"] != self.world.vcenter_id:
+        if not asked.who.provider or asked.groups["id"] != self.world.vcenter_id:
             raise forbidden("No access to the vCenter")
         element = root("VimServer", render.EXTENSION, name=self.world.machines.name)
         put(element, "Url", self.vcenter_url, render.EXTENSION)
@@ -219,10 +219,10 @@ class Api:
         if match is None:
             raise bad("The filter is not valid")
         with self.world.lock:
-            found = [
+            visible = [
                 n for n in self.world.networks if n.vdc.id == match["vdc"] and sees(asked.who, n.vdc.org)
             ]
-        return Answer(json=_json_page([_network_json(n) for n in found], asked))
+        return Answer(json=_json_page([_network_json(n) for n in visible], asked))
 
     # What changes something
 
@@ -258,7 +258,7 @@ class Api:
 
     def maintenance(self, asked: Asked) -> Answer:
         """Enter or exit."""
-        self.actions.maintenance(self._vapp(asked), asked.found["what"] == "enter", asked.who)
+        self.actions.maintenance(self._vapp(asked), asked.groups["what"] == "enter", asked.who)
         return Answer(204)
 
     def configs(self, asked: Asked) -> Answer:
@@ -287,14 +287,14 @@ class Api:
 
     def delete(self, asked: Asked) -> Answer:
         """One entry of metadata."""
-        domain = asked.found.get("domain") or "GENERAL"
-        task = self.actions.delete_metadata(self._entity(asked), domain, asked.found["key"], asked.who)
+        domain = asked.groups.get("domain") or "GENERAL"
+        task = self.actions.delete_metadata(self._entity(asked), domain, asked.groups["key"], asked.who)
         return self._task(task)
 
     def _known_task(self, asked: Asked) -> Task:
-        task = self.tasks.all.get(asked.found["id"])
+        task = self.tasks.all.get(asked.groups["id"])
         if task is None or not (asked.who.provider or task.user.org == asked.who.org):
-            raise forbidden(f"No access to entity urn:vcloud:task:{asked.found['id']}")
+            raise forbidden(f"No access to entity urn:vcloud:task:{asked.groups['id']}")
         return task
 
     def task(self, asked: Asked) -> Answer:

@@ -1,13 +1,13 @@
 """The lab's Cloud Director as its builders and tests hold it."""
 
 import ssl
-import threading
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Interface
 
 from lab import hypervisor
 from lab.cloud_director.api import Api
+from lab.cloud_director.dispatch import Dispatcher
 from lab.cloud_director.model import (
     ALL_RIGHTS,
     SYSTEM,
@@ -21,51 +21,41 @@ from lab.cloud_director.model import (
     Vm,
 )
 from lab.cloud_director.render import Renderer
-from lab.cloud_director.server import Server
 from lab.cloud_director.tasks import Tasks
 from lab.cloud_director.world import World
-from lab.faults import Faults
+from lab.http_server import HttpServer
+from lab.injected_faults import InjectedFaults
 
 
 class CloudDirectorEndpoint:
     """One Cloud Director in front of one hypervisor, at an https address on loopback.
 
     Set `vcenter_url` to the address that it shall tell of its vCenter. The names of the calls, for faults
-    and for the audit, are listed in `lab.cloud_director.server`.
+    and for the audit, are listed in `lab.cloud_director.dispatch`.
     """
 
     def __init__(
         self,
         machines: hypervisor.Hypervisor,
-        faults: Faults,
+        faults: InjectedFaults,
         tls: ssl.SSLContext,
         task_seconds: float | Callable[[str], float] = 0.05,
     ) -> None:
         """`task_seconds`: how long a task takes, or that of an operation name."""
         self.world = World(machines)
         self.tasks = Tasks(faults, task_seconds)
-        self._server = Server(faults, tls)
-        self.port: int = self._server.server_address[1]
-        self.url = f"https://127.0.0.1:{self.port}"
+        self._server = HttpServer("cloud-director", faults, tls)
+        self.port, self.url = self._server.port, self._server.url
         self.api = Api(self.world, self.tasks, Renderer(self.url, self.world.vcenter_id))
-        self._server.api = self.api
-        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Answer from now on."""
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
-        self._thread.start()
+        self._server.start(Dispatcher(self.api).read)
 
     def close(self) -> None:
         """Stop answering; running tasks end without their effect."""
         self.tasks.close()
-        if self._thread is not None:
-            self._server.stop()
-            self._thread.join()
-        else:
-            self._server.server_close()
+        self._server.close()
 
     @property
     def vcenter_url(self) -> str:

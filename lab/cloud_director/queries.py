@@ -52,12 +52,14 @@ def run(world: World, render: Renderer, who: Principal, asked: dict[str, str]) -
     terms = parse(asked.get("filter", ""))
     with world.lock:
         records = _records(world, render, who, kind)
-    found = [r for r in records if all(_matches(r, name, value) for name, value in terms)]
-    result = root("QueryResultRecords", name=kind, page=str(page), pageSize=str(size), total=str(len(found)))
-    if page * size < len(found):
+    matching = [r for r in records if all(_matches(r, name, value) for name, value in terms)]
+    result = root(
+        "QueryResultRecords", name=kind, page=str(page), pageSize=str(size), total=str(len(matching))
+    )
+    if page * size < len(matching):
         href = f"{render.base}/api/query?{urlencode({**asked, 'page': str(page + 1)})}"
         link(result, "nextPage", href, "query.records")
-    for record in found[(page - 1) * size : page * size]:
+    for record in matching[(page - 1) * size : page * size]:
         element = etree.SubElement(result, f"{{{VCLOUD}}}{ELEMENTS[kind]}")
         for key, value in record.items():
             element.set(key, value)

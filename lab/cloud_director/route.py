@@ -12,11 +12,11 @@ from lab.cloud_director.model import ApiError, Principal
 
 @dataclass(frozen=True)
 class Asked:
-    """One request. `who` is None where no login is needed; `found` are the groups of its path."""
+    """One request. `who` is None where no login is needed; `groups`: of its path."""
 
     who: Principal
     token: str
-    found: dict[str, str]
+    groups: dict[str, str]
     query: dict[str, str]
     body: bytes
 

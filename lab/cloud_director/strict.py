@@ -49,7 +49,7 @@ def document(body: bytes, name: str) -> etree._Element:
 
 def in_order(element: etree._Element, names: Sequence[str]) -> dict[str, list[etree._Element]]:
     """The children by name. Each name may come only after those before it in `names`."""
-    found: dict[str, list[etree._Element]] = {}
+    children: dict[str, list[etree._Element]] = {}
     at = 0
     for child in element.iterchildren(tag=etree.Element):
         name = etree.QName(child).localname
@@ -58,67 +58,67 @@ def in_order(element: etree._Element, names: Sequence[str]) -> dict[str, list[et
         if names.index(name) < at:
             raise bad(f"cvc-complex-type.2.4.a: Invalid content was found starting with element '{name}'")
         at = names.index(name)
-        found.setdefault(name, []).append(child)
-    return found
+        children.setdefault(name, []).append(child)
+    return children
 
 
-def text_of(found: dict[str, list[etree._Element]], name: str) -> str:
+def text_of(children: dict[str, list[etree._Element]], name: str) -> str:
     """Text of a child that must be there once."""
-    if len(found.get(name, [])) != 1:
+    if len(children.get(name, [])) != 1:
         raise bad(f"Exactly one {name} is needed")
-    return found[name][0].text or ""
+    return children[name][0].text or ""
 
 
 def connections(body: bytes, attached: Sequence[OrgNetwork]) -> tuple[int, list[CloudNic]]:
     """Primary index and NICs of a `NetworkConnectionSection`. An empty MAC is to be made by the endpoint."""
     section = document(body, "NetworkConnectionSection")
-    found = in_order(section, ("Info", "PrimaryNetworkConnectionIndex", "NetworkConnection", "Link"))
-    text_of(found, "Info")
-    nics = [_connection(e, {n.name for n in attached}) for e in found.get("NetworkConnection", [])]
+    children = in_order(section, ("Info", "PrimaryNetworkConnectionIndex", "NetworkConnection", "Link"))
+    text_of(children, "Info")
+    nics = [_connection(e, {n.name for n in attached}) for e in children.get("NetworkConnection", [])]
     indices = [n.index for n in nics]
     if len(nics) > 10:
         raise bad("The VM cannot have more than 10 network connections")
     if len(set(indices)) < len(indices) or not set(indices) <= set(range(10)):
         raise bad("Network connection indices must be different and from 0 to 9")
-    primary = int(text_of(found, "PrimaryNetworkConnectionIndex")) if nics else 0
+    primary = int(text_of(children, "PrimaryNetworkConnectionIndex")) if nics else 0
     if nics and primary not in indices:
         raise bad(f"The primary network connection index {primary} is not valid")
     return primary, sorted(nics, key=lambda n: n.index)
 
 
 def _connection(element: etree._Element, attached: set[str]) -> CloudNic:
-    found = in_order(element, CONNECTION)
+    children = in_order(element, CONNECTION)
     name = element.get("network")
     if name is None or (name != "none" and name not in attached):
         raise bad(f"The network {name} is not in the vApp")
-    connected = text_of(found, "IsConnected") == "true"
+    connected = text_of(children, "IsConnected") == "true"
     try:
-        index = int(text_of(found, "NetworkConnectionIndex"))
-        mode = AllocationMode(text_of(found, "IpAddressAllocationMode"))
-        address = IPv4Address(text_of(found, "IpAddress")) if "IpAddress" in found else None
+        index = int(text_of(children, "NetworkConnectionIndex"))
+        mode = AllocationMode(text_of(children, "IpAddressAllocationMode"))
+        address = IPv4Address(text_of(children, "IpAddress")) if "IpAddress" in children else None
     except (ValueError, AddressValueError) as error:
         raise bad(str(error)) from None
     if mode is AllocationMode.MANUAL and address is None:
         raise bad("IpAddress is needed for MANUAL")
     if name == "none" and (connected or mode is not AllocationMode.NONE):
         raise bad("A network connection to none is neither connected nor has it an address")
-    mac = text_of(found, "MACAddress").lower() if "MACAddress" in found else ""
-    adapter = text_of(found, "NetworkAdapterType") if "NetworkAdapterType" in found else "VMXNET3"
+    mac = text_of(children, "MACAddress").lower() if "MACAddress" in children else ""
+    adapter = text_of(children, "NetworkAdapterType") if "NetworkAdapterType" in children else "VMXNET3"
     return CloudNic(index, None if name == "none" else name, mac, mode, address, connected, adapter)
 
 
 def configs(body: bytes, known: Sequence[OrgNetwork]) -> list[OrgNetwork]:
     """The networks of a `NetworkConfigSection`."""
     section = document(body, "NetworkConfigSection")
-    found = in_order(section, ("Info", "Link", "NetworkConfig"))
-    text_of(found, "Info")
-    return [_config(element, known) for element in found.get("NetworkConfig", [])]
+    children = in_order(section, ("Info", "Link", "NetworkConfig"))
+    text_of(children, "Info")
+    return [_config(element, known) for element in children.get("NetworkConfig", [])]
 
 
 def _config(element: etree._Element, known: Sequence[OrgNetwork]) -> OrgNetwork:
-    found = in_order(element, ("Link", "Description", "Configuration", "IsDeployed"))
-    text_of(found, "Configuration")
-    inner = in_order(found["Configuration"][0], CONFIGURATION)
+    children = in_order(element, ("Link", "Description", "Configuration", "IsDeployed"))
+    text_of(children, "Configuration")
+    inner = in_order(children["Configuration"][0], CONFIGURATION)
     if text_of(inner, "FenceMode") != "bridged":
         raise bad("The lab has bridged networks only")
     text_of(inner, "ParentNetwork")
@@ -135,17 +135,20 @@ def metadata(body: bytes) -> dict[tuple[str, str], MetadataValue]:
     """The entries of a `Metadata`."""
     entries = {}
     for element in in_order(document(body, "Metadata"), ("Link", "MetadataEntry")).get("MetadataEntry", []):
-        found = in_order(element, ("Link", "Domain", "Key", "TypedValue"))
+        children = in_order(element, ("Link", "Domain", "Key", "TypedValue"))
         domain, visibility = "GENERAL", "READWRITE"
-        if "Domain" in found:
-            domain, visibility = text_of(found, "Domain"), found["Domain"][0].get("visibility", "READWRITE")
+        if "Domain" in children:
+            domain, visibility = (
+                text_of(children, "Domain"),
+                children["Domain"][0].get("visibility", "READWRITE"),
+            )
         if (domain, visibility) not in DOMAINS:
             raise bad(f"Metadata domain {domain} with visibility {visibility} is not valid")
-        key = text_of(found, "Key")
+        key = text_of(children, "Key")
         if not 0 < len(key) <= 256:
             raise bad("A metadata key has 1 to 256 characters")
-        text_of(found, "TypedValue")
-        typed = found["TypedValue"][0]
+        text_of(children, "TypedValue")
+        typed = children["TypedValue"][0]
         value = text_of(in_order(typed, ("Value",)), "Value")
         entries[domain, key] = MetadataValue(value, visibility, typed.get(f"{{{XSI}}}type", ""))
     return entries

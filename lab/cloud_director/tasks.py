@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 from lab.cloud_director.model import ApiError, Entity, Principal, Task, TaskError, VApp
 from lab.cloud_director.world import new_id, vapp_of
-from lab.faults import Faults, Kind
 from lab.hypervisor import Refused
+from lab.injected_faults import FaultKind, InjectedFaults
 
 log = logging.getLogger(__name__)
 
-TASK_KINDS = (Kind.TASK_ERROR, Kind.TASK_HANG, Kind.TASK_CANCEL)
+TASK_KINDS = (FaultKind.TASK_ERROR, FaultKind.TASK_HANG, FaultKind.TASK_CANCEL)
 
 
 class Tasks:
     """`seconds`: how long a task of an operation takes."""
 
-    def __init__(self, faults: Faults, seconds: float | Callable[[str], float]) -> None:
+    def __init__(self, faults: InjectedFaults, seconds: float | Callable[[str], float]) -> None:
         self.seconds = seconds
         self.all: dict[str, Task] = {}
         self.closing = threading.Event()
@@ -35,17 +35,17 @@ class Tasks:
         threading.Thread(target=self._run, args=(task, kind, hang), name=operation, daemon=True).start()
         return task
 
-    def _run(self, task: Task, kind: Kind | None, hang: float) -> None:
+    def _run(self, task: Task, kind: FaultKind | None, hang: float) -> None:
         task.status = "running"
         took = self.seconds(task.operation) if callable(self.seconds) else self.seconds
-        task.cancel.wait(hang if kind is Kind.TASK_HANG else took)
+        task.cancel.wait(hang if kind is FaultKind.TASK_HANG else took)
         if self.closing.is_set():
             return
-        if kind is Kind.TASK_CANCEL or task.cancel.is_set():
+        if kind is FaultKind.TASK_CANCEL or task.cancel.is_set():
             task.status = "canceled"
             return
         try:
-            if kind is Kind.TASK_ERROR:
+            if kind is FaultKind.TASK_ERROR:
                 raise TaskError("Internal Server Error: planned by the lab")
             task.effect(task)
             task.status = "success"

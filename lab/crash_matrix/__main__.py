@@ -28,8 +28,8 @@ async def all_cases() -> list[Case]:
     """From clean runs, in an order that mixes slow and fast ones."""
     with tempfile.TemporaryDirectory() as folder:
         async with Bench(Path(folder)) as bench:
-            found = list(cases(await bench.learn()))
-    return sorted(found, key=lambda c: crc32(str(c).encode()))
+            learnt = list(cases(await bench.learn()))
+    return sorted(learnt, key=lambda c: crc32(str(c).encode()))
 
 
 async def part() -> None:
@@ -47,7 +47,7 @@ async def _play_all(bench: Bench, wanted: list[Case]) -> bool:
     tried: dict[Case, int] = defaultdict(int)
     while wanted:
         chosen = _next(wanted)
-        for case, outcome in zip(chosen, await bench.play(chosen), strict=True):
+        for case, outcome in zip(chosen, await bench.run(chosen), strict=True):
             tried[case] += 1
             if not outcome.reached and not outcome.broken and tried[case] < TRIES:
                 wanted.append(case)
@@ -119,13 +119,13 @@ async def _in_a_lab(wanted: Sequence[Case], outcomes: list[Outcome], log: Path, 
 
 def report(wanted: Sequence[Case], outcomes: Sequence[Outcome], seconds: float) -> int:
     """Print the figures; the exit code."""
-    by_harm: dict[str, list[Outcome]] = defaultdict(list)
+    by_intervention: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
-        by_harm[outcome.case.rpartition(" | ")[2]].append(outcome)
+        by_intervention[outcome.case.rpartition(" | ")[2]].append(outcome)
     print(f"\n{'what happens':52} {'cases':>6} {'passed':>7} {'worst time to settle':>21}")
-    for harm, some in sorted(by_harm.items()):
+    for intervention, some in sorted(by_intervention.items()):
         passed = sum(not o.broken for o in some)
-        print(f"{harm:52} {len(some):6} {passed:7} {max(o.seconds for o in some):19.1f} s")
+        print(f"{intervention:52} {len(some):6} {passed:7} {max(o.seconds for o in some):19.1f} s")
     missed = [o for o in outcomes if not o.reached and not o.broken]
     for outcome in missed:
         where = f"it came in {', '.join(outcome.elsewhere)}" if outcome.elsewhere else "it never came"

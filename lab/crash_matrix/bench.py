@@ -10,13 +10,13 @@ from functools import partial
 from lab.crash_matrix import learn
 from lab.crash_matrix.cases import Case, Phase, Point
 from lab.crash_matrix.driver import SETTLES_WITHIN, DidNotRest, Driver, Handle
-from lab.crash_matrix.harms import entity, fault, taking_back
+from lab.crash_matrix.interventions import compensation_trigger, entity, fault
 from lab.crash_matrix.rules import TENANT, VM
-from lab.faults import Call, Rule
+from lab.injected_faults import AuditEntry, FaultRule
 from lab.site import APPLIANCE
 from partial_failover.contracts.step import Step
 
-TAKEN_BACK = (Phase.COMPENSATION, Phase.REFUSED)
+COMPENSATED = (Phase.COMPENSATION, Phase.REFUSED)
 """Phases that begin before Failover is reached."""
 TOGETHER = (
     (Phase.FAILOVER, Phase.UNDO),
@@ -53,7 +53,7 @@ class Planned:
     """A case, and the fault that is planned for it."""
 
     case: Case
-    rule: Rule
+    rule: FaultRule
 
 
 class Bench(Driver):
@@ -69,24 +69,24 @@ class Bench(Driver):
     async def learn(self) -> list[Point]:
         """The points of all phases, from clean runs of each."""
         await self.log_in()
-        found = []
+        points = []
         for phases in TOGETHER:
             marks: list[int] = []
-            handle = await self._clean(phases, marks)
+            handle = await self._clean_run(phases, marks)
             steps = learn.windows(await handle.fetch_history())
             calls = self.lab.centre.faults.calls
             for phase, begin, end in zip(phases, marks, [*marks[1:], len(calls)], strict=True):
-                found += learn.points(phase, calls[begin:end], steps, self._entity)
-        return found
+                points += learn.points(phase, calls[begin:end], steps, self._entity)
+        return points
 
-    def _entity(self, call: Call) -> str:
+    def _entity(self, call: AuditEntry) -> str:
         return entity(call.endpoint, call.target, self.lab.centre)
 
     async def log_in(self) -> None:
         """A clean run, after which the workers have their sessions."""
-        await self._clean((Phase.FAILOVER, Phase.UNDO), [])
+        await self._clean_run((Phase.FAILOVER, Phase.UNDO), [])
 
-    async def _clean(self, phases: Sequence[Phase], marks: list[int]) -> Handle:
+    async def _clean_run(self, phases: Sequence[Phase], marks: list[int]) -> Handle:
         """A run in which nothing goes wrong. `marks`: where in the audit each phase begins."""
 
         def mark() -> None:
@@ -94,8 +94,8 @@ class Bench(Driver):
 
         first = phases[0]
         self.begin(test=first is Phase.TEST)
-        if first in TAKEN_BACK:
-            self.lab.centre.faults.add(taking_back(first, self, mark))
+        if first in COMPENSATED:
+            self.lab.centre.faults.add(compensation_trigger(first, self, mark))
         elif first is not Phase.FAILED:
             mark()
         handle = await (self.test() if first is Phase.TEST else self.start())
@@ -104,27 +104,27 @@ class Bench(Driver):
             await self.watched(time.time())  # so that it does not look during the undo
             mark()
             await self.undo(handle, first is Phase.FAILED)
-        await self._back(handle)
+        await self._until_normal(handle)
         if self.rules.broken:
             raise RuntimeError(f"a clean run broke rules: {self.rules.broken}")
         return handle
 
-    async def play(self, cases: Sequence[Case]) -> list[Outcome]:
-        """Play from Normal to Normal: one case, or two of which one ends before the undo begins."""
+    async def run(self, cases: Sequence[Case]) -> list[Outcome]:
+        """From Normal to Normal: one case, or two of which one ends before the undo begins."""
         planned = {case.point.phase: Planned(case, fault(case, self)) for case in cases}
         self.begin(max((case.points_back for case in cases), default=0), Phase.TEST in planned)
         self._moments: dict[Phase, tuple[float, str, tuple[str, ...]]] = {}
         try:
             async with asyncio.timeout(3 * SETTLES_WITHIN):
-                await self._play(planned)
+                await self._run_phases(planned)
         except (TimeoutError, DidNotRest) as late:
             self.rules.broken.append(f"come to rest in time ({late})")
         finally:
             self.lab.centre.faults.clear()
         outcomes = [await self._outcome(plan) for plan in planned.values()]
-        if len(outcomes) == 1:  # what is found after it came to rest was left by nobody else
-            found = [what for _, _, some in self._moments.values() for what in some]
-            alone = tuple(dict.fromkeys((*outcomes[0].broken, *found, *self.rules.broken)))
+        if len(outcomes) == 1:  # what is broken after it came to rest was left by nobody else
+            broken = [what for _, _, some in self._moments.values() for what in some]
+            alone = tuple(dict.fromkeys((*outcomes[0].broken, *broken, *self.rules.broken)))
             outcomes = [replace(outcomes[0], broken=alone)]
         return outcomes
 
@@ -153,8 +153,8 @@ class Bench(Driver):
             self._moments[phase] = (time.time(), state, tuple(self.rules.broken))
         self.rules.broken = []
 
-    async def _play(self, planned: Mapping[Phase, Planned]) -> None:
-        handle = await self._forth(planned)
+    async def _run_phases(self, planned: Mapping[Phase, Planned]) -> None:
+        handle = await self._failover_phase(planned)
         forward, back = planned.get(Phase.FAILOVER), Phase.FAILED if Phase.FAILED in planned else Phase.UNDO
         if handle is None:
             if back in planned or (forward and not forward.case.ends_the_failover):
@@ -170,15 +170,15 @@ class Bench(Driver):
         if await self.terminated(handle):
             handle = await self.take_over()
             await self.undo(handle)
-        await self._back(handle)
+        await self._until_normal(handle)
         self._rest((back,), "Normal")
 
-    async def _forth(self, planned: Mapping[Phase, Planned]) -> Handle | None:
+    async def _failover_phase(self, planned: Mapping[Phase, Planned]) -> Handle | None:
         """Until Failover, by whichever workflow; None when all was taken back instead."""
         faults = self.lab.centre.faults
         for phase, plan in planned.items():
-            if phase in TAKEN_BACK:
-                faults.add(taking_back(phase, self, partial(faults.add, plan.rule)))
+            if phase in COMPENSATED:
+                faults.add(compensation_trigger(phase, self, partial(faults.add, plan.rule)))
             elif phase in (Phase.FAILOVER, Phase.TEST):
                 faults.add(plan.rule)
         handle = await (self.test() if Phase.TEST in planned else self.start())
@@ -186,10 +186,10 @@ class Bench(Driver):
             return handle
         if await self.terminated(handle):
             return await self.take_over()
-        await self._back(handle)
+        await self._until_normal(handle)
         return None
 
-    async def _seen_by_the_watch(self, rule: Rule) -> None:
+    async def _seen_by_the_watch(self, rule: FaultRule) -> None:
         """The fault has had its moment, and the watch goes on."""
 
         async def happened() -> bool:
@@ -204,7 +204,7 @@ class Bench(Driver):
             await self.watched(time.time())
         self.lab.centre.faults.add(plan.rule)
 
-    async def _back(self, handle: Handle) -> None:
+    async def _until_normal(self, handle: Handle) -> None:
         """Until all was taken back. An original that was switched on meanwhile is switched off again."""
         await self.until(lambda: self.ended(handle), "the workflow's end")
         original = self.site.vm(VM)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any  # Any: JSON
 from zlib import crc32
 
-from lab.faults import Kind
+from lab.injected_faults import FaultKind
 from partial_failover.contracts.step import Step
 
 
@@ -25,8 +25,8 @@ class Phase(StrEnum):
     TEST = "failover test"
 
 
-class Harm(StrEnum):
-    """What is done, beyond the faults of `lab.faults`."""
+class Intervention(StrEnum):
+    """What is done, beyond the faults of `lab.injected_faults`."""
 
     KILLED_BEFORE = "worker killed before the effect"
     KILLED_AFTER = "worker killed after the effect, before the answer"
@@ -50,16 +50,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Case:
-    """One point, and what goes wrong there: a `Harm`, or a `lab.faults.Kind`."""
+    """One point, and what goes wrong there: an `Intervention`, or a `lab.injected_faults.FaultKind`."""
 
     point: Point
-    harm: str
+    intervention: str
 
     def __str__(self) -> str:
         p = self.point
         about = f" of {p.entity}" if p.entity else ""
         turn = f", {p.turn}" if p.turn > 1 else ""
-        return f"{p.phase} | {p.step} | {p.endpoint} {p.call}{about}{turn} | {self.harm}"
+        return f"{p.phase} | {p.step} | {p.endpoint} {p.call}{about}{turn} | {self.intervention}"
 
     @property
     def points_back(self) -> int:
@@ -70,7 +70,7 @@ class Case:
     @property
     def ends_the_failover(self) -> bool:
         """It does not come to Failover by itself."""
-        return self.harm in (Harm.CANCELLED, Harm.TERMINATED)
+        return self.intervention in (Intervention.CANCELLED, Intervention.TERMINATED)
 
     def to_json(self) -> dict[str, Any]:
         """For another process."""
@@ -80,13 +80,13 @@ class Case:
     def from_json(data: dict[str, Any]) -> "Case":
         """The other way."""
         point = Point(**{**data["point"], "phase": Phase(data["point"]["phase"])})
-        return Case(point, data["harm"])
+        return Case(point, data["intervention"])
 
 
-READ_KINDS = (Kind.DELAY, Kind.REFUSE, Kind.DROP_BEFORE, Kind.EXPIRE_SESSION)
+READ_KINDS = (FaultKind.DELAY, FaultKind.REFUSE, FaultKind.DROP_BEFORE, FaultKind.EXPIRE_SESSION)
 """A read has no effect, so it makes no difference when its connection breaks."""
-CHANGE_KINDS = (*READ_KINDS, Kind.BUSY, Kind.DROP_AFTER)
-TASK_KINDS = (Kind.TASK_ERROR, Kind.TASK_HANG, Kind.TASK_CANCEL)
+CHANGE_KINDS = (*READ_KINDS, FaultKind.BUSY, FaultKind.DROP_AFTER)
+TASK_KINDS = (FaultKind.TASK_ERROR, FaultKind.TASK_HANG, FaultKind.TASK_CANCEL)
 WITHOUT_TASK = ("POST enterMaintenanceMode", "POST exitMaintenanceMode")
 LOGINS = ("POST token", "POST /api/oauth2/token", "Login", "RetrieveServiceContent")
 """Not points of their own: they come when a session is new, which the expired sessions see to."""
@@ -111,12 +111,12 @@ def cases(points: Sequence[Point]) -> Iterator[Case]:
         others = [p for p in points if (p.phase, p.step) == (first.phase, first.step)]
         changes = [p for p in others if is_change(p)]
         if _is_hit(first) and not changes:
-            yield Case(first, Harm.KILLED_BEFORE)
+            yield Case(first, Intervention.KILLED_BEFORE)
         if first.phase is not Phase.REFUSED or first.step in undone:  # else one that still goes forward
-            yield from (Case(first, harm) for harm in _ends(first))
-        if Harm.TERMINATED in _ends(first) and len(changes) > 1:
+            yield from (Case(first, intervention) for intervention in _ends(first))
+        if Intervention.TERMINATED in _ends(first) and len(changes) > 1:
             # What it leaves between two changes, whoever takes over must repair.
-            yield from (Case(p, Harm.TERMINATED) for p in changes if p is not first)
+            yield from (Case(p, Intervention.TERMINATED) for p in changes if p is not first)
 
 
 def _is_hit(point: Point) -> bool:
@@ -132,30 +132,30 @@ def _is_hit(point: Point) -> bool:
     return True
 
 
-def _ends(first: Point) -> Sequence[Harm]:
+def _ends(first: Point) -> Sequence[Intervention]:
     """What becomes of the workflow at the first call of a step."""
     match first.phase:
         case Phase.FAILOVER | Phase.UNDO:
-            return (Harm.CANCELLED, Harm.TERMINATED)
+            return (Intervention.CANCELLED, Intervention.TERMINATED)
         case Phase.REFUSED:
-            return (Harm.CANCELLED,)
+            return (Intervention.CANCELLED,)
         case Phase.TEST if first.step in OF_TESTS:
-            return (Harm.CANCELLED,)
+            return (Intervention.CANCELLED,)
     return ()
 
 
 def _reads(point: Point) -> Iterator[Case]:
-    kinds = (Kind.DROP_BEFORE,) if point.phase is Phase.TEST else READ_KINDS
+    kinds = (FaultKind.DROP_BEFORE,) if point.phase is Phase.TEST else READ_KINDS
     yield from (Case(point, kind) for kind in _known(point, kinds))
 
 
 def _changes(point: Point) -> Iterator[Case]:
     yield from (Case(point, kind) for kind in _known(point, CHANGE_KINDS))
-    yield Case(point, Harm.KILLED_BEFORE)
-    yield Case(point, Harm.KILLED_AFTER)
+    yield Case(point, Intervention.KILLED_BEFORE)
+    yield Case(point, Intervention.KILLED_AFTER)
     if has_task(point):
         yield from (Case(point, kind) for kind in TASK_KINDS)
-        yield Case(point, Harm.KILLED_WAITING)
+        yield Case(point, Intervention.KILLED_WAITING)
 
 
 def _first_of_each_step(points: Iterable[Point]) -> list[Point]:
@@ -186,11 +186,11 @@ def is_appliance(endpoint: str) -> bool:
     return "/" in endpoint
 
 
-def _known(point: Point, kinds: Sequence[Kind]) -> Iterator[Kind]:
+def _known(point: Point, kinds: Sequence[FaultKind]) -> Iterator[FaultKind]:
     """What that endpoint can do."""
     for kind in kinds:
-        if is_appliance(point.endpoint) and kind in (Kind.REFUSE, Kind.EXPIRE_SESSION):
+        if is_appliance(point.endpoint) and kind in (FaultKind.REFUSE, FaultKind.EXPIRE_SESSION):
             continue
-        if point.endpoint.endswith("veeam") and kind is Kind.BUSY:
+        if point.endpoint.endswith("veeam") and kind is FaultKind.BUSY:
             continue
         yield kind

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from temporalio.client import WorkflowHistory
 
 from lab.crash_matrix.cases import LOGINS, Phase, Point, is_appliance, is_change
-from lab.faults import Call
+from lab.injected_faults import AuditEntry
 from partial_failover.contracts.step import Step
 
 ON_PROVIDER_APPLIANCE = {
@@ -61,7 +61,7 @@ class Window:
 def windows(history: WorkflowHistory) -> list[Window]:
     """All steps. One that never came to an end, because its workflow did before, has none."""
     begun: dict[int, tuple[str, float]] = {}
-    found = []
+    ended = []
     for event in history.events:
         at = event.event_time.ToMicroseconds() / 1e6
         if event.HasField("activity_task_scheduled_event_attributes"):
@@ -70,8 +70,8 @@ def windows(history: WorkflowHistory) -> list[Window]:
             name = f"activity_task_{kind}_event_attributes"
             if event.HasField(name):  # type: ignore[arg-type]
                 step, start = begun.pop(getattr(event, name).scheduled_event_id)
-                found.append(Window(step, start, at))
-    return found + [Window(step, start, math.inf) for step, start in begun.values()]
+                ended.append(Window(step, start, at))
+    return ended + [Window(step, start, math.inf) for step, start in begun.values()]
 
 
 def steps_at(moment: float, steps: Iterable[Window]) -> set[str]:
@@ -80,11 +80,11 @@ def steps_at(moment: float, steps: Iterable[Window]) -> set[str]:
 
 
 def points(
-    phase: Phase, calls: Sequence[Call], steps: Sequence[Window], entity_of: Callable[[Call], str]
+    phase: Phase, calls: Sequence[AuditEntry], steps: Sequence[Window], entity_of: Callable[[AuditEntry], str]
 ) -> list[Point]:
     """Each step's calls, in their order: every change; of reads, each name once for each thing that it is
     about."""
-    found: Counter[Point] = Counter()
+    counts: Counter[Point] = Counter()
     for call in calls:
         if call.call in LOGINS:
             continue
@@ -93,17 +93,17 @@ def points(
             if step == Step.WATCH_FAILOVER and phase is not Phase.FAILOVER:
                 continue  # by chance: it is on its way out
             first = Point(phase, step, *key)
-            found[first] += 1
-            if found[first] > 1 and is_change(first):
-                found[replace(first, turn=found[first])] += 1
-    return list(found)
+            counts[first] += 1
+            if counts[first] > 1 and is_change(first):
+                counts[replace(first, turn=counts[first])] += 1
+    return list(counts)
 
 
-def _steps_of(call: Call, entity: str, steps: Iterable[Window]) -> list[str]:
+def _steps_of(call: AuditEntry, entity: str, steps: Iterable[Window]) -> list[str]:
     return sorted(step for step in steps_at(call.at, steps) if may_call(step, call, entity))
 
 
-def may_call(step: str, call: Call, entity: str) -> bool:
+def may_call(step: str, call: AuditEntry, entity: str) -> bool:
     """Steps run side by side; what a call is about tells them apart, but for looks at the replica."""
     if step in ONLY:
         return call.call in ONLY[step] or (step, call.endpoint) == (Step.WATCH_FAILOVER, "acme-veeam")

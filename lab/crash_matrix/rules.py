@@ -81,8 +81,8 @@ class Rules:
 
     def in_failover(self, run: str | None = None) -> bool:
         """Whether the marker says Failover, of this run if one is named."""
-        found = self.marker()
-        return found is not None and found["state"] == "Failover" and run in (None, found["run_id"])
+        marker = self.marker()
+        return marker is not None and marker["state"] == "Failover" and run in (None, marker["run_id"])
 
     def must_be_in_failover(self) -> None:
         """Powered on, on the chosen point, reverted to it once, held, reached; and it has written."""
@@ -101,11 +101,11 @@ class Rules:
         if self.site.access is not None:
             self._must_be_reached()
 
-    def must_have_been_refused(self, said: str) -> None:
+    def must_have_been_refused(self, message: str) -> None:
         """Nothing was marked when the workflow was terminated, so there is nothing to adopt: so it must say,
         and what to do instead."""
-        self._require(self.marker() is None, f"what is marked is adopted; it is {self.marker()}: {said}")
-        self._require('Start without "adopt"' in said, f"the refusal says what to do: {said}")
+        self._require(self.marker() is None, f"what is marked is adopted; it is {self.marker()}: {message}")
+        self._require('Start without "adopt"' in message, f"the refusal says what to do: {message}")
 
     def _must_stand_on_the_chosen_point(self) -> None:
         audit, chosen = self._since_power_off(), self._point.moref
@@ -123,9 +123,9 @@ class Rules:
         provider = f"{self.centre.provider.name}/{self.site.tenant.name}-network-extension"
         memories = self.centre.state()["appliances"]
         for name in (provider, self.site.host("network-extension")):
-            found = memories[name]
-            there = found.tunnel and any(address in lease for lease in found.leases)
-            self._require(there, f"{name} has its lease and a tunnel; it has {found}")
+            memory = memories[name]
+            there = memory.tunnel and any(address in lease for lease in memory.leases)
+            self._require(there, f"{name} has its lease and a tunnel; it has {memory}")
 
     def must_be_normal(self) -> None:
         """Everything as it was, nothing left over; exactly one revert after the last power-off."""

@@ -9,23 +9,24 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
-from typing import Any, Literal  # Any: JSON values of the lab's own protocol
+from typing import Any  # Any: JSON values of the lab's own protocol
 
 from lab.fabric import provision
+from lab.fabric.appliance_vm import ApplianceVm
+from lab.fabric.follower import Follower
 from lab.fabric.needs import PATH, lacks
 from lab.fabric.provision import Access
 from lab.fabric.sandbox import LONGEST_MESSAGE
 from lab.fabric.topology import Wire
 from lab.hypervisor import Hypervisor, Vm
+from lab.repository import REPOSITORY
 from partial_failover.cli.cloud_init import ManagementNic, NewAppliance
-from partial_failover.contracts.appliance import ApplianceRole
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SSH_PORT = 22
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class FabricError(Exception):
 
 
 @dataclass(frozen=True)
-class Leg:
+class Interface:
     """One NIC of a host that is always on."""
 
     network: str
@@ -118,61 +119,48 @@ class Fabric:
         """Make one broadcast domain of two, as an NSX Edge's layer 2 VPN does."""
         self._call("join", one=one, other=other)
 
-    def add_host(self, name: str, *legs: Leg, forward: bool = False) -> None:
-        """A host that is always on; a router if it has several legs and is to `forward`."""
-        self._call("boot", name=name, wires=self._wires(legs), forward=forward)
+    def add_host(self, name: str, *interfaces: Interface, forward: bool = False) -> None:
+        """A host that is always on; a router if it has several interfaces and is to `forward`."""
+        self._call("boot", name=name, wires=self._wires(interfaces), forward=forward)
 
-    def add_worker(self, name: str, leg: Leg) -> None:
+    def add_worker(self, name: str, interface: Interface) -> None:
         """The host from which a worker reaches appliances: the lab's port forwards come from there."""
-        self.add_host(name, leg)
-        self._worker_addresses[name] = leg.address.ip
+        self.add_host(name, interface)
+        self._worker_addresses[name] = interface.address.ip
 
-    def add_gateway(self, name: str, *legs: Leg, config: str) -> None:
+    def add_gateway(self, name: str, *interfaces: Interface, config: str) -> None:
         """A cloud gateway with HAProxy and its configuration."""
         console = str(self.folder / f"{name}.log")
-        self._call("gateway", name=name, wires=self._wires(legs), config=config, console=console)
+        self._call("gateway", name=name, wires=self._wires(interfaces), config=config, console=console)
 
     def reload_gateway(self, name: str, config: str) -> None:
         """Give the gateway another configuration; connections that are open stay."""
         self._call("reload_gateway", name=name, config=config)
 
-    def add_appliance(
-        self,
-        hypervisor: Hypervisor,
-        vm: Vm,
-        role: Literal["provider", "tenant"],
-        pair: str,
-        worker: str,
-        key_file: Path,
-        gateways: Iterable[IPv4Address] = (),
-    ) -> Access:
-        """Provision an appliance VM; it boots when the VM is powered on.
-
-        Its first NIC is the management NIC, with the guest's address. `pair` names the two appliances of one
-        tenant; `worker` is the host that may reach it, with `key_file` as its SSH key.
-        """
-        name, disk = f"{hypervisor.name}/{vm.name}", self.folder / f"disk-{vm.instance_uuid}"
+    def add_appliance(self, appliance: ApplianceVm) -> Access:
+        """Provision an appliance VM; it boots when the VM is powered on."""
+        vm, disk = appliance.vm, appliance.disk(self.folder)
         management = next(g for g in vm.guest if g.index == 0)
         new = NewAppliance(
-            ApplianceRole(role),
-            provision.worker_key(key_file),
-            provision.pair_key(self.folder / f"pair-{pair}.key").read_text(),
-            [self._worker_addresses[worker]],
+            appliance.role,
+            provision.worker_key(appliance.key_file),
+            provision.pair_key(self.folder / f"pair-{appliance.pair}.key").read_text(),
+            [self._worker_addresses[appliance.worker]],
             ManagementNic(vm.nics[0].mac, management.address, management.gateway),
-            list(gateways),
+            list(appliance.gateways),
         )
         host_key = provision.appliance_disk(disk, new)
-        self.disks[name] = disk
+        self.disks[appliance.name] = disk
+        name, via, address = appliance.name, appliance.worker, str(management.address.ip)
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
             port: int = listener.getsockname()[1]
-            address = str(management.address.ip)
-            self._call("forward", listener=listener, name=name, via=worker, address=address, port=SSH_PORT)
-        return Access("127.0.0.1", port, host_key, key_file)
+            self._call("forward", listener=listener, name=name, via=via, address=address, port=SSH_PORT)
+        return Access("127.0.0.1", port, host_key, appliance.key_file)
 
     def attach(self, hypervisor: Hypervisor, networks: Mapping[str, str]) -> None:
         """Follow a hypervisor's power and wiring. `networks`: port group to network key;
         it may grow later, and a port group that is not in it is a cable to nowhere."""
-        hypervisor.listeners.append(_Follower(self, hypervisor, networks))
+        hypervisor.listeners.append(Follower(self, hypervisor, networks))
 
     def settle(self) -> None:
         """Wait until all power and wiring changes so far have happened; raises the first error among them."""
@@ -193,8 +181,8 @@ class Fabric:
     def ping(self, name: str, address: IPv4Address | str, seconds: float = 1) -> float | None:
         """Milliseconds until the first echo reply, None when there is none."""
         argv = ["ping", "-n", "-c", "1", "-W", str(seconds), str(address)]
-        found = re.search(r"time=([0-9.]+) ms", self.exec(name, argv, seconds + 2)[1])
-        return float(found[1]) if found else None
+        time_shown = re.search(r"time=([0-9.]+) ms", self.exec(name, argv, seconds + 2)[1])
+        return float(time_shown[1]) if time_shown else None
 
     def power(self, vm: Vm, name: str, networks: Mapping[str, str]) -> None:
         """Queue a power change as it is now; returns at once, as a hypervisor does."""
@@ -241,16 +229,16 @@ class Fabric:
             )
         return wires
 
-    def _wires(self, legs: Sequence[Leg]) -> list[Wire]:
+    def _wires(self, interfaces: Sequence[Interface]) -> list[Wire]:
         return [
             Wire(
                 name=f"eth{index}",
                 mac="02:" + uuid.uuid4().bytes[:5].hex(":"),
-                network=leg.network,
-                address=str(leg.address),
-                gateway=str(leg.gateway) if leg.gateway else None,
+                network=interface.network,
+                address=str(interface.address),
+                gateway=str(interface.gateway) if interface.gateway else None,
             )
-            for index, leg in enumerate(legs)
+            for index, interface in enumerate(interfaces)
         ]
 
     def _call(
@@ -288,18 +276,3 @@ class Fabric:
                 waiting_for.set_exception(FabricError(answer["error"]))
             else:
                 waiting_for.set_result(answer["result"])
-
-
-@dataclass
-class _Follower:
-    """`lab.hypervisor.Listener` for one hypervisor."""
-
-    fabric: Fabric
-    hypervisor: Hypervisor
-    networks: Mapping[str, str]
-
-    def powered(self, vm: Vm) -> None:
-        self.fabric.power(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
-
-    def rewired(self, vm: Vm) -> None:
-        self.fabric.rewire(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)

@@ -44,27 +44,27 @@ def lacks() -> list[Lack]:
     programs = [program for program in PROGRAMS if shutil.which(program, path=PATH) is None]
     if not Path("/usr/bin/python3").exists():
         programs.append("/usr/bin/python3")
-    found = [Lack(program, "make setup as root on Debian or Ubuntu") for program in programs]
+    missing = [Lack(program, "make setup as root on Debian or Ubuntu") for program in programs]
     if os.geteuid() != 0:
-        found.append(Lack("root", "run it as root"))
+        missing.append(Lack("root", "run it as root"))
     elif not programs and not _succeeds(PROBE):
-        found.append(
+        missing.append(
             Lack("CAP_SYS_ADMIN and CAP_NET_ADMIN", "root that may make namespaces (a privileged container)")
         )
     elif not programs and not _succeeds(OVERLAY):
-        found.append(Lack("overlay file systems", "modprobe overlay"))
+        missing.append(Lack("overlay file systems", "modprobe overlay"))
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-        found.append(Lack("/dev/net/tun", "modprobe tun, and in a container that device"))
-    return found
+        missing.append(Lack("/dev/net/tun", "modprobe tun, and in a container that device"))
+    return missing
 
 
 def left_out() -> str:
     """One line on what is not real here, and what would make it so; empty when everything is."""
-    found = lacks()
-    if not found:
+    missing = lacks()
+    if not missing:
         return ""
-    remedies = "; ".join(dict.fromkeys(lack.remedy for lack in found))
-    lacking = ", ".join(lack.what for lack in found)
+    remedies = "; ".join(dict.fromkeys(lack.remedy for lack in missing))
+    lacking = ", ".join(lack.what for lack in missing)
     return f"Left out: tunnel, ARP and ping, for lack of {lacking}. What brings them in: {remedies}."
 
 

@@ -9,32 +9,32 @@ import hashlib
 import json
 import logging
 import threading
-import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import asyncssh
 
-from appliance.model import Role
+from appliance.model import Role, interface_name
 from appliance.requests import LONGEST_REQUEST, answer
 from appliance.state import State
 from appliance.system import System
 from appliance.vpn import Tunnel
 from lab.fabric import provision
-from lab.fabric.fabric import Leg
+from lab.fabric.appliance_vm import ApplianceVm
+from lab.fabric.fabric import Interface
+from lab.fabric.follower import Follower
 from lab.fabric.provision import Access
-from lab.faults import Faults, Kind
 from lab.hypervisor import Hypervisor, Vm
+from lab.injected_faults import AuditEntry, FaultKind, InjectedFaults
 from partial_failover.cli.cloud_init import ManagementNic, NewAppliance
-from partial_failover.contracts.appliance import ApplianceRole
 
 log = logging.getLogger(__name__)
 
-KINDS = (Kind.DELAY, Kind.BUSY, Kind.DROP_BEFORE, Kind.DROP_AFTER)
+KINDS = (FaultKind.DELAY, FaultKind.BUSY, FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER)
 
 
 @dataclass
@@ -68,26 +68,26 @@ class SimulatedSystem(System):
         self,
         state: State,
         world: World,
-        legs: dict[str, str],
+        interfaces: dict[str, str],
         pair: "Pair",
         reload_ssh: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(state)
         self._reload_ssh = reload_ssh
         self.world = world
-        self.networks = legs
-        """Network key by leg, for what is plugged in now."""
+        self.networks = interfaces
+        """Network key by interface, for what is plugged in now."""
         self.pair = pair
         self.announced: list[tuple[str, str, str | None]] = []
 
     def apply(self) -> None:
         """There is no kernel to change."""
 
-    def legs(self) -> frozenset[str]:
+    def interfaces(self) -> frozenset[str]:
         return frozenset(self.networks)
 
-    def owner(self, leg: str, address: IPv4Address, sender: IPv4Address | None = None) -> str | None:
-        return self.world.owner([self.networks[leg]], address)
+    def owner(self, interface: str, address: IPv4Address, sender: IPv4Address | None = None) -> str | None:
+        return self.world.owner([self.networks[interface]], address)
 
     def wake(self, announce: list[tuple[str, str, str | None]]) -> None:
         self.announced += announce
@@ -115,8 +115,8 @@ class SimulatedSystem(System):
         if provider is None or (self.state.role is Role.TENANT and self.tunnel().state != "connected"):
             return None
         leased = {lease.address for lease in provider.state.leases().values()}
-        found = address in leased and self.world.owner(provider.networks.values(), address)
-        return 0.5 if found else None
+        owned = address in leased and self.world.owner(provider.networks.values(), address)
+        return 0.5 if owned else None
 
 
 @dataclass
@@ -142,10 +142,10 @@ class Machine:
 class SimulatedFabric:
     """The same calls as `Fabric` has, but for those that need packets (`exec`, `ping`, `set_carrier`).
 
-    Faults are planned for an appliance's "<hypervisor>/<vm>" and a request's name (`lease`, `status`, …).
+    Faults are injected for an appliance's "<hypervisor>/<vm>" and a request's name (`lease`, `status`, …).
     """
 
-    def __init__(self, folder: Path, faults: Faults) -> None:
+    def __init__(self, folder: Path, faults: InjectedFaults) -> None:
         self.folder = folder
         self.faults = faults
         self.world = World()
@@ -177,49 +177,40 @@ class SimulatedFabric:
         if self.world.network(one) != self.world.network(other):
             self.world.joined[self.world.network(one)] = self.world.network(other)
 
-    def add_host(self, name: str, *legs: Leg, forward: bool = False) -> None:
+    def add_host(self, name: str, *interfaces: Interface, forward: bool = False) -> None:
         """A host that is always on."""
         self.world.nodes[name] = [
-            (x.network, "02:" + uuid.uuid4().bytes[:5].hex(":"), x.address.ip) for x in legs
+            (x.network, "02:" + uuid.uuid4().bytes[:5].hex(":"), x.address.ip) for x in interfaces
         ]
 
-    def add_worker(self, name: str, leg: Leg) -> None:
+    def add_worker(self, name: str, interface: Interface) -> None:
         """Workers reach the stand-in's appliances on loopback without it."""
-        self.add_host(name, leg)
+        self.add_host(name, interface)
 
-    def add_gateway(self, name: str, *legs: Leg, config: str) -> None:
+    def add_gateway(self, name: str, *interfaces: Interface, config: str) -> None:
         """There is nothing to relay."""
-        self.add_host(name, *legs)
+        self.add_host(name, *interfaces)
 
     def reload_gateway(self, name: str, config: str) -> None:
         """There is nothing to relay."""
 
-    def add_appliance(
-        self,
-        hypervisor: Hypervisor,
-        vm: Vm,
-        role: Literal["provider", "tenant"],
-        pair: str,
-        worker: str,
-        key_file: Path,
-        gateways: Iterable[IPv4Address] = (),
-    ) -> Access:
+    def add_appliance(self, appliance: ApplianceVm) -> Access:
         """Provision an appliance VM; its SSH server answers while the VM is on."""
-        disk = self.folder / f"disk-{vm.instance_uuid}"
-        public = provision.worker_key(key_file)
+        name, disk = appliance.name, appliance.disk(self.folder)
+        public = provision.worker_key(appliance.key_file)
         loopback = IPv4Address("127.0.0.1")
-        management = ManagementNic(vm.nics[0].mac)
-        new = NewAppliance(ApplianceRole(role), public, provision.PLACEHOLDER_KEY, [loopback], management)
+        management = ManagementNic(appliance.vm.nics[0].mac)
+        new = NewAppliance(appliance.role, public, provision.PLACEHOLDER_KEY, [loopback], management)
         host_key = provision.appliance_disk(disk, new)
-        name = f"{hypervisor.name}/{vm.name}"
-        machine = Machine(name, disk, Role(role), self._pairs.setdefault(pair, Pair()))
+        pair = self._pairs.setdefault(appliance.pair, Pair())
+        machine = Machine(name, disk, Role(appliance.role), pair)
         self._machines[name], self.disks[name] = machine, disk
-        return Access("127.0.0.1", self._run(self._listen(machine)), host_key, key_file)
+        return Access("127.0.0.1", self._run(self._listen(machine)), host_key, appliance.key_file)
 
     def attach(self, hypervisor: Hypervisor, networks: Mapping[str, str]) -> None:
         """Follow a hypervisor's power and wiring. `networks`: port group to network key;
         it may grow later, and a port group that is not in it is a cable to nowhere."""
-        hypervisor.listeners.append(_Follower(self, hypervisor, networks))
+        hypervisor.listeners.append(Follower(self, hypervisor, networks))
 
     def settle(self) -> None:
         """Changes happen at once here."""
@@ -241,7 +232,7 @@ class SimulatedFabric:
             runtime = self.folder / "run" / f"{machine.disk.name}-{machine.boots}"
             state = State(provision.state(machine.disk), runtime)
             machine.system = SimulatedSystem(
-                state, self.world, _legs(vm, networks), machine.pair, lambda: self._reload(machine)
+                state, self.world, _interfaces(vm, networks), machine.pair, lambda: self._reload(machine)
             )
             machine.pair.systems[machine.role] = machine.system
 
@@ -251,7 +242,7 @@ class SimulatedFabric:
         if machine is None:
             self.world.nodes[name] = _guest_nics(vm, networks)
         elif machine.system is not None:
-            machine.system.networks = _legs(vm, networks)
+            machine.system.networks = _interfaces(vm, networks)
 
     async def _listen(self, machine: Machine) -> int:
         server = await asyncssh.listen(
@@ -300,22 +291,9 @@ class _Server(asyncssh.SSHServer):
         self.machine.connections.discard(self.connection)
 
 
-@dataclass
-class _Follower:
-    """`lab.hypervisor.Listener` for one hypervisor."""
-
-    fabric: SimulatedFabric
-    hypervisor: Hypervisor
-    networks: Mapping[str, str]
-
-    def powered(self, vm: Vm) -> None:
-        self.fabric.power(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
-
-    def rewired(self, vm: Vm) -> None:
-        self.fabric.rewire(vm, f"{self.hypervisor.name}/{vm.name}", self.networks)
-
-
-async def _serve(process: "asyncssh.SSHServerProcess[bytes]", machine: Machine, faults: Faults) -> None:
+async def _serve(
+    process: "asyncssh.SSHServerProcess[bytes]", machine: Machine, faults: InjectedFaults
+) -> None:
     """What the forced command does, whatever the client asked to run."""
     raw = b""
     while len(raw) <= LONGEST_REQUEST and (part := await process.stdin.read(65536)):
@@ -330,22 +308,17 @@ async def _serve(process: "asyncssh.SSHServerProcess[bytes]", machine: Machine, 
     process.exit(0)
 
 
-def _answer(raw: bytes, system: SimulatedSystem, machine: Machine, faults: Faults) -> dict[str, Any] | None:
+def _answer(
+    raw: bytes, system: SimulatedSystem, machine: Machine, faults: InjectedFaults
+) -> dict[str, Any] | None:
     """The real program's answer with the planned fault around it; None: the connection breaks."""
-    op = _operation(raw)
-    faults.record(machine.name, "root", op)
-    rule = faults.take(machine.name, op, KINDS)
-    if rule is not None and rule.kind is Kind.BUSY:
-        return {"ok": False, "error": "busy", "message": "planned by the lab"}
-    if rule is not None and rule.kind is Kind.DROP_BEFORE:
-        return None
-    reply = answer(raw, system.state, system)
-    if rule is not None and rule.kind is Kind.DELAY:
-        time.sleep(rule.seconds)
-    if rule is not None and rule.kind is Kind.DROP_AFTER:
-        rule.happen()
-        return None
-    return reply
+
+    def effect(fault: FaultKind | None) -> dict[str, Any]:
+        if fault is FaultKind.BUSY:
+            return {"ok": False, "error": "busy", "message": "planned by the lab"}
+        return answer(raw, system.state, system)
+
+    return faults.serve(AuditEntry(machine.name, "root", _operation(raw)), KINDS, effect)
 
 
 def _operation(raw: bytes) -> str:
@@ -364,12 +337,10 @@ def _cut(machine: Machine) -> None:
         connection.abort()
 
 
-def _legs(vm: Vm, networks: Mapping[str, str]) -> dict[str, str]:
+def _interfaces(vm: Vm, networks: Mapping[str, str]) -> dict[str, str]:
     """Every NIC but the first, as the real appliance names them."""
     return {
-        "leg" + nic.mac.replace(":", ""): networks.get(nic.network, "")
-        if nic.network and nic.connected
-        else ""
+        interface_name(nic.mac): networks.get(nic.network, "") if nic.network and nic.connected else ""
         for nic in vm.nics
         if nic.index > 0
     }

@@ -18,20 +18,20 @@ class Service:
 
 def read(file: Path) -> Service:
     """A unit file with a simple service in it."""
-    found: dict[str, list[str]] = {}
+    settings: dict[str, list[str]] = {}
     section = ""
     for line in file.read_text().splitlines():
         if line.startswith("["):
             section = line.strip("[]")
         elif section == "Service" and "=" in line and not line.startswith("#"):
             key, _, value = line.partition("=")
-            found.setdefault(key, []).append(value)
-    pairs = (word.partition("=") for value in found.get("Environment", ()) for word in shlex.split(value))
-    [command] = found["ExecStart"]
+            settings.setdefault(key, []).append(value)
+    pairs = (word.partition("=") for value in settings.get("Environment", ()) for word in shlex.split(value))
+    [command] = settings["ExecStart"]
     return Service(
         file.stem,
         {name: value for name, _, value in pairs},
-        tuple(folder for value in found.get("RuntimeDirectory", ()) for folder in value.split()),
-        tuple(shlex.split(value) for value in found.get("ExecStartPre", ())),
+        tuple(folder for value in settings.get("RuntimeDirectory", ()) for folder in value.split()),
+        tuple(shlex.split(value) for value in settings.get("ExecStartPre", ())),
         shlex.split(command),
     )

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from lab.lab import Lab
-from lab.worker_process import REPOSITORY
+from lab.repository import REPOSITORY
 
 Run = Callable[[str], Awaitable[tuple[int, str]]]
-Said = tuple[int, str]
+Output = tuple[int, str]
 GATEWAY = "root@gateway.example"
 WORKER_UNIT = "partial-failover-tenant-site"
 ENVIRONMENT = REPOSITORY / "deploy/worker/systemd/tenant-site.env"
@@ -32,7 +32,7 @@ class Machines:
         for name in WORKLOADS:
             shutil.copytree(REPOSITORY / "deploy/worker" / name, folder / "deploy/worker" / name)
 
-    async def play(self, command: str) -> Said | None:
+    async def run(self, command: str) -> Output | None:
         """What it says, with its exit code; None: it is not for them."""
         match shlex.split(command):
             case ["cp", source, target]:
@@ -54,12 +54,12 @@ class Machines:
     def _at(self, machine: str, path: str) -> Path:
         return self._folder / machine / Path(path).relative_to("/")
 
-    def _copy(self, source: str, target: Path) -> Said:
+    def _copy(self, source: str, target: Path) -> Output:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(self._names.get(source, self._folder / source), target)
         return 0, ""
 
-    async def _gateway(self, words: list[str]) -> Said:
+    async def _gateway(self, words: list[str]) -> Output:
         match words:
             case ["haproxy", "-c", "-f", file]:
                 return await self._run(f"haproxy -c -f {self._at('gateway', file)}")
@@ -72,14 +72,14 @@ class Machines:
                 return 0, ""
         return 127, f"the gateway of the story does not know {words}"
 
-    async def _apply(self, overlay: Path) -> Said:
+    async def _apply(self, overlay: Path) -> Output:
         """A changed configuration replaces the workers; the lab has one."""
         if (overlay / "config.yaml").read_text() != self._lab.configs["provider"].read_text():
             return 1, "the overlay does not hold the new provider.yaml"
         await self._lab.restart_worker("provider")
         return 0, ""
 
-    async def _site(self, words: list[str]) -> Said:
+    async def _site(self, words: list[str]) -> Output:
         """At the tenant's: the units read the file that their environment names."""
         [file] = re.findall(r"^WORKER_CONFIG=(\S+)$", ENVIRONMENT.read_text(), re.MULTILINE)
         config = self._at("site", file)

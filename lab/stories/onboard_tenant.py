@@ -11,11 +11,11 @@ import sys
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from lab.stories import acts
+from lab.repository import REPOSITORY
+from lab.stories import steps
+from lab.stories.context import DidNotHold, Figures, StoryContext
 from lab.stories.machines import Machines
-from lab.stories.stage import DidNotHold, Figures, Stage
 from lab.tenants import Lan, Machine, Tenant
-from lab.worker_process import REPOSITORY
 from partial_failover.contracts.plan import Extension
 
 UMBRELLA = Tenant(
@@ -42,56 +42,56 @@ CHAPTER = "Onboarding a tenant"
 COMMAND_SECONDS = 60.0
 
 
-async def play(stage: Stage) -> Figures:
+async def run(context: StoryContext) -> Figures:
     """From nothing to a finished failover."""
-    lab = stage.lab
+    lab = context.lab
     others = lab.centre.state()
     await lab.add_tenant(UMBRELLA)
-    stage.timeline.say(
+    context.timeline.say(
         f"{UMBRELLA.name} has an org VDC, replicas and appliances, and nothing else.", "yellow"
     )
-    await _onboard(stage)
-    stage.check("the tenants that were there are as before", not _touched(others, lab.centre.state()))
-    with Stage(lab, UMBRELLA.name, stage.timeline) as theirs:
+    await _onboard(context)
+    context.check("the tenants that were there are as before", not _touched(others, lab.centre.state()))
+    with StoryContext(lab, UMBRELLA.name, context.timeline) as theirs:
         try:
             figures = await _fail_over(theirs)
         finally:
-            stage.broken += theirs.broken
+            context.broken += theirs.broken
     return figures
 
 
-async def _fail_over(stage: Stage) -> Figures:
-    before = await acts.accident(stage, VM)
-    running = await stage.fail_over(VM)
-    await acts.in_failover(stage, running)
-    await acts.talk(stage, VM)
-    delta = acts.write(stage, VM)
-    report = await acts.undone(stage, running, delta)
-    await acts.all_as_before(stage, before)
-    stage.show(report)
-    return acts.figures(stage, [report])
+async def _fail_over(context: StoryContext) -> Figures:
+    before = await steps.accident(context, VM)
+    running = await context.fail_over(VM)
+    await steps.in_failover(context, running)
+    await steps.talk(context, VM)
+    delta = steps.write(context, VM)
+    report = await steps.undone(context, running, delta)
+    await steps.all_as_before(context, before)
+    context.show(report)
+    return steps.figures(context, [report])
 
 
-async def _onboard(stage: Stage) -> None:
+async def _onboard(context: StoryContext) -> None:
     """Every command of the document, in its order."""
-    folder, configs = stage.centre.folder / "onboarding", stage.lab.configs
+    folder, configs = context.centre.folder / "onboarding", context.lab.configs
     folder.mkdir()
     names = {"provider.yaml": configs["provider"], "tenant-site.yaml": configs[UMBRELLA.name]}
 
     async def run(command: str) -> tuple[int, str]:
-        return await _run(command, folder, names, stage.lab.temporal.address)
+        return await _run(command, folder, names, context.lab.temporal.address)
 
-    machines = Machines(stage.lab, UMBRELLA.name, folder, names, run)
+    machines = Machines(context.lab, UMBRELLA.name, folder, names, run)
     checked = False
     for command in commands():
-        code, said = await machines.play(command) or await run(command)
+        code, output = await machines.run(command) or await run(command)
         expected = 0
         if "--check" in command and not checked:
             checked, expected = True, 1
-            stage.check(
-                "the check names the namespace", "Namespace umbrella is not provisioned" in said, said
+            context.check(
+                "the check names the namespace", "Namespace umbrella is not provisioned" in output, output
             )
-        stage.check(f"$ {command}", code == expected, said)
+        context.check(f"$ {command}", code == expected, output)
         if code != expected:
             raise DidNotHold(f"{command} ended with {code}")
 
@@ -130,9 +130,9 @@ async def _run(command: str, folder: Path, names: dict[str, Path], temporal: str
 
 def _touched(before: dict[str, object], now: dict[str, object]) -> list[str]:
     """Entries of the tenants that were there and are not as they were."""
-    found = []
+    changes = []
     for part, was in before.items():
         is_now = now[part]
         if isinstance(was, dict) and isinstance(is_now, dict):
-            found += [f"{part} of {name}" for name in was if was[name] != is_now.get(name)]
-    return found
+            changes += [f"{part} of {name}" for name in was if was[name] != is_now.get(name)]
+    return changes

@@ -1,21 +1,21 @@
 """erp-db-01 is corrupted. Its replica takes its place on the production network, and leaves it again."""
 
-from lab.stories import acts
-from lab.stories.stage import Figures, Stage
+from lab.stories import steps
+from lab.stories.context import Figures, StoryContext
 
 VM = "erp-db-01"
 
 
-async def play(stage: Stage) -> Figures:
+async def run(context: StoryContext) -> Figures:
     """From the accident to the state that was before it."""
-    before = await acts.accident(stage, VM)
-    running = await stage.fail_over(VM)
-    await acts.in_failover(stage, running)
-    acts.appliances(stage, "poweredOn")
-    await acts.talk(stage, VM)
-    await acts.others_as_before(stage, before)
-    delta = acts.write(stage, VM)
-    report = await acts.undone(stage, running, delta)
-    await acts.all_as_before(stage, before)
-    stage.show(report)
-    return acts.figures(stage, [report])
+    before = await steps.accident(context, VM)
+    running = await context.fail_over(VM)
+    await steps.in_failover(context, running)
+    steps.appliances(context, "poweredOn")
+    await steps.talk(context, VM)
+    await steps.others_as_before(context, before)
+    delta = steps.write(context, VM)
+    report = await steps.undone(context, running, delta)
+    await steps.all_as_before(context, before)
+    context.show(report)
+    return steps.figures(context, [report])

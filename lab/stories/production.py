@@ -96,12 +96,12 @@ class Production:
         answers = await asyncio.gather(*(self.owners(host, to) for host, to in asked.values()))
         return dict(zip(asked, answers, strict=True))
 
-    def tenant_leg(self, name: str) -> str:
+    def tenant_interface(self, name: str) -> str:
         """MAC of the tenant's appliance on the original's network."""
         lan = self.site.tenant.lan(self.machines[name].lan)
         return next(n.mac for n in self.site.vm(APPLIANCE).nics if n.network == lan.port_group)
 
-    def provider_leg(self, name: str) -> str | None:
+    def provider_interface(self, name: str) -> str | None:
         """MAC of the provider's appliance on the replica's network; None while it has none there."""
         appliance = self.centre.provider.find(f"{self.site.tenant.name}-{APPLIANCE}")
         group = self.centre.replica(name).nics[0].network

@@ -2,26 +2,26 @@
 
 import asyncio
 
-from lab.stories import acts
-from lab.stories.stage import Figures, Stage
+from lab.stories import steps
+from lab.stories.context import Figures, StoryContext
 
 FIRST, SECOND = "erp-db-01", "mail-01"
 
 
-async def play(stage: Stage) -> Figures:
+async def run(context: StoryContext) -> Figures:
     """The appliances stay for the second when the first is undone, and go with the last."""
-    before = await acts.accident(stage, FIRST, SECOND)
-    one, two = await asyncio.gather(stage.fail_over(FIRST), stage.fail_over(SECOND))
-    await asyncio.gather(acts.in_failover(stage, one), acts.in_failover(stage, two))
-    await asyncio.gather(acts.talk(stage, FIRST), acts.talk(stage, SECOND))
-    await acts.others_as_before(stage, before)
-    deltas = [acts.write(stage, vm) for vm in (FIRST, SECOND)]
-    reports = [await acts.undone(stage, one, deltas[0])]
-    stage.check(f"replication of {SECOND} is still held", stage.held(SECOND))
-    acts.appliances(stage, "poweredOn")
-    await acts.talk(stage, SECOND)
-    reports.append(await acts.undone(stage, two, deltas[1]))
-    await acts.all_as_before(stage, before)
+    before = await steps.accident(context, FIRST, SECOND)
+    one, two = await asyncio.gather(context.fail_over(FIRST), context.fail_over(SECOND))
+    await asyncio.gather(steps.in_failover(context, one), steps.in_failover(context, two))
+    await asyncio.gather(steps.talk(context, FIRST), steps.talk(context, SECOND))
+    await steps.others_as_before(context, before)
+    deltas = [steps.write(context, vm) for vm in (FIRST, SECOND)]
+    reports = [await steps.undone(context, one, deltas[0])]
+    context.check(f"replication of {SECOND} is still held", context.held(SECOND))
+    steps.appliances(context, "poweredOn")
+    await steps.talk(context, SECOND)
+    reports.append(await steps.undone(context, two, deltas[1]))
+    await steps.all_as_before(context, before)
     for report in reports:
-        stage.show(report)
-    return acts.figures(stage, reports)
+        context.show(report)
+    return steps.figures(context, reports)

@@ -8,18 +8,18 @@ exclusion of the same VM (400), and that a list of jobs holds whole jobs.
 import json
 import re
 import ssl
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-from lab.faults import Faults, Kind
+from lab.http_server import CALL_FAULTS, Call, HttpServer, Request, Response, json_response
 from lab.hypervisor import Hypervisor, Vm
+from lab.injected_faults import FaultKind, InjectedFaults
 from lab.veeam import views
 from lab.veeam.accounts import Accounts, Role, Token, User
-from lab.veeam.http import Answer, HttpServer, Request
 from lab.veeam.replication import Cycle, Exclusion, Job, Replication
 
 VERSIONS = ("1.3-rev0", "1.3-rev1", "1.3-rev2")
@@ -37,7 +37,7 @@ class Refusal(Exception):
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
-        self.answer = Answer(status, {"errorCode": code, "message": message, "resourceId": ""})
+        self.response = json_response(status, {"errorCode": code, "message": message, "resourceId": ""})
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class Exchange:
             raise Refusal(400, "UnexpectedContent", "The body is not an object")
         return body
 
-    def page(self, items: Iterable[views.View]) -> Answer:
+    def page(self, items: Iterable[views.View]) -> Response:
         """The page of `items` that `skip` and `limit` ask for."""
         skip, limit = (int(self.query.get(k, [d])[0]) for k, d in (("skip", "0"), ("limit", "200")))
-        return Answer(200, views.page(list(items), skip, limit))
+        return json_response(200, views.page(list(items), skip, limit))
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Route:
     method: str
     template: str
     roles: Sequence[Role]
-    serve: Callable[[Exchange], Answer]
+    serve: Callable[[Exchange], Response]
 
     @property
     def call(self) -> str:
@@ -93,7 +93,7 @@ class VeeamEndpoint:
         self,
         site: Hypervisor,
         replicas: Hypervisor,
-        faults: Faults,
+        faults: InjectedFaults,
         tls: ssl.SSLContext,
         name: str = "veeam",
         version: str = "1.3-rev1",
@@ -107,19 +107,19 @@ class VeeamEndpoint:
         """Whether a list of jobs leaves out the VMs of each job."""
         self._faults = faults
         self._served = VERSIONS[: VERSIONS.index(version) + 1]
-        self._closing = threading.Event()
         self._routes = self._all_routes()
-        self._server = HttpServer(self._serve, tls)
+        kinds = [kind for kind in CALL_FAULTS if kind is not FaultKind.BUSY]  # nothing here says "busy"
+        self._server = HttpServer(name, faults, tls, kinds)
 
     @property
     def port(self) -> int:
-        """0 before the first start."""
+        """On loopback, the same after each start."""
         return self._server.port
 
     @property
     def url(self) -> str:
         """Where it is served."""
-        return f"https://127.0.0.1:{self.port}"
+        return self._server.url
 
     @property
     def exclusions(self) -> tuple[Exclusion, ...]:
@@ -128,13 +128,11 @@ class VeeamEndpoint:
             return tuple(self.replication.exclusions.values())
 
     def start(self) -> None:
-        """Serve on an ephemeral port of loopback, or on the port of the last start."""
-        self._closing.clear()
-        self._server.start()
+        """Serve, also after a `close`."""
+        self._server.start(self._read)
 
     def close(self) -> None:
         """Stop serving, cut connections and give up running cycles."""
-        self._closing.set()
         self._server.close()
         self.replication.close()
 
@@ -172,43 +170,30 @@ class VeeamEndpoint:
             Route("PUT", f"{exclusions}/{{id}}/note", ADMINISTRATOR, self._note),
         )
 
-    def _serve(self, request: Request) -> Answer | None:
-        url = urlsplit(request.target)
-        found = ((r, m) for r in self._routes if (m := r.match(request.method, url.path)))
-        route, match = next(found, (None, None))
-        access = request.headers.get("authorization", "").removeprefix("Bearer ")
-        user = self.accounts.who(access)
+    def _read(self, request: Request) -> Call:
+        matches = ((r, m) for r in self._routes if (m := r.match(request.method, request.path)))
+        route, match = next(matches, (None, None))
+        user = self.accounts.who(request.token)
         call = route.call if route else f"{request.method} ?"
-        self._faults.record(self.name, user.name if user else "", call, url.path)
-        if route is None or match is None:
-            return Refusal(404, "InvalidURI", "No such call").answer
-        kinds = (Kind.DELAY, Kind.REFUSE, Kind.DROP_BEFORE, Kind.DROP_AFTER, Kind.EXPIRE_SESSION)
-        rule = self._faults.take(self.name, route.call, kinds, url.path)
-        if rule and rule.kind is Kind.DROP_BEFORE:
-            return None
-        if rule and rule.kind is Kind.REFUSE:
-            return Refusal(503, "ServiceUnavailable", "The service is not available").answer
-        if rule and rule.kind is Kind.EXPIRE_SESSION:
-            self.accounts.log_out(access)
-            return Answer(401)
-        entity = uuid.UUID(match["id"]) if "id" in match.groupdict() else None
-        answer = self._answer(route, request, access, entity)
-        if rule and rule.kind is Kind.DELAY:
-            self._closing.wait(rule.seconds)
-        if rule and rule.kind is Kind.DROP_AFTER:
-            rule.happen()
-            return None
-        return answer
+        entity = uuid.UUID(match["id"]) if match and "id" in match.groupdict() else None
+        answer = partial(self._answer, route, request, entity)
+        return Call(call, user.name if user else "", request.path, answer)
 
-    def _answer(self, route: Route, request: Request, access: str, entity: uuid.UUID | None) -> Answer:
-        query = parse_qs(urlsplit(request.target).query)
+    def _answer(
+        self, route: Route | None, request: Request, entity: uuid.UUID | None, fault: FaultKind | None
+    ) -> Response:
         try:
-            exchange = Exchange(request, self._version(request), query, route.call, entity)
+            if route is None:
+                raise Refusal(404, "InvalidURI", "No such call")
+            if fault is FaultKind.EXPIRE_SESSION:
+                self.accounts.log_out(request.token)
+                return Response(401)
+            exchange = Exchange(request, self._version(request), parse_qs(request.query), route.call, entity)
             if route.template != "/api/oauth2/token":
-                self._authorize(self.accounts.who(access), route)
+                self._authorize(self.accounts.who(request.token), route)
             return route.serve(exchange)
         except Refusal as refusal:
-            return refusal.answer
+            return refusal.response
 
     def _version(self, request: Request) -> str:
         version = request.headers.get("x-api-version", "")
@@ -227,7 +212,7 @@ class VeeamEndpoint:
         if user.role not in route.roles:
             raise Refusal(403, "AccessDenied", f"The role {user.role} does not allow this operation")
 
-    def _token(self, exchange: Exchange) -> Answer:
+    def _token(self, exchange: Exchange) -> Response:
         form = {k: v[0] for k, v in parse_qs(exchange.request.body.decode()).items()}
         grant = form.get("grant_type", "")
         if exchange.request.headers.get("content-type") != "application/x-www-form-urlencoded":
@@ -242,8 +227,8 @@ class VeeamEndpoint:
             raise Refusal(401, "AccessDenied", "Invalid username, password or refresh token")
         return self._token_answer(token)
 
-    def _token_answer(self, token: Token) -> Answer:
-        return Answer(
+    def _token_answer(self, token: Token) -> Response:
+        return json_response(
             200,
             {
                 "access_token": token.access,
@@ -255,20 +240,20 @@ class VeeamEndpoint:
             },
         )
 
-    def _logout(self, exchange: Exchange) -> Answer:
-        self.accounts.log_out(exchange.request.headers["authorization"].removeprefix("Bearer "))
-        return Answer(200, {})
+    def _logout(self, exchange: Exchange) -> Response:
+        self.accounts.log_out(exchange.request.token)
+        return json_response(200, {})
 
-    def _server_info(self, exchange: Exchange) -> Answer:
-        return Answer(200, {"name": f"{self.name}.lab", "buildVersion": BUILDS[self._served[-1]]})
+    def _server_info(self, exchange: Exchange) -> Response:
+        return json_response(200, {"name": f"{self.name}.lab", "buildVersion": BUILDS[self._served[-1]]})
 
-    def _jobs(self, exchange: Exchange) -> Answer:
+    def _jobs(self, exchange: Exchange) -> Response:
         jobs = self._of_type(exchange)
         if self.brief_lists:
             return exchange.page(views.brief_job_view(j) for j in jobs)
         return exchange.page(views.job_view(j, self.replication.site.name) for j in jobs)
 
-    def _states(self, exchange: Exchange) -> Answer:
+    def _states(self, exchange: Exchange) -> Response:
         with self.replication.lock:
             return exchange.page(views.job_state_view(j, exchange.version) for j in self._of_type(exchange))
 
@@ -276,50 +261,50 @@ class VeeamEndpoint:
         wanted = exchange.query.get("typeFilter", ["VSphereReplica"])
         return list(self.replication.jobs.values()) if wanted == ["VSphereReplica"] else []
 
-    def _job(self, exchange: Exchange) -> Answer:
-        return Answer(200, views.job_view(self._the_job(exchange), self.replication.site.name))
+    def _job(self, exchange: Exchange) -> Response:
+        return json_response(200, views.job_view(self._the_job(exchange), self.replication.site.name))
 
-    def _start(self, exchange: Exchange) -> Answer:
+    def _start(self, exchange: Exchange) -> Response:
         try:
             cycle = self.start_cycle(self._the_job(exchange), self.cycle_seconds)
         except RuntimeError as error:
             raise Refusal(400, "UnknownError", str(error)) from error
-        return Answer(201, views.session_view(cycle))
+        return json_response(201, views.session_view(cycle))
 
-    def _stop(self, exchange: Exchange) -> Answer:
+    def _stop(self, exchange: Exchange) -> Response:
         cycle = self._the_job(exchange).last
         if cycle is None or cycle.ended is not None:
             raise Refusal(400, "UnknownError", "The job is not running")
         self._stop_cycle(exchange, cycle, bool(exchange.json().get("gracefulStop", True)))
-        return Answer(201, views.session_view(cycle))
+        return json_response(201, views.session_view(cycle))
 
-    def _stop_session(self, exchange: Exchange) -> Answer:
+    def _stop_session(self, exchange: Exchange) -> Response:
         self._stop_cycle(exchange, self._the_cycle(exchange), graceful=False)
-        return Answer(200, {})
+        return json_response(200, {})
 
     def _stop_cycle(self, exchange: Exchange, cycle: Cycle, graceful: bool) -> None:
-        hang = self._faults.take(self.name, exchange.call, (Kind.TASK_HANG,))
+        hang = self._faults.take(self.name, exchange.call, (FaultKind.TASK_HANG,))
         self.replication.stop_cycle(cycle, graceful, hang.seconds if hang else 0.0)
 
-    def _sessions(self, exchange: Exchange) -> Answer:
+    def _sessions(self, exchange: Exchange) -> Response:
         job = exchange.query.get("jobIdFilter")
         with self.replication.lock:
             cycles = [c for c in self.replication.cycles.values() if not job or [str(c.job.id)] == job]
             return exchange.page(views.session_view(c) for c in cycles)
 
-    def _session(self, exchange: Exchange) -> Answer:
+    def _session(self, exchange: Exchange) -> Response:
         with self.replication.lock:
-            return Answer(200, views.session_view(self._the_cycle(exchange)))
+            return json_response(200, views.session_view(self._the_cycle(exchange)))
 
-    def _tasks(self, exchange: Exchange) -> Answer:
+    def _tasks(self, exchange: Exchange) -> Response:
         with self.replication.lock:
             cycle = self._the_cycle(exchange)
             return exchange.page(views.task_view(cycle, t) for t in cycle.tasks)
 
-    def _exclusions(self, exchange: Exchange) -> Answer:
+    def _exclusions(self, exchange: Exchange) -> Response:
         return exchange.page(views.exclusion_view(e) for e in self.exclusions)
 
-    def _exclude(self, exchange: Exchange) -> Answer:
+    def _exclude(self, exchange: Exchange) -> Response:
         body = exchange.json()
         vm = body.get("vmObject")
         if set(body) != {"vmObject"} or not isinstance(vm, dict):
@@ -332,21 +317,21 @@ class VeeamEndpoint:
         exclusion = self.replication.exclude(site.name, site.vms[object_id].name, object_id)
         if exclusion is None:
             raise Refusal(400, "UnknownError", "The virtual machine is excluded already")
-        return Answer(201, views.exclusion_view(exclusion))
+        return json_response(201, views.exclusion_view(exclusion))
 
-    def _note(self, exchange: Exchange) -> Answer:
+    def _note(self, exchange: Exchange) -> Response:
         note = exchange.json().get("note")
         if not isinstance(note, str):
             raise Refusal(400, "UnexpectedContent", "note must be a string")
         with self.replication.lock:
             exclusion = replace(_get(self.replication.exclusions, exchange.id), note=note)
             self.replication.exclusions[exclusion.id] = exclusion
-        return Answer(200, views.exclusion_view(exclusion))
+        return json_response(200, views.exclusion_view(exclusion))
 
-    def _include(self, exchange: Exchange) -> Answer:
+    def _include(self, exchange: Exchange) -> Response:
         with self.replication.lock:
             del self.replication.exclusions[_get(self.replication.exclusions, exchange.id).id]
-        return Answer(204)
+        return json_response(204)
 
     def _the_job(self, exchange: Exchange) -> Job:
         return _get(self.replication.jobs, exchange.id)

@@ -97,10 +97,10 @@ class Collectors:
 
     def destroy_filter(self, session: Session, this: Any) -> None:
         """DestroyPropertyFilter."""
-        found = session.objects.pop(this._moId, None)
-        if not isinstance(found, Filter):
+        filter = session.objects.pop(this._moId, None)
+        if not isinstance(filter, Filter):
             raise wire.not_found(this)
-        del found.owner.filters[this._moId]
+        del filter.owner.filters[this._moId]
 
     def wait(self, session: Session, this: Any, version: str = "", options: Any = None) -> Any:
         """WaitForUpdatesEx: everything at first, then changes; None when `maxWaitSeconds` went by."""
@@ -198,8 +198,8 @@ class Collectors:
             walk = step if isinstance(step, PC.TraversalSpec) else named.get(step.name)
             if walk is None or not isinstance(ref, walk.type):
                 continue
-            found = self._inventory.read(ref, walk.path, session) or []
-            for target in found if isinstance(found, list) else [found]:
+            value = self._inventory.read(ref, walk.path, session) or []
+            for target in value if isinstance(value, list) else [value]:
                 if target._moId in seen:
                     continue
                 seen.add(target._moId)

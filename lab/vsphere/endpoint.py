@@ -3,28 +3,29 @@
 """The lab's vCenter: one hypervisor behind the vSphere SOAP API."""
 
 import ssl
-import threading
 from collections.abc import Mapping
+from functools import partial
+from http.cookies import CookieError, SimpleCookie
 from types import MappingProxyType
 from typing import Any
 
 from pyVmomi import vmodl
 
-from lab.faults import Faults, Kind, Rule
+from lab.http_server import Call, HttpServer, Request, Response
 from lab.hypervisor import Hypervisor
+from lab.injected_faults import FaultKind, InjectedFaults
 from lab.vsphere import wire
 from lab.vsphere.collector import Collectors
 from lab.vsphere.guests import GUEST_PRIVILEGES
 from lab.vsphere.inventory import Inventory
 from lab.vsphere.methods import Handler, Methods, reconfigure_privileges
-from lab.vsphere.server import Answer, Dropped, Server, Unavailable
 from lab.vsphere.sessions import Session, Sessions, User, require
 from lab.vsphere.tasks import Tasks, in_progress
 
 API = "8.0.3.0"
 DEFAULT_USERS: Mapping[str, User] = MappingProxyType({"failover@vsphere.local": User("lab-vsphere")})
-BEFORE = (Kind.EXPIRE_SESSION, Kind.DROP_BEFORE, Kind.REFUSE, Kind.BUSY)
-FATES = (Kind.TASK_ERROR, Kind.TASK_HANG, Kind.TASK_CANCEL)
+COOKIE = "vmware_soap_session"
+FATES = (FaultKind.TASK_ERROR, FaultKind.TASK_HANG, FaultKind.TASK_CANCEL)
 
 
 class VSphereEndpoint:
@@ -37,7 +38,7 @@ class VSphereEndpoint:
     def __init__(
         self,
         hypervisor: Hypervisor,
-        faults: Faults,
+        faults: InjectedFaults,
         tls: ssl.SSLContext,
         name: str = "vsphere",
         users: Mapping[str, User] = DEFAULT_USERS,
@@ -59,8 +60,7 @@ class VSphereEndpoint:
             "DestroyPropertyFilter": self.collectors.destroy_filter,
             "WaitForUpdatesEx": self.collectors.wait,
         }
-        self._server = Server(self.answer, tls, name)
-        self._closing = threading.Event()
+        self._server = HttpServer(name, faults, tls)
 
     @property
     def port(self) -> int:
@@ -69,60 +69,46 @@ class VSphereEndpoint:
 
     def start(self) -> None:
         """Answer from now on."""
-        self._server.start()
+        self._server.start(self._read)
 
     def close(self) -> None:
         """Stop answering; tasks that run end without effect."""
-        self._closing.set()
         self.tasks.close()
         self.sessions.end_all()
         self._server.close()
 
-    def answer(self, cookie: str | None, api: str, body: bytes) -> Answer:
-        """One call. Raises `Dropped` and `Unavailable` for planned faults."""
+    def _read(self, request: Request) -> Call | Response:
+        """`SOAPAction` names the version of the API, such as `8.0.3.0`."""
+        api = request.headers.get("SOAPAction", "").strip('"').rpartition("/")[2]
         version = wire.BY_ID.get(api, wire.BY_ID[API])
         try:
             if api not in wire.BY_ID or wire.VERSIONS.index(version) < wire.VERSIONS.index(wire.BY_ID[API]):
                 raise vmodl.fault.InvalidRequest(msg=f'Unsupported version URI "urn:vim25/{api}"')
-            request = wire.parse(body, version)
-            value, kind = self._serve(cookie, request)
+            method = wire.parse(request.body, version)
         except vmodl.MethodFault as error:
-            return Answer(500, wire.envelope(wire.fault(error, version)))
-        text = wire.envelope(wire.reply(request.method, value, kind, version))
-        return Answer(200, text, str(value.key) if request.method == "Login" else None)
+            return _soap(500, wire.fault(error, version))
+        session = self.sessions.find(_cookie(request))
+        user = session.user if session else ""
+        answer = partial(self._answer, session, method, version)
+        return Call(method.method, user, method.this._moId, answer)
 
-    def _serve(self, cookie: str | None, request: wire.Request) -> tuple[Any, Any]:
-        """The call's value and its declared type, with the planned faults around it."""
-        session = self.sessions.find(cookie)
-        self.faults.record(self.name, session.user if session else "", request.method, request.this._moId)
-        planned = self._take(request, BEFORE)
-        if planned is not None:
-            session = self._go_wrong(planned, session)
-        value, kind = self._call(session, request)
-        slow = self._take(request, (Kind.DELAY,))
-        if slow is not None:
-            self._closing.wait(slow.seconds)
-        dropped = self._take(request, (Kind.DROP_AFTER,))
-        if dropped is not None:
-            dropped.happen()
-            raise Dropped
-        return value, kind
-
-    def _take(self, request: wire.Request, kinds: tuple[Kind, ...]) -> Rule | None:
-        return self.faults.take(self.name, request.method, kinds, request.this._moId)
-
-    def _go_wrong(self, planned: Rule, session: Session | None) -> Session | None:
-        if planned.kind is Kind.DROP_BEFORE:
-            raise Dropped
-        if planned.kind is Kind.REFUSE:
-            raise Unavailable
-        if planned.kind is Kind.BUSY:
-            raise in_progress("task-1")
-        if session is not None:
-            self.sessions.end(session)
-        return None
+    def _answer(
+        self, session: Session | None, request: wire.Request, version: str, fault: FaultKind | None
+    ) -> Response:
+        try:
+            if fault is FaultKind.BUSY:
+                raise in_progress("task-1")
+            if fault is FaultKind.EXPIRE_SESSION and session is not None:
+                self.sessions.end(session)
+                session = None
+            value, kind = self._call(session, request)
+        except vmodl.MethodFault as error:
+            return _soap(500, wire.fault(error, version))
+        cookie = f'{COOKIE}="{value.key}"; Path=/; HttpOnly; Secure;' if request.method == "Login" else ""
+        return _soap(200, wire.reply(request.method, value, kind, version), cookie)
 
     def _call(self, session: Session | None, request: wire.Request) -> tuple[Any, Any]:
+        """The call's value and its declared type."""
         if request.method == "Fetch":
             return self._fetch(session, request.this, request.args["prop"])
         if request.info is None:
@@ -137,7 +123,9 @@ class VSphereEndpoint:
         if request.method == "ReconfigVM_Task":
             needed = ["System.View", *reconfigure_privileges(request.args["spec"])]
         require(session, request.this, needed)
-        args = request.args | ({"fate": self._take(request, FATES)} if operation else {})
+        args = dict(request.args)
+        if operation:
+            args["fate"] = self.faults.take(self.name, request.method, FATES, request.this._moId)
         return handler(session, request.this, **args), request.info.result
 
     def _fetch(self, session: Session | None, this: Any, name: str) -> tuple[Any, Any]:
@@ -145,3 +133,16 @@ class VSphereEndpoint:
         if name not in ("currentSession", "content"):
             require(session, this, ["System.Read"])
         return self.inventory.read(this, name, session), wire.property_type(type(this), name)
+
+
+def _soap(status: int, content: str, cookie: str = "") -> Response:
+    headers = {"Set-Cookie": cookie} if cookie else {}
+    return Response(status, wire.envelope(content), "text/xml; charset=utf-8", headers)
+
+
+def _cookie(request: Request) -> str | None:
+    try:
+        session = SimpleCookie(request.headers.get("Cookie", "")).get(COOKIE)
+    except CookieError:
+        return None
+    return session.value if session else None

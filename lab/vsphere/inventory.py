@@ -61,10 +61,10 @@ class Inventory:
     def vm(self, ref: Any) -> Vm:
         """The VM of a reference. Raises ManagedObjectNotFound."""
         with self.hypervisor.lock:
-            found = self.hypervisor.vms.get(ref._moId)
-        if found is None:
+            vm = self.hypervisor.vms.get(ref._moId)
+        if vm is None:
             raise wire.not_found(ref)
-        return found
+        return vm
 
     def snapshot(self, ref: Any) -> tuple[Vm, Snapshot]:
         """The snapshot of a reference, with its VM. Raises ManagedObjectNotFound."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from lab.faults import Rule
 from lab.hypervisor import Hypervisor, Nic, Snapshot, Vm, utc_now
+from lab.injected_faults import FaultRule
 from lab.vsphere import render, wire
 from lab.vsphere.guests import GuestProcesses
 from lab.vsphere.inventory import Inventory
@@ -100,17 +100,17 @@ class Methods:
             raise wire.not_found(this)
 
     def _start(
-        self, session: Session, vm: Vm, description: str, effect: Callable[[], Any], fate: Rule | None
+        self, session: Session, vm: Vm, description: str, effect: Callable[[], Any], fate: FaultRule | None
     ) -> Any:
         task = self._tasks.start(vm, description, effect, session.shown.userName, fate)
         return vim.Task(task.moref)
 
-    def _power_on(self, session: Session, this: Any, fate: Rule | None, host: Any = None) -> Any:
+    def _power_on(self, session: Session, this: Any, fate: FaultRule | None, host: Any = None) -> Any:
         vm = self._inventory.vm(this)
         effect = lambda: self._hypervisor.power_on(vm)  # noqa: E731
         return self._start(session, vm, "VirtualMachine.powerOn", effect, fate)
 
-    def _power_off(self, session: Session, this: Any, fate: Rule | None) -> Any:
+    def _power_off(self, session: Session, this: Any, fate: FaultRule | None) -> Any:
         vm = self._inventory.vm(this)
 
         def effect() -> None:
@@ -136,7 +136,7 @@ class Methods:
         self,
         session: Session,
         this: Any,
-        fate: Rule | None,
+        fate: FaultRule | None,
         host: Any = None,
         suppressPowerOn: bool = False,
     ) -> Any:
@@ -159,16 +159,15 @@ class Methods:
         self,
         session: Session,
         this: Any,
-        fate: Rule | None,
+        fate: FaultRule | None,
         name: str,
         memory: bool,
-        quiesce: bool,
-        description: str = "",
+        **other: Any,  # `quiesce` and `description`
     ) -> Any:
         vm = self._inventory.vm(this)
 
         def effect() -> Any:
-            snap = self._hypervisor.snapshot(vm, name, description=description)
+            snap = self._hypervisor.snapshot(vm, name, description=other.get("description", ""))
             if memory and vm.power == "poweredOn":
                 self._inventory.snapshots_with_memory.add(snap.moref)
             return vim.vm.Snapshot(snap.moref)
@@ -179,7 +178,7 @@ class Methods:
         self,
         session: Session,
         this: Any,
-        fate: Rule | None,
+        fate: FaultRule | None,
         removeChildren: bool,
         consolidate: bool | None = None,
     ) -> Any:
@@ -193,7 +192,7 @@ class Methods:
 
         return self._start(session, vm, "vm.Snapshot.remove", effect, fate)
 
-    def _reconfigure(self, session: Session, this: Any, fate: Rule | None, spec: Any) -> Any:
+    def _reconfigure(self, session: Session, this: Any, fate: FaultRule | None, spec: Any) -> Any:
         vm = self._inventory.vm(this)
 
         def effect() -> None:

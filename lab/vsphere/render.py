@@ -17,7 +17,7 @@ CAPACITY_KB = 16 * 1024 * 1024
 
 def escaped(name: str) -> str:
     """How names are written: `%`, `/`, `\\` as `%25`, `%2f`, `%5c` (source: vSphere API, ManagedEntity)."""
-    return re.sub(r"[%/\\]", lambda found: f"%{ord(found[0]):02x}", name)
+    return re.sub(r"[%/\\]", lambda match: f"%{ord(match[0]):02x}", name)
 
 
 def change_version(vm: Vm) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from lab.faults import Kind, Rule
 from lab.hypervisor import Hypervisor, Refused, Vm, utc_now
+from lab.injected_faults import FaultKind, FaultRule
 
 SOMEBODY = "VSPHERE.LOCAL\\cloud-director"
 KEPT = 200
@@ -85,7 +85,7 @@ class Tasks:
         """Nobody asks for the tasks of that."""
 
     def start(
-        self, vm: Vm, description: str, effect: Callable[[], Any], user: str, fate: Rule | None = None
+        self, vm: Vm, description: str, effect: Callable[[], Any], user: str, fate: FaultRule | None = None
     ) -> Task:
         """Queue a task. While another holds the VM it ends at once in TaskInProgress, without effect."""
         task = Task(f"task-{self._hypervisor.number()}", vm, description, user, utc_now())
@@ -101,22 +101,22 @@ class Tasks:
             threading.Thread(target=self._run, args=(task, effect, fate), daemon=True).start()
         return task
 
-    def _run(self, task: Task, effect: Callable[[], Any], fate: Rule | None) -> None:
+    def _run(self, task: Task, effect: Callable[[], Any], fate: FaultRule | None) -> None:
         with self._changed:
             task.state, task.started = "running", utc_now()
             self._tell()
         seconds = self.seconds(task.description) if callable(self.seconds) else self.seconds
-        if fate is not None and fate.kind is Kind.TASK_HANG:
+        if fate is not None and fate.kind is FaultKind.TASK_HANG:
             seconds += fate.seconds
         if self._closing.wait(seconds):
             return
         error = None
         try:
-            if fate is not None and fate.kind is Kind.TASK_ERROR:
+            if fate is not None and fate.kind is FaultKind.TASK_ERROR:
                 raise vim.fault.GenericVmConfigFault(
                     reason="lab", msg="An error occurred while saving the snapshot."
                 )
-            if fate is not None and fate.kind is Kind.TASK_CANCEL:
+            if fate is not None and fate.kind is FaultKind.TASK_CANCEL:
                 task.cancelled = True
                 raise vmodl.fault.RequestCanceled(msg="The task was canceled by a user.")
             task.result = effect()

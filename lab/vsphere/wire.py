@@ -94,9 +94,9 @@ def method_info(kind: Any, name: str) -> Any:
 
 def property_type(kind: Any, name: str) -> Any:
     """Declared type of a managed object's property. Raises InvalidProperty."""
-    for found in kind._GetPropertyList():
-        if found.name == name:
-            return found.type
+    for info in kind._GetPropertyList():
+        if info.name == name:
+            return info.type
     raise vmodl.query.InvalidProperty(name=name, msg="The property is invalid.")
 
 

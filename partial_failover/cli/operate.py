@@ -80,7 +80,7 @@ def _appliance_options(command: argparse.ArgumentParser) -> None:
     add("--tls-crypt", type=Path, required=True, help="key that the pair's appliances share")
     add("--worker", type=IPv4Address, action="append", required=True, help="may use its SSH")
     add("--gateway", type=IPv4Address, action="append", help="may reach its VPN server (the provider's only)")
-    add("--mac", type=_mac, required=True, help="of its management NIC; every other NIC becomes a leg")
+    add("--mac", type=_mac, required=True, help="of its management NIC; the others are its interfaces")
     add("--address", type=IPv4Interface, help="of its management NIC, with prefix; left out: by DHCP")
     add("--router", type=IPv4Address, help="its way out to the package mirror")
     add("--dns", type=IPv4Address, action="append", help="name server")

@@ -59,8 +59,9 @@ class Lease(Contract):
     address: IPv4Address
 
 
-class Leg(Contract):
-    """A declared network; `leg` is the NIC's name, None when no NIC with its MAC is plugged in."""
+class Interface(Contract):
+    """The appliance's interface on a declared network. `leg`, as its protocol calls it: the interface's name,
+    None when no NIC with its MAC is plugged in."""
 
     name: str
     leg: str | None
@@ -91,7 +92,7 @@ class ApplianceStatus(Contract):
     """The last lease is gone and the appliance waits to be powered off: it leases nothing any more."""
     power_off_when_idle: bool
     leases: tuple[Lease, ...]
-    networks: tuple[Leg, ...]
+    networks: tuple[Interface, ...]
     vpn: Tunnel
     claims: tuple[Claim, ...] = ()
 

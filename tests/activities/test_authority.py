@@ -14,7 +14,7 @@ import worker
 from activities.provider.tenant import ProviderTenant
 from activities.tenant_site.site import Site
 from lab.data_centre import DataCentre
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from partial_failover.contracts.errors import FailoverError, NotFound
 from partial_failover.contracts.plan import PlanResult, TenantSite
 from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
@@ -72,7 +72,7 @@ async def test_the_addresses_are_its_own_also_while_a_revert_has_them_unplugged(
     def ended() -> None:
         replica.nics = plugged
 
-    world.centre.faults.add(Rule("cloud-director", "GET metadata", Kind.DELAY, act=ended))
+    world.centre.faults.add(FaultRule("cloud-director", "GET metadata", FaultKind.DELAY, act=ended))
     await world.call(Step.CONNECT_NETWORKS, own)
     await world.call(Step.DISCONNECT_NETWORKS, own)
 

@@ -10,7 +10,7 @@ from temporalio import activity
 from temporalio.testing import ActivityEnvironment
 
 from activities.shared import probes
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from partial_failover.contracts.errors import NotFound, Unavailable, Who
 from partial_failover.contracts.plan import PlanInput, PlanResult, Problem
 from partial_failover.contracts.queues import PROVIDER
@@ -26,7 +26,9 @@ SECONDS = 2.0
 def silent(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The provider's vCenter takes far longer to answer than a look may."""
     monkeypatch.setattr(probes, "LOOK", SECONDS)
-    world.centre.faults.add(Rule("provider-vcenter", "*", Kind.DELAY, times=1000, seconds=3 * SECONDS))
+    world.centre.faults.add(
+        FaultRule("provider-vcenter", "*", FaultKind.DELAY, times=1000, seconds=3 * SECONDS)
+    )
     yield
     world.centre.faults.clear()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from partial_failover.connectors.cloud_director.metadata_store import MARKER
 from partial_failover.contracts.errors import FailoverError
 from partial_failover.contracts.step import Step
@@ -13,7 +13,9 @@ from tests.activities.world import World
 async def test_a_replica_without_a_marker_is_as_it_was(world: World, written: int) -> None:
     """Nobody looks for more at one that has none."""
     own, before = await world.values("acme", "mail-01"), world.centre.state()
-    world.centre.faults.add(Rule("cloud-director", "POST metadata", Kind.REFUSE, times=99, passes=written))
+    world.centre.faults.add(
+        FaultRule("cloud-director", "POST metadata", FaultKind.REFUSE, times=99, passes=written)
+    )
     with pytest.raises(FailoverError):
         await world.call(Step.MARK_PROCESSING, own)
     world.centre.faults.clear()

@@ -17,8 +17,8 @@ from activities.shared.fence import Fence
 from activities.tenant_site.check_tenant_site import CheckTenantSite
 from activities.tenant_site.site import Site
 from lab.data_centre import DataCentre
-from lab.faults import Kind, Rule
 from lab.hypervisor import Hypervisor, Vm
+from lab.injected_faults import FaultKind, FaultRule
 from lab.worker_config import write_configs
 from partial_failover.connectors import factories
 from partial_failover.connectors.vsphere import VCenterLogin, VSphere
@@ -181,13 +181,14 @@ async def test_an_account_that_is_refused_sees_nothing(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"), [(Kind.REFUSE, "vCenter 127.0.0.1"), (Kind.DELAY, "did not answer within 2 s")]
+    ("kind", "says"),
+    [(FaultKind.REFUSE, "vCenter 127.0.0.1"), (FaultKind.DELAY, "did not answer within 2 s")],
 )
 async def test_what_may_pass_is_tried_again_and_then_said(
-    world: World, monkeypatch: pytest.MonkeyPatch, kind: Kind, says: str
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: FaultKind, says: str
 ) -> None:
     monkeypatch.setattr(probes, "LOOK", 2.0)
-    world.centre.faults.add(Rule("initech-vcenter", "*", kind, times=1000, seconds=4))
+    world.centre.faults.add(FaultRule("initech-vcenter", "*", kind, times=1000, seconds=4))
     for early in (1, 2):
         with pytest.raises(Unavailable):
             await world.look(early)

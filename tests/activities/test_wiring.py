@@ -10,14 +10,14 @@ from functools import partial
 import pytest
 
 from lab.cloud_director.model import Vm
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.site import APPLIANCE
 from partial_failover.connectors.cloud_director.metadata_store import APPLIANCE as WIRING
 from partial_failover.contracts.step import Step
 from tests.activities.world import Values, World, built
 
 NAME = f"acme-{APPLIANCE}"
-FORGET = partial(Rule, "cloud-director", "DELETE metadata", Kind.DELAY, target=f"*/{WIRING.key}")
+FORGET = partial(FaultRule, "cloud-director", "DELETE metadata", FaultKind.DELAY, target=f"*/{WIRING.key}")
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ async def test_connected_before_it_is_forgotten(world: World, appliance: Vm) -> 
 
 async def test_connected_after_it_was_forgotten(world: World, appliance: Vm) -> None:
     own, other = await own_values(world), replace(world, process=await built(world.settings))
-    attach = Rule(
+    attach = FaultRule(
         "cloud-director",
         "PUT networkConfigSection",
-        Kind.DELAY,
+        FaultKind.DELAY,
         passes=1,  # that is where the networks are taken out
         act=partial(waited, lambda: ("SYSTEM", WIRING.key) not in appliance.vapp.metadata),
     )

@@ -25,7 +25,7 @@ def test_the_tenant_answers_for_the_replica_only_and_routes_it_into_the_tunnel()
     assert want.addresses == {A: "192.168.10.251/32", B: "192.168.20.251/32"}
 
 
-def test_the_provider_routes_the_replica_to_its_leg_and_the_rest_into_the_tunnel() -> None:
+def test_the_provider_routes_the_replica_to_its_interface_and_the_rest_into_the_tunnel() -> None:
     want = desired(Role.PROVIDER, networks(), [REPLICA], frozenset({A, B, "tun0"}))
     assert want.proxies == frozenset()
     assert {Route("192.168.10.50/32", A), Route("192.168.10.50/32", A, "101")} <= want.routes

@@ -13,8 +13,8 @@ from tests.appliance.networks import NETWORK, OTHER
 def test_networks_are_accepted_and_numbered() -> None:
     one, two = model.networks([NETWORK, OTHER], ())
     assert (one.number, two.number) == (1, 2)
-    assert one.leg == "leg005056010203"
-    assert len(one.leg) <= 15
+    assert one.interface == "leg005056010203"
+    assert len(one.interface) <= 15
 
 
 def test_a_network_keeps_its_number() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.faults import Faults, Kind, Rule
 from lab.hypervisor import Hypervisor, Vm
+from lab.injected_faults import FaultKind, FaultRule, InjectedFaults
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
 from partial_failover.connectors.attempt import Attempt
@@ -33,7 +33,7 @@ class World:
 
     vm: Vm
     hypervisor: Hypervisor
-    faults: Faults
+    faults: InjectedFaults
     endpoint: VSphereEndpoint
     client: VSphere
 
@@ -46,7 +46,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    authority, hypervisor, faults = Authority(tmp_path), Hypervisor("provider", ["lan"]), Faults()
+    authority, hypervisor, faults = Authority(tmp_path), Hypervisor("provider", ["lan"]), InjectedFaults()
     vm = hypervisor.add_vm("erp-db-01_replica", ["lan"])
     vm.programs, vm.logins = {PATH: 0}, {LOGIN[0]: LOGIN[1]}
     hypervisor.power_on(vm)
@@ -95,7 +95,7 @@ def test_nothing_is_started_after_the_attempts_time(world: World) -> None:
 
 
 def test_a_lost_answer_is_said_and_nothing_sent_again(world: World) -> None:
-    world.faults.add(Rule("vsphere", "StartProgramInGuest", Kind.DROP_AFTER))
+    world.faults.add(FaultRule("vsphere", "StartProgramInGuest", FaultKind.DROP_AFTER))
     with pytest.raises(OutcomeUnknown):
         world.run(attempt())
     assert world.started() == 1

@@ -6,7 +6,7 @@ import pytest
 
 from lab.crash_matrix.bench import Bench
 from lab.crash_matrix.cases import Phase, Point, is_change
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.site import APPLIANCE
 from lab.worker_process import WorkerProcess
 
@@ -25,7 +25,7 @@ async def test_an_attempt_that_was_frozen_changes_nothing_when_it_wakes(bench: B
     zombie, folder = bench.lab.workers["provider"], bench.lab.centre.folder
     successor = WorkerProcess(folder / "provider.yaml", bench.lab.temporal.address)
     bench.begin()
-    rule = Rule("provider-vcenter", "CurrentTime", Kind.DELAY, passes=1, act=zombie.freeze)
+    rule = FaultRule("provider-vcenter", "CurrentTime", FaultKind.DELAY, passes=1, act=zombie.freeze)
     bench.lab.centre.faults.add(rule)
     handle = await bench.start()
     try:
@@ -47,7 +47,7 @@ async def test_an_attempt_that_was_frozen_changes_nothing_when_it_wakes(bench: B
 
 async def test_the_failover_goes_on_when_the_temporal_server_comes_back(bench: Bench) -> None:
     bench.begin()
-    rule = Rule("cloud-director", "POST powerOn", Kind.DELAY)
+    rule = FaultRule("cloud-director", "POST powerOn", FaultKind.DELAY)
     bench.lab.centre.faults.add(rule)
     handle = await bench.start()
     await bench.until(lambda: happened(rule), "a power-on")
@@ -63,10 +63,10 @@ async def test_an_appliance_that_is_switched_off_while_it_boots_is_powered_on_ag
     """As by the end of another failover, which decided so a moment before."""
     site = bench.rules.site
     bench.begin()
-    rule = Rule(
+    rule = FaultRule(
         "acme-vcenter/network-extension",
         "status",
-        Kind.DROP_BEFORE,
+        FaultKind.DROP_BEFORE,
         act=lambda: site.hypervisor.power_off(site.vm(APPLIANCE)),
     )
     bench.lab.centre.faults.add(rule)
@@ -83,7 +83,7 @@ async def test_a_worker_that_drains_hands_its_task_over(bench: Bench) -> None:
     """It ends in time and logs out; the next worker adopts the task that it waited for."""
     worker = bench.lab.workers["provider"]
     bench.begin()
-    rule = Rule("provider-vcenter", "RevertToSnapshot_Task", Kind.TASK_HANG, seconds=8)
+    rule = FaultRule("provider-vcenter", "RevertToSnapshot_Task", FaultKind.TASK_HANG, seconds=8)
     bench.lab.centre.faults.add(rule)
     handle = await bench.start()
     await bench.until(lambda: happened(rule), "the revert")
@@ -99,6 +99,6 @@ async def test_a_worker_that_drains_hands_its_task_over(bench: Bench) -> None:
     assert bench.rules.broken == []
 
 
-async def happened(rule: Rule) -> bool:
+async def happened(rule: FaultRule) -> bool:
     """Whether the fault had its moment."""
     return rule.happened is not None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lab.crash_matrix.bench import Bench
-from lab.crash_matrix.cases import Case, Harm, Phase, Point
+from lab.crash_matrix.cases import Case, Intervention, Phase, Point
 from lab.crash_matrix.rules import TENANT
 from lab.fabric.fabric import Fabric
 from lab.site import APPLIANCE
@@ -26,7 +26,7 @@ async def test_workers_killed_at_the_appliances(tmp_path: Path) -> None:
     )
     at_tenant = Point(Phase.UNDO, Step.POWER_OFF_TENANT_APPLIANCE, tenants, "PowerOffVM_Task", "")
     async with Bench(tmp_path, simulated=False) as bench:
-        cases = [Case(at_provider, Harm.KILLED_AFTER), Case(at_tenant, Harm.KILLED_BEFORE)]
-        outcomes = await bench.play(cases)
+        cases = [Case(at_provider, Intervention.KILLED_AFTER), Case(at_tenant, Intervention.KILLED_BEFORE)]
+        outcomes = await bench.run(cases)
         assert [o.broken for o in outcomes] == [(), ()]
         assert all(o.reached for o in outcomes)

@@ -8,63 +8,67 @@ import worker
 from activities.provider.tenant import ProviderTenant
 from activities.tenant_site.site import Site
 from lab.crash_matrix.bench import Bench
-from lab.crash_matrix.cases import Case, Harm, Phase, Point, cases
-from lab.faults import Kind
+from lab.crash_matrix.cases import Case, Intervention, Phase, Point, cases
+from lab.injected_faults import FaultKind
 from partial_failover.contracts.step import Step
 
 ELSEWHERE = {Step.INSPECT_REPLICAS: "of ListReplicas, which changes nothing"}
 """Steps that no failover and no failover test runs."""
 
 SAMPLE = [
-    ((Step.HOLD_REPLICATION, "POST", Kind.DROP_AFTER), (Step.RELEASE_REPLICATION, "DELETE", Kind.DROP_AFTER)),
     (
-        (Step.REVERT_SNAPSHOT, "RevertToSnapshot_Task", Kind.DROP_AFTER),
-        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Kind.TASK_ERROR),
+        (Step.HOLD_REPLICATION, "POST", FaultKind.DROP_AFTER),
+        (Step.RELEASE_REPLICATION, "DELETE", FaultKind.DROP_AFTER),
     ),
     (
-        (Step.POWER_ON_REPLICA, "POST powerOn", Kind.BUSY),
-        (Step.POWER_OFF_REPLICA, "POST undeploy", Kind.TASK_HANG),
+        (Step.REVERT_SNAPSHOT, "RevertToSnapshot_Task", FaultKind.DROP_AFTER),
+        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", FaultKind.TASK_ERROR),
     ),
     (
-        (Step.MARK_PROCESSING, "POST metadata", Kind.EXPIRE_SESSION),
-        (Step.MARK_NORMAL, "DELETE", Kind.DROP_AFTER),
+        (Step.POWER_ON_REPLICA, "POST powerOn", FaultKind.BUSY),
+        (Step.POWER_OFF_REPLICA, "POST undeploy", FaultKind.TASK_HANG),
     ),
     (
-        (Step.CONFIGURE_TENANT_PROXY_ARP, "lease", Kind.DROP_AFTER),
-        (Step.REMOVE_TENANT_PROXY_ARP, "release", Kind.DROP_BEFORE),
-    ),
-    ((Step.MARK_PROCESSING, "POST metadata", Harm.TERMINATED),),
-    ((Step.MARK_FAILOVER, "GET vm", Harm.CANCELLED),),
-    ((Step.REVERT_SNAPSHOT, "GET", Harm.CANCELLED),),
-    (
-        (Step.HOLD_REPLICATION, "POST", Kind.EXPIRE_SESSION),
-        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Harm.KILLED_AFTER),
+        (Step.MARK_PROCESSING, "POST metadata", FaultKind.EXPIRE_SESSION),
+        (Step.MARK_NORMAL, "DELETE", FaultKind.DROP_AFTER),
     ),
     (
-        (Step.REVERT_SNAPSHOT, "POST reloadFromVc", Harm.TERMINATED),
-        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Harm.TERMINATED),
+        (Step.CONFIGURE_TENANT_PROXY_ARP, "lease", FaultKind.DROP_AFTER),
+        (Step.REMOVE_TENANT_PROXY_ARP, "release", FaultKind.DROP_BEFORE),
+    ),
+    ((Step.MARK_PROCESSING, "POST metadata", Intervention.TERMINATED),),
+    ((Step.MARK_FAILOVER, "GET vm", Intervention.CANCELLED),),
+    ((Step.REVERT_SNAPSHOT, "GET", Intervention.CANCELLED),),
+    (
+        (Step.HOLD_REPLICATION, "POST", FaultKind.EXPIRE_SESSION),
+        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Intervention.KILLED_AFTER),
+    ),
+    (
+        (Step.REVERT_SNAPSHOT, "POST reloadFromVc", Intervention.TERMINATED),
+        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Intervention.TERMINATED),
     ),
 ]
 
 
-def choose(points: list[Point], phase: Phase, step: Step, call: str, harm: str) -> Case:
+def choose(points: list[Point], phase: Phase, step: Step, call: str, intervention: str) -> Case:
     """The first such case."""
     return next(
         c
         for c in cases(points)
-        if (c.point.phase, c.point.step, c.harm) == (phase, step, harm) and c.point.call.startswith(call)
+        if (c.point.phase, c.point.step, c.intervention) == (phase, step, intervention)
+        and c.point.call.startswith(call)
     )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "sample", SAMPLE, ids=lambda s: " then ".join(f"{step}-{harm}" for step, _, harm in s)
+    "sample", SAMPLE, ids=lambda s: " then ".join(f"{step}-{intervention}" for step, _, intervention in s)
 )
 async def test_a_case_ends_in_failover_or_normal(
     bench: Bench, points: list[Point], sample: tuple[tuple[Step, str, str], ...]
 ) -> None:
     phases = (Phase.FAILOVER, Phase.UNDO)
-    outcomes = await bench.play(
+    outcomes = await bench.run(
         [choose(points, p, *wanted) for p, wanted in zip(phases, sample, strict=False)]
     )
     assert [o.broken for o in outcomes] == [()] * len(sample)
@@ -84,6 +88,8 @@ async def test_every_step_is_in_the_matrix(points: list[Point]) -> None:
     played = {case.point.step for case in cases(points)}
     assert played == registered - set(ELSEWHERE)
     killed = {
-        case.point.step for case in cases(points) if case.harm in (Harm.KILLED_BEFORE, Harm.KILLED_AFTER)
+        case.point.step
+        for case in cases(points)
+        if case.intervention in (Intervention.KILLED_BEFORE, Intervention.KILLED_AFTER)
     }
     assert killed == played

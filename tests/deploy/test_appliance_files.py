@@ -95,7 +95,7 @@ def test_a_seed_is_read_from_a_disc_and_from_guestinfo(tmp_path: Path) -> None:
     meta, by_disc, by_guestinfo = json.loads(said("/usr/bin/python3", "-c", READ, tmp_path).splitlines()[-1])
     assert meta["instance-id"] == "network-extension-0050560a0b0c"
     assert by_disc == by_guestinfo
-    assert list(by_disc["ethernets"]) == [MANAGEMENT], "the legs belong to the program"
+    assert list(by_disc["ethernets"]) == [MANAGEMENT], "the interfaces belong to the program"
 
 
 @pytest.mark.parametrize("renderer", ["netplan", "networkd"])

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from tests.deploy.watched import Watched, until, value
 
@@ -59,7 +59,7 @@ async def in_failover(lab: Lab) -> bool:
 async def test_a_step_that_fails_is_counted_with_its_error(lab: Lab, watched: Watched) -> None:
     failed = {"activity_type": "InspectReplicas", "error_type": "Unavailable", "retried": "true"}
     before = value(await watched.measured(), "failover_step_failures_total", **failed) or 0
-    lab.centre.faults.add(Rule("provider-vcenter", "RetrievePropertiesEx", Kind.REFUSE, times=2))
+    lab.centre.faults.add(FaultRule("provider-vcenter", "RetrievePropertiesEx", FaultKind.REFUSE, times=2))
     client = await lab.client("initech")
     await asyncio.wait_for(client.execute_workflow("ListReplicas", {}, id="list", task_queue="provider"), 30)
     assert value(await watched.measured(), "failover_step_failures_total", **failed) == before + 1

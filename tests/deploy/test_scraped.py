@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from lab.child import dies_with_parent
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from lab.ports import free_port
 from tests.deploy.commands import said, tool
@@ -158,7 +158,7 @@ async def until_there(prometheus: Prometheus, names: set[str]) -> None:
 async def small_things_happen(lab: Lab) -> None:
     """A test, a step that is tried again, a workflow that cannot go on."""
     client = await lab.client("initech")
-    lab.centre.faults.add(Rule("provider-vcenter", "RetrievePropertiesEx", Kind.REFUSE, times=2))
+    lab.centre.faults.add(FaultRule("provider-vcenter", "RetrievePropertiesEx", FaultKind.REFUSE, times=2))
     await client.execute_workflow("ListReplicas", {}, id="scraped-list", task_queue="provider")
     request = {"vms": ["tps-01"], "checks": ["power"]}
     await client.execute_workflow("FailoverTest", request, id="scraped-test", task_queue="provider")

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any  # Any: JSON values, as the Web UI sends and shows them
 
 import pytest
@@ -20,8 +19,9 @@ from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
 from partial_failover.contracts.step import Step
 from partial_failover.temporal.converter import data_converter
+from tests.examples import ROOT
 
-HISTORIES = Path(__file__).resolve().parent.parent / "histories"
+HISTORIES = ROOT / "tests" / "histories"
 SCRUBBED = {"identity": "worker", "stackTrace": ""}
 """What says where a history was recorded, and is of no use to a replay."""
 

@@ -9,14 +9,14 @@ from temporalio.client import Client
 
 from lab.data_centre import DataCentre
 from lab.lab import Lab
-from tests.e2e import spoil
+from tests.e2e import inject
 from tests.e2e.calls import changes
 from tests.e2e.driver import failure_of, in_failover, start, undo
-from tests.e2e.spoil import at
+from tests.e2e.inject import at
 
 Spoil = Callable[[DataCentre], AbstractContextManager[None]]
 DB = {"vm": "erp-db-01"}
-lan_b = partial(spoil.with_router, "acme-lan-b")
+lan_b = partial(inject.with_router, "acme-lan-b")
 PROVIDER, TENANT = (f"The {who}'s appliance cannot extend the networks: " for who in ("provider", "tenant"))
 
 
@@ -36,8 +36,8 @@ PROVIDER, TENANT = (f"The {who}'s appliance cannot extend the networks: " for wh
             lan_b("192.168.30.1/24"),
             f"{PROVIDER}The spare address 192.168.20.251 is not the address of a host",
         ),
-        (spoil.appliance_full, "acme-network-extension has no NIC left for 2 networks"),
-        (spoil.management_renamed, "acme-network-extension has no NIC on acme-management"),
+        (inject.appliance_full, "acme-network-extension has no NIC left for 2 networks"),
+        (inject.management_renamed, "acme-network-extension has no NIC on acme-management"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -52,6 +52,6 @@ async def test_refused_before_anything_is_touched(lab: Lab, acme: Client, wrong:
 
 async def test_behind_an_nsx_edge_the_gateway_is_the_tenants_own_affair(lab: Lab, initech: Client) -> None:
     """A replica may be the router of a network that no appliance extends."""
-    with spoil.with_router("initech-lan", "10.20.0.50/24")(lab.centre):
+    with inject.with_router("initech-lan", "10.20.0.50/24")(lab.centre):
         report = await undo(await in_failover(initech, {"vm": "tps-01"}))
     assert report.state == "Normal"

@@ -102,8 +102,8 @@ async def test_failover_and_undo_with_real_packets(lab: Lab, acme: Client) -> No
     assert await wire.addresses(lab, app) == {f"{APP}/24"}
     assert await wire.addresses(lab, replica) == {f"{DB}/24"}
 
-    leg = {nic.mac for nic in site.vm(APPLIANCE).nics if nic.network == "LAN A"}
-    assert await wire.who_has(lab, app, DB) == leg
+    interface = {nic.mac for nic in site.vm(APPLIANCE).nics if nic.network == "LAN A"}
+    assert await wire.who_has(lab, app, DB) == interface
     assert await wire.who_has(lab, app, UNUSED) == set(), "an unused address is answered"
     assert await wire.who_has(lab, app, WEB) == set(), "a replica that is not failed over is answered"
     assert await wire.who_has(lab, other, APP) == app_mac, "production is answered by somebody else"

@@ -11,7 +11,7 @@ from temporalio.client import Client
 from lab.cloud_director.model import OFF
 from lab.fabric.capture import Capture, Captures
 from lab.fabric.fabric import FabricError
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from lab.veeam.accounts import Role, User
 from partial_failover.cli.report import NoReport
@@ -23,7 +23,7 @@ from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.schedule import TestSchedule
 from partial_failover.reports import page
 from partial_failover.temporal.schedules import put
-from tests.e2e import driver, spoil, wire
+from tests.e2e import driver, inject, wire
 from tests.e2e.driver import Handle, failure_of, in_failover, start, undo, until
 from tests.e2e.failover_tests import NETWORK, RECORDS, REPLICA, VM, assert_put_back, report_of
 
@@ -74,8 +74,8 @@ async def test_production_sees_no_packet_of_a_test(lab: Lab, tenant: str, vm: st
     machines = {m.name: m for m in site.tenant.machines}
     address, replica = machines[vm].address, centre.replica(vm)
     appliance = site.hypervisor.find("network-extension")
-    legs = [nic.mac for nic in appliance.nics] if appliance else []
-    with spoil.original_runs(centre, vm):
+    interfaces = [nic.mac for nic in appliance.nics] if appliance else []
+    with inject.original_runs(centre, vm):
         original = {site.vm(vm).nics[0].mac}
         on = [m for m in machines.values() if site.vm(m.name).power == "poweredOn"]
         routers = {m.name: site.tenant.lan(m.lan).router.ip for m in on}
@@ -100,7 +100,7 @@ async def test_production_sees_no_packet_of_a_test(lab: Lab, tenant: str, vm: st
         assert one.covers(whole.started.timestamp(), whole.ended.timestamp()), (whole, one.frames)
     assert any(s.of(original) for s in seen), "what is there is seen"
     assert [f for s in seen for f in s.of([nic.mac for nic in replica.nics])] == []
-    assert [f for s in seen for f in s.from_(legs)] == [], "the appliance says nothing either"
+    assert [f for s in seen for f in s.from_(interfaces)] == [], "the appliance says nothing either"
     assert owners == [original] * 3, "the original alone owns its address"
     assert report.result is TestResult.PASSED, report.said
     assert (report.time_to_tunnel_s is not None) is (network == "extension")
@@ -171,7 +171,7 @@ async def test_a_restore_point_that_is_too_old(lab: Lab, initech: Client) -> Non
 
 async def test_a_hold_that_cannot_be_set(lab: Lab, initech: Client) -> None:
     """The backup server does not take it, for as long as the test may last."""
-    lab.centre.faults.add(Rule("initech-veeam", "POST *lobalExclusions*", Kind.REFUSE, times=999))
+    lab.centre.faults.add(FaultRule("initech-veeam", "POST *lobalExclusions*", FaultKind.REFUSE, times=999))
     report = await outcome_of(initech, deadline="4s")
     assert report.result is TestResult.FAILED and "Hold replication of tps-01" in report.said
     assert lab.centre.replica(VM).power == "poweredOff"
@@ -222,7 +222,7 @@ async def test_on_a_network_for_tests(lab: Lab, globex: Client) -> None:
 async def test_in_a_failover_it_is_skipped(lab: Lab, initech: Client) -> None:
     """Also while the provider's vCenter does not answer: nothing of it is needed to know."""
     failover = await in_failover(initech, {"vm": VM})
-    away = Rule("provider-vcenter", "*", Kind.REFUSE, times=1_000_000)
+    away = FaultRule("provider-vcenter", "*", FaultKind.REFUSE, times=1_000_000)
     lab.centre.faults.add(away)
     report = await outcome_of(initech)
     lab.centre.faults.clear()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from temporalio.client import Client
 
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from partial_failover.connectors.cloud_director.metadata_store import MARKER
 from partial_failover.contracts.failover_test import TestResult
@@ -50,10 +50,10 @@ KILLS = [
 @pytest.mark.parametrize("kill", KILLS, ids=lambda kill: str(kill.step))
 async def test_the_next_attempt_goes_on_and_the_report_says_so(lab: Lab, initech: Client, kill: Kill) -> None:
     worker, began = lab.workers[kill.worker], len(lab.centre.replica(VM).reverts)
-    rule = Rule(
+    rule = FaultRule(
         kill.endpoint,
         kill.call,
-        Kind.DROP_AFTER,
+        FaultKind.DROP_AFTER,
         passes=kill.passes,
         when=lambda target: kill.when(lab, began),
         act=worker.kill,

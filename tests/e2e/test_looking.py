@@ -9,7 +9,7 @@ from temporalio.client import Client
 from lab.lab import Lab
 from partial_failover.contracts.report import ReadinessReport, ReplicaList
 from partial_failover.contracts.step import Step
-from tests.e2e import spoil
+from tests.e2e import inject
 from tests.e2e.calls import changes
 from tests.e2e.driver import in_failover, page, record, start, timeline, undo
 
@@ -41,7 +41,7 @@ async def test_list_replicas_says_which_failover_has_a_replica(initech: Client) 
 
 
 async def test_one_replica_that_cannot_be_looked_at_hides_no_other(lab: Lab, acme: Client) -> None:
-    with spoil.unreadable_marker(lab.centre), spoil.elsewhere(lab.centre, "mail-01"):
+    with inject.unreadable_marker(lab.centre), inject.elsewhere(lab.centre, "mail-01"):
         listing = await start(acme, {}, "ListReplicas")
         found = ReplicaList.model_validate(await listing.result())
         readiness = await start(acme, {}, "CheckReadiness")
@@ -72,7 +72,7 @@ async def test_readiness_when_all_is_well(lab: Lab, acme: Client) -> None:
 
 
 async def test_readiness_while_the_backup_server_does_not_answer(lab: Lab, acme: Client) -> None:
-    with spoil.backup_away(lab.centre), spoil.dhcp(lab.centre):
+    with inject.backup_away(lab.centre), inject.dhcp(lab.centre):
         handle = await start(acme, {}, "CheckReadiness")
         report = ReadinessReport.model_validate(await asyncio.wait_for(handle.result(), 60))
     for one in report.replicas:
@@ -83,10 +83,10 @@ async def test_readiness_while_the_backup_server_does_not_answer(lab: Lab, acme:
 async def test_readiness_names_the_problems_of_every_vm(lab: Lab, acme: Client) -> None:
     since = len(lab.centre.faults.calls)
     with ExitStack() as stack:
-        stack.enter_context(spoil.dhcp(lab.centre))
-        stack.enter_context(spoil.not_replicated(lab.centre, "erp-db-01"))
-        stack.enter_context(spoil.not_replicated(lab.centre, "mail-01"))
-        stack.enter_context(spoil.original_runs(lab.centre, "erp-web-01"))
+        stack.enter_context(inject.dhcp(lab.centre))
+        stack.enter_context(inject.not_replicated(lab.centre, "erp-db-01"))
+        stack.enter_context(inject.not_replicated(lab.centre, "mail-01"))
+        stack.enter_context(inject.original_runs(lab.centre, "erp-web-01"))
         handle = await start(acme, {}, "CheckReadiness")
         report = ReadinessReport.model_validate(await handle.result())
     await record("check-readiness", handle)

@@ -8,7 +8,7 @@ from temporalio.client import Client
 
 from lab.data_centre import DataCentre
 from lab.lab import Lab
-from tests.e2e import spoil
+from tests.e2e import inject
 from tests.e2e.calls import changes
 from tests.e2e.driver import failure_of, in_failover, record, start, undo
 
@@ -22,19 +22,31 @@ HOSTILE = ("*", "erp-db-0*", "erp-db-01;name==*", "../../erp-db-01", "' or '1'='
 @pytest.mark.parametrize(
     ("wrong", "data", "says"),
     [
-        (spoil.nothing, {"vm": "nonesuch"}, ['no replica of "nonesuch" in your organization VDC']),
-        (spoil.nothing, NO_POINT, ["no restore point snapshot-999999", "Choose one of: snapshot-"]),
-        (spoil.nothing, TOO_OLD, ["no restore point not after 2001-01-01", "Choose one of: snapshot-"]),
-        (spoil.ten_networks, DB, ["has 10 networks", "takes 9", "at most 10 NICs"]),
-        (spoil.dhcp, DB, ["NIC 0 of erp-db-01_replica on acme-lan-a has no static address"]),
-        (spoil.outside, DB, ["has the address 172.16.0.9 outside 192.168.10.0/24"]),
-        (spoil.unplugged, DB, ["erp-db-01_replica has no connected NIC"]),
-        (spoil.original_runs, DB, ["erp-db-01 is powered on and connected", "original_may_run"]),
-        (spoil.replica_on, DB, ["is Normal but on, not powered off"]),
-        (spoil.marked, DB, ["erp-db-01_replica is in state Failover", "fo-yesterday", '"adopt": true']),
-        (spoil.not_replicated, DB, ["erp-db-01", "so replication cannot be held"]),
-        (spoil.replica_twice, DB, ["2 VMs", "named 'erp-db-01_replica'. Rename all but one of them"]),
-        (spoil.elsewhere, DB, ["which is not in the worker's settings. Add it under vcenters (provider)"]),
+        (inject.nothing, {"vm": "nonesuch"}, ['no replica of "nonesuch" in your organization VDC']),
+        (inject.nothing, NO_POINT, ["no restore point snapshot-999999", "Choose one of: snapshot-"]),
+        (
+            inject.nothing,
+            TOO_OLD,
+            ["no restore point not after 2001-01-01", "Choose one of: snapshot-"],
+        ),
+        (inject.ten_networks, DB, ["has 10 networks", "takes 9", "at most 10 NICs"]),
+        (inject.dhcp, DB, ["NIC 0 of erp-db-01_replica on acme-lan-a has no static address"]),
+        (inject.outside, DB, ["has the address 172.16.0.9 outside 192.168.10.0/24"]),
+        (inject.unplugged, DB, ["erp-db-01_replica has no connected NIC"]),
+        (inject.original_runs, DB, ["erp-db-01 is powered on and connected", "original_may_run"]),
+        (inject.replica_on, DB, ["is Normal but on, not powered off"]),
+        (
+            inject.marked,
+            DB,
+            ["erp-db-01_replica is in state Failover", "fo-yesterday", '"adopt": true'],
+        ),
+        (inject.not_replicated, DB, ["erp-db-01", "so replication cannot be held"]),
+        (inject.replica_twice, DB, ["2 VMs", "named 'erp-db-01_replica'. Rename all but one of them"]),
+        (
+            inject.elsewhere,
+            DB,
+            ["which is not in the worker's settings. Add it under vcenters (provider)"],
+        ),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -51,7 +63,13 @@ async def test_refused_with_the_reason(
 
 
 async def test_all_that_is_wrong_is_said_at_once(lab: Lab, acme: Client) -> None:
-    wrong = (spoil.ten_networks, spoil.dhcp, spoil.original_runs, spoil.replica_on, spoil.not_replicated)
+    wrong = (
+        inject.ten_networks,
+        inject.dhcp,
+        inject.original_runs,
+        inject.replica_on,
+        inject.not_replicated,
+    )
     with ExitStack() as stack:
         for one in wrong:
             stack.enter_context(one(lab.centre))
@@ -77,9 +95,9 @@ async def test_what_does_not_answer_hides_nothing_else(lab: Lab, acme: Client) -
     since = len(lab.centre.faults.calls)
     with ExitStack() as stack:
         for system in ("provider-vcenter", "acme-vcenter", "acme-veeam"):
-            stack.enter_context(spoil.away(lab.centre, system))
-        stack.enter_context(spoil.dhcp(lab.centre))
-        stack.enter_context(spoil.unreadable_marker(lab.centre))
+            stack.enter_context(inject.away(lab.centre, system))
+        stack.enter_context(inject.dhcp(lab.centre))
+        stack.enter_context(inject.unreadable_marker(lab.centre))
         failure = await failure_of(await start(acme, DB))
     for words in (
         "no static address",
@@ -98,7 +116,7 @@ async def test_what_does_not_answer_hides_nothing_else(lab: Lab, acme: Client) -
 
 
 async def test_an_original_that_runs_is_refused_behind_an_nsx_edge_too(lab: Lab, initech: Client) -> None:
-    with spoil.original_runs(lab.centre, "tps-01"):
+    with inject.original_runs(lab.centre, "tps-01"):
         failure = await failure_of(await start(initech, {"vm": "tps-01"}))
     assert "tps-01 is powered on and connected" in failure.message
 
@@ -106,8 +124,8 @@ async def test_an_original_that_runs_is_refused_behind_an_nsx_edge_too(lab: Lab,
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (spoil.vcenter_away, ["vCenter 127.0.0.1:", "If this lasts, see why it does not answer"]),
-        (spoil.named_twice, ["2 VMs in vCenter", "are called 'tps-01'", "Rename all but one of them"]),
+        (inject.vcenter_away, ["vCenter 127.0.0.1:", "If this lasts, see why it does not answer"]),
+        (inject.named_twice, ["2 VMs in vCenter", "are called 'tps-01'", "Rename all but one of them"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -116,7 +134,7 @@ async def test_an_original_that_nobody_can_look_at_may_run(
 ) -> None:
     """No appliance would find out here that somebody else owns the address."""
     since = len(lab.centre.faults.calls)
-    with wrong(lab.centre), spoil.original_runs(lab.centre, "tps-01"):
+    with wrong(lab.centre), inject.original_runs(lab.centre, "tps-01"):
         failure = await failure_of(await start(initech, {"vm": "tps-01"}))
     assert failure.type == "NotReady"
     known = "so it is not known whether tps-01 runs"
@@ -127,7 +145,7 @@ async def test_an_original_that_nobody_can_look_at_may_run(
 
 
 async def test_a_tenant_may_know_that_an_original_is_off(lab: Lab, initech: Client) -> None:
-    with spoil.vcenter_away(lab.centre):
+    with inject.vcenter_away(lab.centre):
         handle = await in_failover(initech, {"vm": "tps-01", "original_may_run": True})
         report = await undo(handle)
     assert any("it is not known whether tps-01 runs" in warning for warning in report.warnings)
@@ -147,7 +165,7 @@ async def test_hostile_names_are_names_that_do_not_exist(acme: Client, vm: str) 
 
 
 async def test_an_unreadable_marker_stops_the_failover(lab: Lab, acme: Client) -> None:
-    with spoil.unreadable_marker(lab.centre):
+    with inject.unreadable_marker(lab.centre):
         failure = await failure_of(await start(acme, DB))
     assert "state marker of erp-db-01_replica cannot be read" in failure.message
     assert "Look at its SYSTEM metadata" in failure.message

@@ -90,8 +90,8 @@ async def test_no_packet_crosses_between_tenants_with_the_same_addresses(
     assert of_acme == {"acme": True, "globex": False}
     assert of_globex == {"acme": False, "globex": True}
     macs = [await wire.who_has(lab, hosts[tenant][0], DB) for tenant in hosts]
-    legs = [{n.mac for n in centre.sites[t].vm(APPLIANCE).nics[1:2]} for t in hosts]
-    assert macs == legs
+    interfaces = [{n.mac for n in centre.sites[t].vm(APPLIANCE).nics[1:2]} for t in hosts]
+    assert macs == interfaces
 
     await undo(db)
     assert await wire.silent(lab, hosts["acme"][0], DB), "the other tenant's replica answers"

@@ -7,13 +7,13 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
 from lab.cloud_director.model import POWER_RIGHT
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from lab.site import APPLIANCE
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
 from partial_failover.contracts.step import Step
-from tests.e2e import spoil, wire
+from tests.e2e import inject, wire
 from tests.e2e.calls import changes
 from tests.e2e.driver import failure_of, in_failover, in_state, page, record, start, timeline, undo, until
 from tests.e2e.wire import needs_root
@@ -23,7 +23,7 @@ RELEASE = "DELETE /api/v1/globalExclusions/vm/{id}"
 
 async def test_a_failing_step_is_taken_back_and_replication_is_released_last(lab: Lab, acme: Client) -> None:
     since = len(lab.centre.faults.calls)
-    with spoil.without_right(lab.centre, POWER_RIGHT):
+    with inject.without_right(lab.centre, POWER_RIGHT):
         handle = await start(acme, {"vm": "erp-db-01", "reason": "disk corrupt"})
         failure = await failure_of(handle)
     await record("compensated", handle)
@@ -48,7 +48,7 @@ async def test_an_original_that_comes_back_meanwhile(lab: Lab, acme: Client) -> 
         return site.vm(APPLIANCE).power == "poweredOn"
 
     await until(appliance_on)
-    with spoil.original_runs(centre):
+    with inject.original_runs(centre):
         failure = await failure_of(handle)
         answering = await wire.who_has(lab, site.host("erp-app-02"), "192.168.10.50")
     assert answering == {site.vm("erp-db-01").nics[0].mac}, "the original is disturbed"
@@ -92,14 +92,14 @@ async def test_trouble_on_the_way_is_ridden_out(lab: Lab, initech: Client) -> No
     """Each of these would be seen as a failed step, a second task or a lost hold if it were not."""
     centre, since = lab.centre, len(lab.centre.faults.calls)
     for endpoint, call, kind in (
-        ("cloud-director", "POST powerOn", Kind.DROP_AFTER),
-        ("cloud-director", "POST undeploy", Kind.BUSY),
-        ("cloud-director", "GET vm", Kind.EXPIRE_SESSION),
-        ("provider-vcenter", "RevertToSnapshot_Task", Kind.DROP_AFTER),
-        ("initech-veeam", "POST /api/v1/globalExclusions/vm", Kind.DROP_AFTER),
-        ("initech-veeam", RELEASE, Kind.REFUSE),
+        ("cloud-director", "POST powerOn", FaultKind.DROP_AFTER),
+        ("cloud-director", "POST undeploy", FaultKind.BUSY),
+        ("cloud-director", "GET vm", FaultKind.EXPIRE_SESSION),
+        ("provider-vcenter", "RevertToSnapshot_Task", FaultKind.DROP_AFTER),
+        ("initech-veeam", "POST /api/v1/globalExclusions/vm", FaultKind.DROP_AFTER),
+        ("initech-veeam", RELEASE, FaultKind.REFUSE),
     ):
-        centre.faults.add(Rule(endpoint, call, kind))
+        centre.faults.add(FaultRule(endpoint, call, kind))
     handle = await in_failover(initech, {"vm": "tps-01"})
     assert len(centre.sites["initech"].backup.exclusions) == 1
     report = await undo(handle)
@@ -113,7 +113,7 @@ async def test_trouble_on_the_way_is_ridden_out(lab: Lab, initech: Client) -> No
 
 async def test_what_cannot_be_taken_back_stays_open_and_can_be_tried_again(lab: Lab, initech: Client) -> None:
     handle = await in_failover(initech, {"vm": "tps-01"})
-    with spoil.without_right(lab.centre, POWER_RIGHT):
+    with inject.without_right(lab.centre, POWER_RIGHT):
         await handle.execute_update("undo", {})
         await in_state(handle, ReplicaState.FAILED_FAILOVER)
         assert "Left over: Power off tps-01" in (await page(handle)).replace("\\", "")

@@ -7,7 +7,7 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from partial_failover.connectors.cloud_director.metadata_store import NICS
 from partial_failover.contracts.replica import ReplicaState
@@ -30,7 +30,7 @@ RELEASE = "DELETE /api/v1/globalExclusions/vm/{id}"
 ADOPT = {"vm": VM, "adopt": True}
 
 
-async def terminated_at(lab: Lab, handle: Handle, rule: Rule) -> None:
+async def terminated_at(lab: Lab, handle: Handle, rule: FaultRule) -> None:
     """Terminate the workflow when the fault has its moment."""
     lab.centre.faults.add(rule)
 
@@ -49,7 +49,7 @@ def held(lab: Lab) -> int:
 async def test_terminated_before_it_is_marked_nothing_has_begun(lab: Lab, acme: Client) -> None:
     """Else nobody would know whose the appliances and the hold are."""
     before, faults = lab.centre.state(), lab.centre.faults
-    marking = Rule("cloud-director", "POST metadata", Kind.DROP_BEFORE, times=1000)
+    marking = FaultRule("cloud-director", "POST metadata", FaultKind.DROP_BEFORE, times=1000)
     faults.add(marking)
     handle = await start(acme, {"vm": "mail-01"})
 
@@ -67,7 +67,7 @@ async def test_terminated_while_it_is_undone_the_adopted_replica_runs(lab: Lab, 
     """It was seen on, and went off a moment later."""
     handle = await in_failover(initech, {"vm": VM})
     lab.centre.replica(VM).write("orders", "4001")
-    hangs = Rule("cloud-director", "POST undeploy", Kind.TASK_HANG, seconds=5)
+    hangs = FaultRule("cloud-director", "POST undeploy", FaultKind.TASK_HANG, seconds=5)
     await handle.execute_update("undo", {})
     await terminated_at(lab, handle, hangs)
     adopted = await in_failover(initech, ADOPT)
@@ -86,7 +86,7 @@ async def test_terminated_in_a_revert_the_networks_come_back(lab: Lab, initech: 
     point.nics = tuple(replace(nic, network=None, connected=False) for nic in hardware)
     try:
         handle = await start(initech, {"vm": VM})
-        rewiring = Rule("cloud-director", "PUT networkConnectionSection", Kind.DROP_BEFORE)
+        rewiring = FaultRule("cloud-director", "PUT networkConnectionSection", FaultKind.DROP_BEFORE)
         await terminated_at(lab, handle, rewiring)
         await asyncio.to_thread(lab.centre.cloud.tasks.wait_idle, 30)
         assert cloud.nics[0].network is None and ("SYSTEM", NICS.key) in cloud.metadata
@@ -102,7 +102,7 @@ async def test_a_hold_that_nobody_released_is_named_and_goes_with_the_next_undo(
     lab: Lab, initech: Client
 ) -> None:
     handle = await in_failover(initech, {"vm": VM})
-    away = Rule("initech-veeam", RELEASE, Kind.REFUSE, times=100)
+    away = FaultRule("initech-veeam", RELEASE, FaultKind.REFUSE, times=100)
     await handle.execute_update("undo", {})
     await terminated_at(lab, handle, away)
     lab.centre.faults.clear()
@@ -121,7 +121,7 @@ async def test_a_replica_that_was_switched_on_after_its_revert_is_not_released(
     """Replication onto what it wrote would tear its image, and nobody would know."""
     handle = await in_failover(initech, {"vm": VM})
     replica, provider = lab.centre.replica(VM), lab.centre.provider
-    away = Rule("initech-veeam", RELEASE, Kind.REFUSE, times=100)
+    away = FaultRule("initech-veeam", RELEASE, FaultKind.REFUSE, times=100)
     lab.centre.faults.add(away)
     await handle.execute_update("undo", {})
 

@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from lab.tenants import TENANTS
 from lab.worker_process import WorkerProcess
@@ -26,9 +26,9 @@ from partial_failover.monitoring.step_metrics import StepMonitor
 from partial_failover.process.lifecycle import ENDS_WITHIN
 from partial_failover.process.worker_group import WorkerGroup
 from tests.e2e.driver import failure_of, in_state, start, undo, until
+from tests.examples import ROOT
 from workflows.lock import ReplicaLock
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PROVIDERS = {"cloud-director", "provider-vcenter"}
 BAD = """
 role: tenant-site
@@ -62,7 +62,7 @@ def run_worker(config: Path, temporal: str) -> "subprocess.CompletedProcess[str]
     """Run it to its end."""
     return subprocess.run(
         [sys.executable, "worker.py", str(config)],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         env={**os.environ, "TEMPORAL_ADDRESS": temporal},
         capture_output=True,
         text=True,
@@ -173,8 +173,8 @@ async def test_sigterm_ends_a_worker_in_time_whatever_is_held_up(
 ) -> None:
     """The answers to a power-on and to a log-out do not come. No other tenant's work is begun meanwhile."""
     process, faults = lab.workers["provider"], lab.centre.faults
-    power_on = Rule("cloud-director", "POST powerOn", Kind.DELAY, seconds=5 * ENDS_WITHIN)
-    log_out = Rule("cloud-director", "DELETE session", Kind.DELAY, seconds=5 * ENDS_WITHIN)
+    power_on = FaultRule("cloud-director", "POST powerOn", FaultKind.DELAY, seconds=5 * ENDS_WITHIN)
+    log_out = FaultRule("cloud-director", "DELETE session", FaultKind.DELAY, seconds=5 * ENDS_WITHIN)
     faults.add(power_on)
     faults.add(log_out)
     failover = await start(initech, {"vm": "tps-01"})
@@ -223,5 +223,5 @@ async def all_stop(log: Callable[[], list[str]]) -> bool:
     return sum("Beginning worker shutdown" in line for line in log()) == len(TENANTS)
 
 
-async def happened(rule: Rule) -> bool:
+async def happened(rule: FaultRule) -> bool:
     return rule.happened is not None

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from lab.fabric.fabric import Fabric, Leg
+from lab.fabric.appliance_vm import ApplianceVm
+from lab.fabric.fabric import Fabric, Interface
 from lab.fabric.provision import Access
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
 from partial_failover.cli.gateway import Relay, render
 from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.attempt import Attempt
-from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceStatus, Lease
+from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceRole, ApplianceStatus, Lease
 from partial_failover.contracts.errors import Unavailable
 
 PRODUCTION = "192.168.10.20"
@@ -108,17 +109,22 @@ def _furnish(fabric: Fabric, folder: Path) -> Site:
         },
     )
     vms = _add_vms(tenant_side, provider_side)
+    tenant, provider = ApplianceRole.TENANT, ApplianceRole.PROVIDER
     ta = fabric.add_appliance(
-        tenant_side, vms["tenant-appliance"], "tenant", "acme", "tenant-worker", folder / "tenant-key"
+        ApplianceVm(
+            tenant_side, vms["tenant-appliance"], tenant, "acme", "tenant-worker", folder / "tenant-key"
+        )
     )
     pa = fabric.add_appliance(
-        provider_side,
-        vms["provider-appliance"],
-        "provider",
-        "acme",
-        "provider-worker",
-        folder / "provider-key",
-        [IPv4Address("10.99.0.1")],
+        ApplianceVm(
+            provider_side,
+            vms["provider-appliance"],
+            provider,
+            "acme",
+            "provider-worker",
+            folder / "provider-key",
+            [IPv4Address("10.99.0.1")],
+        )
     )
     return Site(fabric, tenant_side, provider_side, vms, connect(pa), connect(ta), pa, ta)
 
@@ -128,20 +134,23 @@ def _add_hosts(fabric: Fabric) -> None:
     for key in ("acme/lan-a", "acme/lan-b", "wan", "provider/lan-a", "provider/lan-b", "provider/management"):
         fabric.add_network(key)
     fabric.add_host(
-        "router", _leg("acme/lan-a", "192.168.10.1/24"), _leg("acme/lan-b", "192.168.20.1/24"), forward=True
+        "router",
+        _interface("acme/lan-a", "192.168.10.1/24"),
+        _interface("acme/lan-b", "192.168.20.1/24"),
+        forward=True,
     )
     fabric.exec("router", ["ip", "addr", "add", f"{OUTSIDE}/32", "dev", "lo"])
-    fabric.add_host("production", _leg("acme/lan-a", f"{PRODUCTION}/24", "192.168.10.1"))
-    fabric.add_host("neighbour", _leg("acme/lan-a", f"{NEIGHBOUR}/24", "192.168.10.1"))
-    fabric.add_host("production-b", _leg("acme/lan-b", f"{PRODUCTION_B}/24", "192.168.20.1"))
-    fabric.add_worker("provider-worker", _leg("provider/management", "10.99.0.100/24"))
-    fabric.add_worker("tenant-worker", _leg("wan", "203.0.113.100/24"))
-    fabric.add_host("provider-stranger", _leg("provider/management", "10.99.0.66/24"))
-    fabric.add_host("tenant-stranger", _leg("wan", "203.0.113.66/24"))
+    fabric.add_host("production", _interface("acme/lan-a", f"{PRODUCTION}/24", "192.168.10.1"))
+    fabric.add_host("neighbour", _interface("acme/lan-a", f"{NEIGHBOUR}/24", "192.168.10.1"))
+    fabric.add_host("production-b", _interface("acme/lan-b", f"{PRODUCTION_B}/24", "192.168.20.1"))
+    fabric.add_worker("provider-worker", _interface("provider/management", "10.99.0.100/24"))
+    fabric.add_worker("tenant-worker", _interface("wan", "203.0.113.100/24"))
+    fabric.add_host("provider-stranger", _interface("provider/management", "10.99.0.66/24"))
+    fabric.add_host("tenant-stranger", _interface("wan", "203.0.113.66/24"))
     fabric.add_gateway(
         "gateway",
-        _leg("wan", f"{GATEWAY}/24"),
-        _leg("provider/management", "10.99.0.1/24"),
+        _interface("wan", f"{GATEWAY}/24"),
+        _interface("provider/management", "10.99.0.1/24"),
         config=render([Relay("acme", 6180, IPv4Address("10.99.0.2"))]),
     )
 
@@ -161,8 +170,8 @@ def _add_vms(tenant_side: Hypervisor, provider_side: Hypervisor) -> dict[str, Vm
     }
 
 
-def _leg(network: str, address: str, gateway: str | None = None) -> Leg:
-    return Leg(network, IPv4Interface(address), IPv4Address(gateway) if gateway else None)
+def _interface(network: str, address: str, gateway: str | None = None) -> Interface:
+    return Interface(network, IPv4Interface(address), IPv4Address(gateway) if gateway else None)
 
 
 def _guest(address: str, gateway: str | None = None) -> list[GuestAddress]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from appliance.model import interface_name
 from partial_failover.contracts.errors import AddressInUse, BadRequest
 from tests.fabric.conftest import needs_root
 from tests.fabric.site import (
@@ -99,9 +100,9 @@ async def test_a_replica_that_filters_ping_still_answers_arp_at_the_provider(pai
 
 
 async def test_arp_is_answered_for_the_replica_and_nothing_else(pair: Site) -> None:
-    leg = pair.vms["tenant-appliance"].nics[1].mac
-    assert set(arping(pair, "neighbour", REPLICA).split()) == {leg}
-    assert leg not in arping(pair, "neighbour", PRODUCTION)
+    interface = pair.vms["tenant-appliance"].nics[1].mac
+    assert set(arping(pair, "neighbour", REPLICA).split()) == {interface}
+    assert interface not in arping(pair, "neighbour", PRODUCTION)
     silent = ("192.168.10.99", PRODUCTION_B, "8.8.8.8", SECOND)
     asked = (asyncio.to_thread(arping, pair, "neighbour", address) for address in silent)
     assert set(await asyncio.gather(*asked)) == {""}
@@ -218,8 +219,8 @@ async def test_applying_again_changes_nothing(pair: Site) -> None:
 
 async def test_drift_is_repaired_and_what_is_not_ours_stays(pair: Site) -> None:
     before = _kernel(pair, "tenant")
-    leg = "leg" + pair.vms["tenant-appliance"].nics[1].mac.replace(":", "")
-    pair.inside("tenant", "ip", "neigh", "del", "proxy", REPLICA, "dev", leg)
+    interface = interface_name(pair.vms["tenant-appliance"].nics[1].mac)
+    pair.inside("tenant", "ip", "neigh", "del", "proxy", REPLICA, "dev", interface)
     pair.inside("tenant", "ip", "route", "del", f"{REPLICA}/32", "dev", "tun0")
     pair.inside("tenant", "ip", "rule", "del", "pref", "2001")
     pair.inside("tenant", "ip", "route", "add", "10.0.0.0/8", "dev", "tun0", "proto", "77")

@@ -34,7 +34,7 @@ async def test_the_management_nic_is_known_by_its_mac_whatever_its_name(site: Si
 
 
 async def test_an_appliance_without_its_management_nic_touches_none_and_stays_reachable(site: Site) -> None:
-    """As on a clone, which has other MACs: a NIC that was taken for a leg would be the way in."""
+    """As on a clone, which has other MACs: a NIC that was taken for an interface would be the way in."""
     file = config(site, "provider-appliance")
     before = file.read_text()
     file.write_text(json.dumps({**json.loads(before), "management": "00:50:56:99:99:99"}))

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from lab.fabric.fabric import REPOSITORY, Fabric, FabricError, Leg
+from lab.fabric.fabric import Fabric, FabricError, Interface
 from lab.hypervisor import GuestAddress, Hypervisor
 from partial_failover.contracts.errors import ApplianceChanged, Unavailable
+from tests.examples import ROOT
 from tests.fabric.conftest import needs_root
 from tests.fabric.site import Site, attempt, booted, lease, until
 
 pytestmark = [pytest.mark.root, needs_root]
 
 
-def leg(network: str, address: str) -> Leg:
-    return Leg(network, IPv4Interface(address))
+def interface(network: str, address: str) -> Interface:
+    return Interface(network, IPv4Interface(address))
 
 
 def test_joined_networks_are_one(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_joined_networks_are_one(tmp_path: Path) -> None:
     try:
         for key in ("acme/lan", "provider/lan"):
             fabric.add_network(key)
-        fabric.add_host("here", leg("acme/lan", "10.1.0.1/24"))
+        fabric.add_host("here", interface("acme/lan", "10.1.0.1/24"))
         side = Hypervisor("vc", ["dvpg"])
         fabric.attach(side, {"dvpg": "provider/lan"})
         there = side.add_vm("there", ["dvpg"], [GuestAddress(0, IPv4Interface("10.1.0.2/24"))])
@@ -115,7 +116,7 @@ def test_a_killed_lab_leaves_nothing(tmp_path: Path) -> None:
         "print('up', flush=True); time.sleep(60)"
     )
     lab = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "fabric")], cwd=REPOSITORY, stdout=subprocess.PIPE
+        [sys.executable, "-c", script, str(tmp_path / "fabric")], cwd=ROOT, stdout=subprocess.PIPE
     )
     assert lab.stdout is not None and lab.stdout.readline() == b"up\n"
     running = _running(lab.pid)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from lab.fabric import provision
+from lab.fabric.appliance_vm import ApplianceVm
 from lab.fabric.provision import Access
 from lab.fabric.simulated import SimulatedFabric
-from lab.faults import Faults
 from lab.hypervisor import GuestAddress, Hypervisor, Vm
+from lab.injected_faults import InjectedFaults
 from partial_failover.connectors.appliance import Appliance
-from partial_failover.contracts.appliance import ApplianceNetwork, TunnelState
+from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceRole, TunnelState
 from partial_failover.contracts.errors import AddressInUse, Misconfigured, NoRight, Unavailable
 from tests.fabric.site import LAST, attempt, connect, lease
 
@@ -39,7 +40,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    fabric = SimulatedFabric(tmp_path, Faults())
+    fabric = SimulatedFabric(tmp_path, InjectedFaults())
     fabric.start()
     sides = {"tenant": Hypervisor("acme", ["lan", "m"]), "provider": Hypervisor("provider", ["lan", "m"])}
     address = GuestAddress(0, IPv4Interface("192.168.10.50/24"))
@@ -49,12 +50,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         guests[role] = side.add_vm("erp", ["lan"], [address])
         management = GuestAddress(0, IPv4Interface("10.0.0.2/24"))
         appliances[role] = side.add_vm("extension", ["m", "lan"], [management], kind="appliance")
-    access["tenant"] = fabric.add_appliance(
-        sides["tenant"], appliances["tenant"], "tenant", "acme", "worker", tmp_path / "key"
-    )
-    access["provider"] = fabric.add_appliance(
-        sides["provider"], appliances["provider"], "provider", "acme", "worker", tmp_path / "key"
-    )
+    for role, side in sides.items():
+        vm = ApplianceVm(side, appliances[role], ApplianceRole(role), "acme", "worker", tmp_path / "key")
+        access[role] = fabric.add_appliance(vm)
     yield Bench(
         fabric, sides["tenant"], sides["provider"], appliances, access, guests["tenant"], guests["provider"]
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.fabric.needs import lacks
+from tests.examples import ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 OWN_A_FOLDER = """
 from lab.run_folder import RunFolder
 folder = RunFolder()
@@ -28,7 +28,7 @@ root_with_all = pytest.mark.skipif(bool(lacks()), reason="needs root that may ma
 def python(folder: Path, *words: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, *words],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         env={**os.environ, "TMPDIR": str(folder)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -83,7 +83,7 @@ def test_ctrl_c_while_it_still_loads_is_silent(tmp_path: Path) -> None:
     ids=["no namespaces", "no networks in them", "no tun", "no overlay"],
 )
 def test_what_a_machine_lacks_is_said_in_one_line_with_its_remedy(lack: list[str], says: str) -> None:
-    said = subprocess.check_output([*lack, sys.executable, "-c", WHAT_IS_LEFT_OUT], cwd=REPOSITORY, text=True)
+    said = subprocess.check_output([*lack, sys.executable, "-c", WHAT_IS_LEFT_OUT], cwd=ROOT, text=True)
     assert says in said and said.count("\n") == 1
     assert "make setup" not in said, "all programs are there"
 
@@ -92,7 +92,7 @@ def test_without_root_the_set_up_leaves_it_to_the_lab_to_say_what_is_missing(tmp
     """A machine without the programs and without apt."""
     for program in ("bash", "cat", "id"):
         (tmp_path / program).symlink_to(shutil.which(program) or program)
-    script = (REPOSITORY / "lab" / "system_packages.sh").read_text()
+    script = (ROOT / "lab" / "system_packages.sh").read_text()
     said = subprocess.run(
         ["bash", "-c", script.replace(":/usr/sbin:/sbin", "")],
         env={"PATH": str(tmp_path)},

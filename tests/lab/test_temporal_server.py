@@ -16,6 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from lab.temporal_server import TemporalServer, test_server_path
 from partial_failover.temporal.search_attributes import REGISTRY, REPLICA_STATE
+from tests.examples import ROOT
 
 NAMESPACES = ("tenant-a", "tenant-b")
 
@@ -81,7 +82,6 @@ async def test_a_server_that_cannot_start_says_why(server: TemporalServer, tmp_p
     assert second.pid is None
 
 
-ROOT = Path(__file__).parents[2]
 PARENT = """
 import asyncio, sys
 from pathlib import Path

@@ -14,8 +14,8 @@ import pytest
 from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
-from lab.faults import Faults, Kind, Rule
 from lab.hypervisor import Hypervisor, Vm
+from lab.injected_faults import FaultKind, FaultRule, InjectedFaults
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
 
@@ -32,7 +32,7 @@ USERS = {
 @dataclass
 class World:
     hypervisor: Hypervisor
-    faults: Faults
+    faults: InjectedFaults
     endpoint: VSphereEndpoint
     ca_file: Path
     vm: Vm
@@ -82,7 +82,9 @@ def world(authority: Authority) -> Iterator[World]:
     vm = hypervisor.add_vm("replica", ["lan-a"], data={"k": "base"})
     for number in (1, 2, 3):
         hypervisor.replicate(vm, f"point {number}", {"k": str(number)})
-    endpoint = VSphereEndpoint(hypervisor, faults := Faults(), authority.server_context("vc"), users=USERS)
+    endpoint = VSphereEndpoint(
+        hypervisor, faults := InjectedFaults(), authority.server_context("vc"), users=USERS
+    )
     endpoint.start()
     yield World(hypervisor, faults, endpoint, authority.ca_file, vm)
     endpoint.close()
@@ -305,11 +307,12 @@ def test_vm_is_found_by_its_instance_uuid(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "effect"), [(Kind.DROP_BEFORE, False), (Kind.REFUSE, False), (Kind.DROP_AFTER, True)]
+    ("kind", "effect"),
+    [(FaultKind.DROP_BEFORE, False), (FaultKind.REFUSE, False), (FaultKind.DROP_AFTER, True)],
 )
-def test_answer_that_is_lost(world: World, kind: Kind, effect: bool) -> None:
+def test_answer_that_is_lost(world: World, kind: FaultKind, effect: bool) -> None:
     client = world.connect()
-    world.faults.add(Rule("vsphere", "PowerOn*", kind))
+    world.faults.add(FaultRule("vsphere", "PowerOn*", kind))
     with pytest.raises((OSError, HTTPException)):
         client.vm.PowerOnVM_Task()
     if effect:
@@ -321,12 +324,12 @@ def test_answer_that_is_lost(world: World, kind: Kind, effect: bool) -> None:
 
 def test_planned_outcomes_of_tasks(world: World) -> None:
     client = world.connect()
-    for kind in (Kind.TASK_ERROR, Kind.TASK_CANCEL):
-        world.faults.add(Rule("vsphere", "PowerOnVM_Task", kind))
+    for kind in (FaultKind.TASK_ERROR, FaultKind.TASK_CANCEL):
+        world.faults.add(FaultRule("vsphere", "PowerOnVM_Task", kind))
         info = client.done(client.vm.PowerOnVM_Task())
-        assert (info.state, info.cancelled) == ("error", kind is Kind.TASK_CANCEL)
+        assert (info.state, info.cancelled) == ("error", kind is FaultKind.TASK_CANCEL)
     assert world.vm.reverts == []
-    world.faults.add(Rule("vsphere", "PowerOnVM_Task", Kind.TASK_HANG, seconds=0.4))
+    world.faults.add(FaultRule("vsphere", "PowerOnVM_Task", FaultKind.TASK_HANG, seconds=0.4))
     task = client.vm.PowerOnVM_Task()
     until(lambda: task.info.state == "running")
     assert world.vm.reverts == []
@@ -335,9 +338,9 @@ def test_planned_outcomes_of_tasks(world: World) -> None:
 
 def test_planned_refusals_of_calls(world: World) -> None:
     client = world.connect()
-    world.faults.add(Rule("vsphere", "PowerOnVM_Task", Kind.BUSY))
+    world.faults.add(FaultRule("vsphere", "PowerOnVM_Task", FaultKind.BUSY))
     with pytest.raises(vim.fault.TaskInProgress):
         client.vm.PowerOnVM_Task()
-    world.faults.add(Rule("vsphere", "PowerOnVM_Task", Kind.EXPIRE_SESSION))
+    world.faults.add(FaultRule("vsphere", "PowerOnVM_Task", FaultKind.EXPIRE_SESSION))
     with pytest.raises(vim.fault.NotAuthenticated):
         client.vm.PowerOnVM_Task()

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.veeam.accounts import Role
-from tests.property.theatre import VMS, Handle, Theatre
+from tests.property.harness import VMS, Handle, Harness
 
 PLANNED = [
     ("cloud-director", "POST metadata"),
@@ -34,21 +34,28 @@ PLANNED = [
     ("acme-vcenter/network-extension", "lease"),
     ("provider-vcenter/globex-network-extension", "release"),
 ]
-KINDS = [Kind.DELAY, Kind.BUSY, Kind.DROP_BEFORE, Kind.DROP_AFTER, Kind.EXPIRE_SESSION, Kind.TASK_ERROR]
+KINDS = [
+    FaultKind.DELAY,
+    FaultKind.BUSY,
+    FaultKind.DROP_BEFORE,
+    FaultKind.DROP_AFTER,
+    FaultKind.EXPIRE_SESSION,
+    FaultKind.TASK_ERROR,
+]
 POINTS = st.tuples(st.sampled_from(["latest", "id", "time"]), st.integers(0, 3))
 """How a restore point is named, and how many there are after it."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-theatre: Theatre
+harness: Harness
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _theatre() -> Iterator[None]:
-    global theatre
+def _harness() -> Iterator[None]:
+    global harness
     with TemporaryDirectory() as folder:
-        theatre = Theatre(Path(folder))
+        harness = Harness(Path(folder))
         yield
-        theatre.close()
+        harness.close()
 
 
 class Failovers(RuleBasedStateMachine):
@@ -68,27 +75,27 @@ class Failovers(RuleBasedStateMachine):
         """A tenant starts a failover, perhaps of a VM that has one."""
         request = self._request(vm, named) | ({"undo_after": "2s"} if undoes_itself else {})
         earlier = self.running.get(vm)
-        if earlier is not None and not theatre.ended(earlier):
+        if earlier is not None and not harness.ended(earlier):
             return self._start_a_second(vm, request, earlier)
         how, back = named
-        theatre.rules[vm].begin(theatre.rules[vm].points[-1 - (back if how != "latest" else 0)])
+        harness.rules[vm].begin(harness.rules[vm].points[-1 - (back if how != "latest" else 0)])
         if undoes_itself:
-            theatre.rules[vm].give_up()
-        self.running[vm] = theatre.start(vm, **request)
+            harness.rules[vm].give_up()
+        self.running[vm] = harness.start(vm, **request)
 
     def _request(self, vm: str, named: tuple[str, int]) -> dict[str, Any]:
         how, back = named
-        point = theatre.rules[vm].points[-1 - back]
+        point = harness.rules[vm].points[-1 - back]
         at = (point.created + timedelta(minutes=1)).isoformat()
         return {} if how == "latest" else {"restore_point": point.moref if how == "id" else at}
 
     def _start_a_second(self, vm: str, request: dict[str, Any], first: Handle) -> None:
         """It is refused; or, when the first has ended at that very moment, taken back."""
-        second = theatre.start(vm, **request)
-        theatre.wait(lambda: theatre.over(first) or theatre.ended(second), "the second to be refused")
-        if not theatre.ended(second):
-            theatre.do(second.cancel())
-            theatre.wait(lambda: theatre.over(second), "the second to be taken back")
+        second = harness.start(vm, **request)
+        harness.wait(lambda: harness.over(first) or harness.ended(second), "the second to be refused")
+        if not harness.ended(second):
+            harness.do(second.cancel())
+            harness.wait(lambda: harness.over(second), "the second to be taken back")
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
@@ -106,14 +113,14 @@ class Failovers(RuleBasedStateMachine):
         if not self._in_failover(vm):
             return
         handle = self.running[vm]
-        theatre.backup_role(VMS[vm], Role.VIEWER)
+        harness.backup_role(VMS[vm], Role.VIEWER)
         try:
             self._undo(vm)
-            theatre.wait(lambda: theatre.state(handle) in ("FailedFailover", "ended"), f"{vm} FailedFailover")
+            harness.wait(lambda: harness.state(handle) in ("FailedFailover", "ended"), f"{vm} FailedFailover")
         finally:
-            theatre.backup_role(VMS[vm], Role.ADMINISTRATOR)
-        if accepted and theatre.update(handle, "accept_as_is"):
-            theatre.wait(lambda: theatre.ended(handle), f"the end of {vm}")
+            harness.backup_role(VMS[vm], Role.ADMINISTRATOR)
+        if accepted and harness.update(handle, "accept_as_is"):
+            harness.wait(lambda: harness.ended(handle), f"the end of {vm}")
             self._take_over(vm)
 
     @precondition(lambda self: self.running)
@@ -121,51 +128,51 @@ class Failovers(RuleBasedStateMachine):
     def cancel(self, data: st.DataObject) -> None:
         """At any moment."""
         vm = self._draw(data)
-        theatre.rules[vm].give_up()
-        theatre.do(self.running[vm].cancel())
+        harness.rules[vm].give_up()
+        harness.do(self.running[vm].cancel())
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
     def terminate(self, data: st.DataObject) -> None:
         """At any moment; then the replica is taken over."""
         vm = self._draw(data)
-        if theatre.terminate(self.running[vm]):
+        if harness.terminate(self.running[vm]):
             self._take_over(vm)
 
     @rule(where=st.sampled_from(PLANNED), kind=st.sampled_from(KINDS))
-    def fault(self, where: tuple[str, str], kind: Kind) -> None:
+    def fault(self, where: tuple[str, str], kind: FaultKind) -> None:
         """Something will go wrong."""
-        theatre.lab.centre.faults.add(Rule(*where, kind=kind, seconds=1.0))
+        harness.lab.centre.faults.add(FaultRule(*where, kind=kind, seconds=1.0))
 
     @rule(name=st.sampled_from(["provider", "acme", "globex"]), crash=st.booleans())
     def restart(self, name: str, crash: bool) -> None:
         """A worker is replaced, as at an upgrade, or dies and is started again."""
-        worker = theatre.lab.workers[name]
+        worker = harness.lab.workers[name]
         if crash:
             worker.kill()
         else:
             worker.stop()
-        theatre.respawn(worker)
+        harness.respawn(worker)
 
     @invariant()
     def nothing_is_broken(self) -> None:
         """Held while it must be, never torn, nothing lost: looked at all the time."""
-        broken = {vm: rules.broken for vm, rules in theatre.rules.items() if rules.broken}
-        for rules in theatre.rules.values():
+        broken = {vm: rules.broken for vm, rules in harness.rules.items() if rules.broken}
+        for rules in harness.rules.values():
             rules.broken = []
         assert broken == {}
 
     def teardown(self) -> None:
         """All are taken back; everything is as it was."""
         for vm, handle in self.running.items():
-            if not theatre.ended(handle):
-                theatre.rules[vm].give_up()
-                theatre.do(handle.cancel())
+            if not harness.ended(handle):
+                harness.rules[vm].give_up()
+                harness.do(handle.cancel())
         for vm, handle in self.running.items():
-            theatre.wait(partial(theatre.over, handle), f"the end of {vm}")
-        theatre.lab.centre.faults.clear()
-        theatre.lab.centre.wait_idle()
-        for rules in theatre.rules.values():
+            harness.wait(partial(harness.over, handle), f"the end of {vm}")
+        harness.lab.centre.faults.clear()
+        harness.lab.centre.wait_idle()
+        for rules in harness.rules.values():
             rules.must_be_normal()
         self.nothing_is_broken()
 
@@ -175,30 +182,30 @@ class Failovers(RuleBasedStateMachine):
 
     def _in_failover(self, vm: str) -> bool:
         """Wait for it, and look at it; False when it ended instead, or may end at any moment."""
-        rules, handle = theatre.rules[vm], self.running[vm]
-        theatre.wait(lambda: theatre.state(handle) == "Failover" or theatre.over(handle), f"{vm} in Failover")
-        if rules.given_up or theatre.ended(handle):
+        rules, handle = harness.rules[vm], self.running[vm]
+        harness.wait(lambda: harness.state(handle) == "Failover" or harness.over(handle), f"{vm} in Failover")
+        if rules.given_up or harness.ended(handle):
             return False
-        theatre.lab.centre.wait_idle()
+        harness.lab.centre.wait_idle()
         rules.must_be_in_failover()
         return True
 
     def _undo(self, vm: str) -> None:
-        rules, handle = theatre.rules[vm], self.running[vm]
+        rules, handle = harness.rules[vm], self.running[vm]
         rules.give_up()
-        theatre.wait(lambda: theatre.update(handle, "undo") or not rules.in_failover(), "undo to be accepted")
+        harness.wait(lambda: harness.update(handle, "undo") or not rules.in_failover(), "undo to be accepted")
 
     def _take_over(self, vm: str) -> None:
         """Adopt it. Where nothing was marked that is refused; then start anew, as the refusal says."""
-        rules = theatre.rules[vm]
-        theatre.wait(lambda: theatre.free(vm), f"the lock of {vm}")
+        rules = harness.rules[vm]
+        harness.wait(lambda: harness.free(vm), f"the lock of {vm}")
         rules.take_over()
-        handle = self.running[vm] = theatre.start(vm, adopt=True)
-        theatre.wait(lambda: theatre.state(handle) in ("Failover", "ended"), f"{vm} in Failover again")
-        if theatre.ended(handle):
-            rules.must_have_been_refused(theatre.failure(handle))
+        handle = self.running[vm] = harness.start(vm, adopt=True)
+        harness.wait(lambda: harness.state(handle) in ("Failover", "ended"), f"{vm} in Failover again")
+        if harness.ended(handle):
+            rules.must_have_been_refused(harness.failure(handle))
             rules.begin()
-            self.running[vm] = theatre.start(vm)
+            self.running[vm] = harness.start(vm)
 
 
 TestFailovers = Failovers.TestCase

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
+from tests.examples import ROOT
 
 
 class Command:
@@ -23,8 +23,8 @@ class Command:
         self.descendants: set[int] = set()
         self._process = subprocess.Popen(
             [sys.executable, *argv],
-            cwd=REPOSITORY,
-            env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(REPOSITORY)},
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from lab.cloud_director import CloudDirectorEndpoint, NicSpec
-from lab.faults import Faults
 from lab.hypervisor import Hypervisor
+from lab.injected_faults import InjectedFaults
 from lab.tls import Authority
 from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc, changes
 from partial_failover.contracts.network import AllocationMode
@@ -27,7 +27,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def site(authority: Authority) -> Iterator[Site]:
-    machines, faults = Hypervisor("provider"), Faults()
+    machines, faults = Hypervisor("provider"), InjectedFaults()
     endpoint = CloudDirectorEndpoint(machines, faults, authority.server_context("vcd"))
     acme, other = endpoint.add_org("acme"), endpoint.add_org("other")
     vdc, foreign = endpoint.add_vdc(acme, "acme-dr"), endpoint.add_vdc(other, "other-dr")

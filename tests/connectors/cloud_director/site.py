@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lab.cloud_director import CloudDirectorEndpoint
 from lab.cloud_director.model import VApp, Vdc, Vm
-from lab.faults import Faults, Kind, Rule
 from lab.hypervisor import Hypervisor
+from lab.injected_faults import FaultKind, FaultRule, InjectedFaults
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc
 from partial_failover.connectors.cloud_director.metadata_store import Entry
@@ -53,7 +53,7 @@ class Site:
 
     endpoint: CloudDirectorEndpoint
     machines: Hypervisor
-    faults: Faults
+    faults: InjectedFaults
     ca_file: Path
     vdc: Vdc
     vapp: VApp
@@ -68,8 +68,8 @@ class Site:
         self.clients.append(made)
         return made
 
-    def plan(self, call: str, kind: Kind, seconds: float = 0.0, times: int = 1) -> None:
-        self.faults.add(Rule("cloud-director", call, kind, times, seconds))
+    def plan(self, call: str, kind: FaultKind, seconds: float = 0.0, times: int = 1) -> None:
+        self.faults.add(FaultRule("cloud-director", call, kind, times, seconds))
 
     def count(self, call: str) -> int:
         return sum(c.call == call for c in self.faults.calls)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from lab.cloud_director.model import MetadataValue
-from lab.faults import Kind
+from lab.injected_faults import FaultKind
 from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc
 from partial_failover.connectors.cloud_director.metadata_store import (
     APPLIANCE,
@@ -125,9 +125,9 @@ def test_texts_are_as_every_version_of_the_product_writes_them(
     assert vdc.remembered.read(entry, entity.id) == value
 
 
-@pytest.mark.parametrize("kind", [Kind.DROP_AFTER, Kind.BUSY, Kind.EXPIRE_SESSION])
+@pytest.mark.parametrize("kind", [FaultKind.DROP_AFTER, FaultKind.BUSY, FaultKind.EXPIRE_SESSION])
 def test_metadata_survives_faults(
-    site: Site, client: CloudDirector, vdc: OrganizationVdc, kind: Kind
+    site: Site, client: CloudDirector, vdc: OrganizationVdc, kind: FaultKind
 ) -> None:
     client.check()
     site.plan("POST metadata", kind)
@@ -196,7 +196,7 @@ def test_the_provider_works_in_maintenance_mode_and_the_tenant_does_not(
 @pytest.mark.parametrize("action", ["enter", "exit"])
 def test_a_lost_reply_in_maintenance_is_mended(site: Site, vdc: OrganizationVdc, action: str) -> None:
     vapp = site.vapp.id
-    site.plan(f"POST {action}MaintenanceMode", Kind.DROP_AFTER)
+    site.plan(f"POST {action}MaintenanceMode", FaultKind.DROP_AFTER)
     vdc.hold_maintenance(vapp, "one", attempt())
     assert site.in_maintenance()
     vdc.release_maintenance(vapp, "one", attempt())
@@ -206,7 +206,7 @@ def test_a_lost_reply_in_maintenance_is_mended(site: Site, vdc: OrganizationVdc,
 
 def test_a_hold_that_died_in_between_is_taken_up(site: Site, vdc: OrganizationVdc) -> None:
     vapp = site.vapp.id
-    site.plan("POST enterMaintenanceMode", Kind.DROP_BEFORE)
+    site.plan("POST enterMaintenanceMode", FaultKind.DROP_BEFORE)
     with pytest.raises(OutcomeUnknown):
         vdc.hold_maintenance(vapp, "one", attempt())
     assert not site.in_maintenance()

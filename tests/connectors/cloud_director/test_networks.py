@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
-from lab.faults import Kind
+from lab.injected_faults import FaultKind
 from partial_failover.connectors.cloud_director import OrganizationVdc
 from partial_failover.connectors.cloud_director.nics import MOST_NICS
 from partial_failover.contracts.errors import (
@@ -42,7 +42,7 @@ def test_nics_that_a_revert_changed_are_declared_again(site: Site, vdc: Organiza
 
 
 def test_a_reload_is_adopted_and_not_repeated(site: Site, vdc: OrganizationVdc) -> None:
-    site.plan("POST reloadFromVc", Kind.TASK_HANG, seconds=3.0)
+    site.plan("POST reloadFromVc", FaultKind.TASK_HANG, seconds=3.0)
     beats = Beats()
     with pytest.raises(Expired):
         vdc.reload_from_vcenter(site.vm.id, beats.attempt(1.2))
@@ -58,8 +58,8 @@ def test_another_operations_task_is_no_reload(site: Site, vdc: OrganizationVdc) 
 
 
 def test_a_lost_reply_to_reload_finds_its_task(site: Site, vdc: OrganizationVdc) -> None:
-    site.plan("POST reloadFromVc", Kind.DROP_AFTER)
-    site.plan("POST reloadFromVc", Kind.TASK_HANG, seconds=0.5)
+    site.plan("POST reloadFromVc", FaultKind.DROP_AFTER)
+    site.plan("POST reloadFromVc", FaultKind.TASK_HANG, seconds=0.5)
     vdc.reload_from_vcenter(site.vm.id, attempt())
     assert site.count("POST reloadFromVc") == 1
 

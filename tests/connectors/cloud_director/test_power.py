@@ -6,7 +6,7 @@ from ipaddress import IPv4Interface
 import pytest
 
 from lab.cloud_director import Question
-from lab.faults import Kind
+from lab.injected_faults import FaultKind
 from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc
 from partial_failover.contracts.errors import (
     Busy,
@@ -36,8 +36,8 @@ def test_undeploy_releases_a_vm_that_is_off_but_deployed(site: Site, vdc: Organi
     assert site.vm.deployed is False
 
 
-@pytest.mark.parametrize("kind", [Kind.DROP_AFTER, Kind.DELAY])
-def test_a_lost_reply_to_power_on_powers_on_once(site: Site, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [FaultKind.DROP_AFTER, FaultKind.DELAY])
+def test_a_lost_reply_to_power_on_powers_on_once(site: Site, kind: FaultKind) -> None:
     vdc = own_vdc(site.client(timeout=(2, 0.5)))
     site.plan("POST powerOn", kind, seconds=3)
     assert vdc.power_on(site.vm.id, attempt()) is True
@@ -46,7 +46,7 @@ def test_a_lost_reply_to_power_on_powers_on_once(site: Site, kind: Kind) -> None
 
 
 def test_a_lost_request_is_looked_for_and_not_sent_again(site: Site, vdc: OrganizationVdc) -> None:
-    site.plan("POST powerOn", Kind.DROP_BEFORE)
+    site.plan("POST powerOn", FaultKind.DROP_BEFORE)
     with pytest.raises(OutcomeUnknown):
         vdc.power_on(site.vm.id, attempt())
     assert site.count("POST powerOn") == 1
@@ -55,7 +55,7 @@ def test_a_lost_request_is_looked_for_and_not_sent_again(site: Site, vdc: Organi
 
 
 def test_busy_is_waited_out(site: Site, vdc: OrganizationVdc) -> None:
-    site.plan("POST powerOn", Kind.BUSY, times=2)
+    site.plan("POST powerOn", FaultKind.BUSY, times=2)
     beats = Beats()
     assert vdc.power_on(site.vm.id, beats.attempt()) is True
     assert site.vm.machine.reverts == ["on"]
@@ -63,14 +63,14 @@ def test_busy_is_waited_out(site: Site, vdc: OrganizationVdc) -> None:
 
 
 def test_busy_for_too_long_says_busy(site: Site, vdc: OrganizationVdc) -> None:
-    site.plan("POST powerOn", Kind.BUSY, times=100)
+    site.plan("POST powerOn", FaultKind.BUSY, times=100)
     with pytest.raises(Busy):
         vdc.power_on(site.vm.id, attempt(2.5))
     assert site.vm.machine.reverts == []
 
 
 def test_a_task_of_somebody_else_is_waited_for(site: Site, vdc: OrganizationVdc) -> None:
-    site.plan("PUT networkConfigSection", Kind.TASK_HANG, seconds=0.7)
+    site.plan("PUT networkConfigSection", FaultKind.TASK_HANG, seconds=0.7)
     other = own_vdc(site.client())
     with ThreadPoolExecutor(1) as pool:
         net = site.endpoint.add_network(site.vdc, "second", IPv4Interface("10.1.0.1/24"))
@@ -89,7 +89,7 @@ def test_maintenance_is_left_although_a_lost_release_was_still_under_way(
     """The record that its task is about to delete must not be taken for the next one's own."""
     vapp = site.vapp.id
     vdc.hold_maintenance(vapp, "replica-1", attempt())
-    site.plan("DELETE metadata", Kind.TASK_HANG, seconds=3.0)
+    site.plan("DELETE metadata", FaultKind.TASK_HANG, seconds=3.0)
     with pytest.raises(Expired):
         vdc.release_maintenance(vapp, "replica-1", attempt(1.5))
     vdc.hold_maintenance(vapp, "replica-1", attempt())
@@ -104,7 +104,7 @@ def test_what_is_so_already_counts_only_when_nothing_is_under_way(site: Site, vd
     vm = site.vm.id
     vdc.remembered.write(NOTE, vm, Note(text="Processing"), attempt())
     for call in ("POST metadata", "POST powerOn"):
-        site.plan(call, Kind.TASK_HANG, seconds=3.0)
+        site.plan(call, FaultKind.TASK_HANG, seconds=3.0)
     with pytest.raises(Expired):
         vdc.remembered.write(NOTE, vm, Note(text="Failover"), attempt(1.2))
     assert vdc.remembered.write(NOTE, vm, Note(text="Processing"), attempt()) is True
@@ -119,7 +119,7 @@ def test_a_cancelled_attempt_waits_for_the_task_that_it_started(site: Site, vdc:
     def cancelled() -> None:
         raise RuntimeError("cancelled")
 
-    site.plan("POST powerOn", Kind.TASK_HANG, seconds=0.4)
+    site.plan("POST powerOn", FaultKind.TASK_HANG, seconds=0.4)
     trying = attempt()
     trying.listen = cancelled
     assert vdc.power_on(site.vm.id, trying) is True
@@ -131,9 +131,9 @@ def test_an_expired_login_is_renewed_while_waiting_and_while_sending(
     site: Site, client: CloudDirector, vdc: OrganizationVdc
 ) -> None:
     client.check()
-    site.plan("POST powerOn", Kind.TASK_HANG, seconds=0.5)
-    site.plan("POST powerOn", Kind.EXPIRE_SESSION)
-    site.plan("GET task", Kind.EXPIRE_SESSION)
+    site.plan("POST powerOn", FaultKind.TASK_HANG, seconds=0.5)
+    site.plan("POST powerOn", FaultKind.EXPIRE_SESSION)
+    site.plan("GET task", FaultKind.EXPIRE_SESSION)
     assert vdc.power_on(site.vm.id, attempt()) is True
     assert site.vm.machine.reverts == ["on"]
     assert site.count("POST token") == 3
@@ -142,8 +142,8 @@ def test_an_expired_login_is_renewed_while_waiting_and_while_sending(
 def test_a_task_that_fails_is_told_and_tried_again_by_the_next_attempt(
     site: Site, vdc: OrganizationVdc
 ) -> None:
-    site.plan("POST powerOn", Kind.TASK_ERROR)
-    site.plan("POST powerOn", Kind.TASK_CANCEL)
+    site.plan("POST powerOn", FaultKind.TASK_ERROR)
+    site.plan("POST powerOn", FaultKind.TASK_CANCEL)
     for said in ("planned by the lab", "canceled"):
         beats = Beats()
         with pytest.raises(TaskFailed, match=said):
@@ -153,7 +153,7 @@ def test_a_task_that_fails_is_told_and_tried_again_by_the_next_attempt(
 
 
 def test_a_task_that_hangs_is_adopted_by_the_next_attempt(site: Site, vdc: OrganizationVdc) -> None:
-    site.plan("POST powerOn", Kind.TASK_HANG, seconds=4.0)
+    site.plan("POST powerOn", FaultKind.TASK_HANG, seconds=4.0)
     beats = Beats()
     with pytest.raises(Expired, match="goes on"):
         vdc.power_on(site.vm.id, beats.attempt(1.5))
@@ -174,7 +174,7 @@ def test_the_time_is_looked_at_again_after_a_slow_login(
     site: Site, client: CloudDirector, vdc: OrganizationVdc
 ) -> None:
     client.check()
-    site.plan("GET vApp", Kind.DELAY, seconds=0.6)
+    site.plan("GET vApp", FaultKind.DELAY, seconds=0.6)
     with pytest.raises(Expired):
         vdc.power_on(site.vm.id, attempt(0.4))
     assert site.count("POST powerOn") == 0

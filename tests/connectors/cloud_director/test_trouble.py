@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.faults import Kind
+from lab.injected_faults import FaultKind
 from lab.tls import Authority
 from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc
 from partial_failover.contracts.errors import (
@@ -20,22 +20,22 @@ from tests.connectors.cloud_director.site import NOTE, ROOT, Site, attempt
 
 def test_html_of_a_proxy_is_unavailable(site: Site, client: CloudDirector, vdc: OrganizationVdc) -> None:
     client.check()
-    site.plan("GET vm", Kind.REFUSE)
+    site.plan("GET vm", FaultKind.REFUSE)
     assert vdc.vm(site.vm.id).name == "erp-db-01"
-    site.plan("GET vm", Kind.REFUSE, times=2)
+    site.plan("GET vm", FaultKind.REFUSE, times=2)
     with pytest.raises(Unavailable, match="503"):
         vdc.vm(site.vm.id)
-    site.plan("GET orgVdcNetworks", Kind.REFUSE, times=2)
+    site.plan("GET orgVdcNetworks", FaultKind.REFUSE, times=2)
     with pytest.raises(Unavailable, match="503"):
         vdc.networks()
-    site.plan("POST powerOn", Kind.REFUSE)
+    site.plan("POST powerOn", FaultKind.REFUSE)
     with pytest.raises(Unavailable, match="503"):
         vdc.power_on(site.vm.id, attempt())
     assert site.vm.machine.reverts == []
 
 
 def test_the_list_of_queries_is_read_again_after_it_failed(site: Site, vdc: OrganizationVdc) -> None:
-    site.plan("GET query", Kind.REFUSE, times=2)
+    site.plan("GET query", FaultKind.REFUSE, times=2)
     with pytest.raises(Unavailable):
         vdc.vms()
     assert len(vdc.vms()) == 1
@@ -43,7 +43,7 @@ def test_the_list_of_queries_is_read_again_after_it_failed(site: Site, vdc: Orga
 
 def test_a_dropped_read_is_read_again(site: Site, vdc: OrganizationVdc) -> None:
     for call in ("GET vm", "GET query", "GET metadata"):
-        site.plan(call, Kind.DROP_BEFORE)
+        site.plan(call, FaultKind.DROP_BEFORE)
     assert vdc.vm_named("erp-db-01").id == site.vm.id
     assert vdc.remembered.read(NOTE, site.vm.id) is None
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from lab.faults import Faults
 from lab.hypervisor import Hypervisor
+from lab.injected_faults import InjectedFaults
 from lab.tls import Authority
 from lab.veeam import Role, VeeamEndpoint
 from tests.connectors.veeam.site import (
@@ -25,7 +25,7 @@ def make_site(authority: Authority) -> Iterator[Callable[..., Site]]:
     made: list[Site] = []
 
     def make(version: str = "1.3-rev1") -> Site:
-        vcenter, cloud, faults = Hypervisor("vc.acme.example", ["lan"]), Hypervisor("cloud"), Faults()
+        vcenter, cloud, faults = Hypervisor("vc.acme.example", ["lan"]), Hypervisor("cloud"), InjectedFaults()
         tls = authority.server_context("veeam")
         endpoint = VeeamEndpoint(vcenter, cloud, faults, tls, version=version)
         endpoint.add_user("failover", "right")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from lab.faults import Faults, Kind, Rule
 from lab.hypervisor import Vm
+from lab.injected_faults import FaultKind, FaultRule, InjectedFaults
 from lab.veeam import Job, VeeamEndpoint
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.veeam import Veeam
@@ -39,7 +39,7 @@ class Site:
     """A tenant's site, its backup server, and the replicas."""
 
     endpoint: VeeamEndpoint
-    faults: Faults
+    faults: InjectedFaults
     ca_file: Path
     job: Job
     originals: dict[str, Vm]
@@ -51,8 +51,8 @@ class Site:
         self.clients.append(client)
         return client
 
-    def fault(self, call: str, kind: Kind, seconds: float = 0.0, times: int = 1) -> None:
-        self.faults.add(Rule("veeam", call, kind, times, seconds))
+    def fault(self, call: str, kind: FaultKind, seconds: float = 0.0, times: int = 1) -> None:
+        self.faults.add(FaultRule("veeam", call, kind, times, seconds))
 
     def count(self, call: str) -> int:
         return sum(c.call == call for c in self.faults.calls)

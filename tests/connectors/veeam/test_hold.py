@@ -6,7 +6,7 @@ from time import monotonic
 
 import pytest
 
-from lab.faults import Kind
+from lab.injected_faults import FaultKind
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.veeam import Veeam
 from partial_failover.contracts.errors import (
@@ -128,8 +128,10 @@ async def test_a_job_that_may_not_be_stopped_has_precedence(site: Site) -> None:
     assert site.count(STOP) == 0 and cycle.ended is None
 
 
-@pytest.mark.parametrize("kind", [Kind.DROP_AFTER, Kind.TASK_HANG])
-async def test_a_stop_is_sent_once_even_if_its_answer_is_lost_or_it_lingers(site: Site, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [FaultKind.DROP_AFTER, FaultKind.TASK_HANG])
+async def test_a_stop_is_sent_once_even_if_its_answer_is_lost_or_it_lingers(
+    site: Site, kind: FaultKind
+) -> None:
     client = site.client()
     app = await client.find_target("erp-app-01")
     cycle = site.endpoint.start_cycle(site.job, 1.5)
@@ -181,7 +183,7 @@ async def test_an_owner_whose_name_begins_with_anothers_is_another(site: Site) -
 async def test_a_lost_reply_of_hold_is_found_by_looking(site: Site, call: str) -> None:
     client = site.client()
     target = await client.find_target("erp-db-01")
-    site.fault(call, Kind.DROP_AFTER)
+    site.fault(call, FaultKind.DROP_AFTER)
     assert await client.hold(target, "run-1", attempt())
     assert site.notes() == ["partial-failover run-1"]
     assert site.count(call) == 1
@@ -190,7 +192,7 @@ async def test_a_lost_reply_of_hold_is_found_by_looking(site: Site, call: str) -
 async def test_a_lost_reply_of_release_is_found_by_looking(site: Site) -> None:
     client = site.client()
     target = await held(site, client)
-    site.fault(INCLUDE, Kind.DROP_AFTER)
+    site.fault(INCLUDE, FaultKind.DROP_AFTER)
     assert await client.release(target, "run-1", attempt())
     assert site.endpoint.exclusions == () and site.count(INCLUDE) == 1
 
@@ -201,7 +203,7 @@ async def test_a_mutation_that_never_arrived_is_not_sent_again_by_the_same_attem
 ) -> None:
     client = site.client()
     target = await client.find_target("erp-db-01")
-    site.fault(call, Kind.DROP_BEFORE)
+    site.fault(call, FaultKind.DROP_BEFORE)
     first = attempt()
     with pytest.raises(OutcomeUnknown):
         await client.hold(target, "run-1", first)
@@ -213,7 +215,7 @@ async def test_a_mutation_that_never_arrived_is_not_sent_again_by_the_same_attem
 async def crashed_before_the_note(site: Site, target: HoldTarget) -> str:
     """An attempt that dies after the exclusion was made; returns what it heartbeat last."""
     first = attempt()
-    site.fault(NOTE, Kind.DROP_BEFORE)
+    site.fault(NOTE, FaultKind.DROP_BEFORE)
     with pytest.raises(OutcomeUnknown):
         await site.client().hold(target, "run-1", first)
     assert site.notes() == [""] and first.task
@@ -224,7 +226,7 @@ async def test_an_exclusion_without_note_of_a_lost_attempt_is_taken_over(site: S
     client = site.client()
     target = await client.find_target("erp-db-01")
     reference = await crashed_before_the_note(site, target)
-    site.fault(NOTE, Kind.DROP_BEFORE)
+    site.fault(NOTE, FaultKind.DROP_BEFORE)
     second = attempt(earlier=reference)
     with pytest.raises(OutcomeUnknown):
         await client.hold(target, "run-1", second)
@@ -252,8 +254,8 @@ async def test_the_retry_of_a_hold_that_worked_says_so_again(site: Site) -> None
 
 async def hold_overtaken(site: Site, client: Veeam, target: HoldTarget, by: Attempt) -> bool:
     """A hold that looks, finds nothing, and meets an exclusion when it sends its own."""
-    site.fault(EXCLUDE, Kind.EXPIRE_SESSION)
-    site.fault(TOKEN, Kind.DELAY, seconds=0.5)
+    site.fault(EXCLUDE, FaultKind.EXPIRE_SESSION)
+    site.fault(TOKEN, FaultKind.DELAY, seconds=0.5)
     sent = site.count(EXCLUDE)
     holding = asyncio.create_task(client.hold(target, "run-1", by))
     await until(lambda: site.count(EXCLUDE) > sent)
@@ -267,7 +269,7 @@ async def test_a_late_refusal_as_duplicate_is_known_as_the_lost_attempts_own(sit
     """The exclusion of a lost attempt lands after the next one has looked."""
     client, first = site.client(), attempt()
     target = await client.find_target("erp-db-01")
-    site.fault(EXCLUDE, Kind.DROP_BEFORE)
+    site.fault(EXCLUDE, FaultKind.DROP_BEFORE)
     with pytest.raises(OutcomeUnknown):
         await client.hold(target, "run-1", first)
     assert await hold_overtaken(site, client, target, attempt(earlier=first.task))
@@ -284,7 +286,7 @@ async def test_somebody_elses_exclusion_that_came_in_between_is_left_alone(site:
 async def test_a_cancelled_hold_leaves_no_exclusion_without_a_note(site: Site) -> None:
     client = site.client()
     target = await client.find_target("erp-db-01")
-    site.fault(EXCLUDE, Kind.DELAY, seconds=0.5)
+    site.fault(EXCLUDE, FaultKind.DELAY, seconds=0.5)
     holding = asyncio.create_task(client.hold(target, "run-1", attempt()))
     await until(lambda: site.endpoint.exclusions)
     holding.cancel()
@@ -321,8 +323,8 @@ async def test_an_attempt_whose_time_is_over_sends_nothing(site: Site) -> None:
 async def test_time_that_ends_while_the_session_is_renewed_counts(site: Site) -> None:
     client = site.client()
     target = await client.find_target("erp-db-01")
-    site.fault(EXCLUDE, Kind.EXPIRE_SESSION)
-    site.fault(TOKEN, Kind.DELAY, seconds=0.6, times=2)
+    site.fault(EXCLUDE, FaultKind.EXPIRE_SESSION)
+    site.fault(TOKEN, FaultKind.DELAY, seconds=0.6, times=2)
     with pytest.raises(Expired):
         await client.hold(target, "run-1", attempt(seconds=0.4))
     assert site.endpoint.exclusions == () and site.count(EXCLUDE) == 1

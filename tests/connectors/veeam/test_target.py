@@ -5,8 +5,9 @@ import ssl
 import httpx
 import pytest
 
+from lab.http_server import HttpServer, json_response
+from lab.injected_faults import InjectedFaults
 from lab.tls import Authority
-from lab.veeam.http import Answer, HttpServer
 from partial_failover.connectors.veeam import Veeam
 from partial_failover.contracts.errors import (
     BadRequest,
@@ -78,10 +79,10 @@ async def test_an_answer_that_is_no_answer_is_unavailable(
     authority: Authority, content: dict[str, object] | None
 ) -> None:
     """A server that says 200 to everything, with a body that cannot be read."""
-    server = HttpServer(lambda request: Answer(200, content), authority.server_context("veeam"))
-    server.start()
+    server = HttpServer("veeam", InjectedFaults(), authority.server_context("veeam"))
+    server.start(lambda request: json_response(200, content))
     try:
-        client = Veeam(f"https://127.0.0.1:{server.port}", "u", "p", authority.ca_file, timeout=3)
+        client = Veeam(server.url, "u", "p", authority.ca_file, timeout=3)
         with pytest.raises(Unavailable, match="cannot be read"):
             await client.check()
         await client.close()

@@ -6,8 +6,8 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from lab.faults import Faults
 from lab.hypervisor import GuestAddress, Hypervisor
+from lab.injected_faults import InjectedFaults
 from lab.tls import Authority
 from lab.vsphere import VSphereEndpoint
 from tests.connectors.vsphere.world import USERS, World
@@ -27,7 +27,7 @@ def world(authority: Authority) -> Iterator[World]:
     for hour, name in enumerate(["Restore Point", "Restore Point", "<b>&amp; $(reboot)"]):
         created = start + dt.timedelta(hours=hour, microseconds=123)
         hypervisor.replicate(replica, name, {"orders": str(hour + 1)}, created)
-    faults = Faults()
+    faults = InjectedFaults()
     endpoint = VSphereEndpoint(hypervisor, faults, authority.server_context("vcenter"), users=USERS)
     endpoint.start()
     made = World(hypervisor, faults, endpoint, authority, replica, list(replica.snapshots))

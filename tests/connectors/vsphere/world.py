@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lab.faults import Faults, Kind, Rule
 from lab.hypervisor import Hypervisor, Snapshot, Vm
+from lab.injected_faults import FaultKind, FaultRule, InjectedFaults
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
 from partial_failover.connectors.attempt import Attempt
@@ -27,7 +27,7 @@ class World:
     """A vCenter with one replica of three restore points, two of them with the same name."""
 
     hypervisor: Hypervisor
-    faults: Faults
+    faults: InjectedFaults
     endpoint: VSphereEndpoint
     authority: Authority
     replica: Vm
@@ -50,8 +50,8 @@ class World:
         vm = self.replica
         return client.revert(vm.moref, vm.instance_uuid, self.point(index), since or client.now(), attempt)
 
-    def fault(self, call: str, kind: Kind, times: int = 1, seconds: float = 0) -> None:
-        self.faults.add(Rule("vsphere", call, kind, times, seconds))
+    def fault(self, call: str, kind: FaultKind, times: int = 1, seconds: float = 0) -> None:
+        self.faults.add(FaultRule("vsphere", call, kind, times, seconds))
 
     def sent(self, call: str) -> int:
         return sum(c.call == call for c in self.faults.calls)

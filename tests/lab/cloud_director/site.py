@@ -11,8 +11,8 @@ import httpx
 
 from lab.cloud_director import ALL_RIGHTS, CloudDirectorEndpoint, NicSpec
 from lab.cloud_director.model import SYSTEM, Principal, VApp, Vdc, Vm
-from lab.faults import Faults
 from lab.hypervisor import Hypervisor
+from lab.injected_faults import InjectedFaults
 from lab.tls import Authority
 from partial_failover.contracts.network import AllocationMode
 
@@ -34,7 +34,7 @@ class Site:
 
     endpoint: CloudDirectorEndpoint
     machines: Hypervisor
-    faults: Faults
+    faults: InjectedFaults
     vdc: Vdc
     vapp: VApp
     vm: Vm
@@ -74,7 +74,7 @@ def _name_the_body(request: httpx.Request) -> None:
 
 @contextmanager
 def running(authority: Authority) -> Iterator[Site]:
-    machines, faults = Hypervisor("provider"), Faults()
+    machines, faults = Hypervisor("provider"), InjectedFaults()
     endpoint = CloudDirectorEndpoint(machines, faults, authority.server_context("vcd"))
     vdc = endpoint.add_vdc(endpoint.add_org("acme"), "acme-dr")
     endpoint.add_network(vdc, "lan", IPv4Interface("192.168.10.1/24"))

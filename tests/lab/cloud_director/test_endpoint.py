@@ -10,7 +10,7 @@ import pytest
 
 from lab.cloud_director import ALL_RIGHTS
 from lab.cloud_director.model import Principal
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from tests.lab.cloud_director.site import HEAD, JSON, Site, idle
 
 
@@ -70,7 +70,7 @@ def test_a_tenant_sees_no_moref(site: Site) -> None:
 
 def test_links_and_writes_are_gone_while_busy(site: Site) -> None:
     assert "power:powerOn" in site.provider.get(site.vm_path).text
-    site.faults.add(Rule("cloud-director", "POST powerOn", Kind.TASK_HANG, seconds=30))
+    site.faults.add(FaultRule("cloud-director", "POST powerOn", FaultKind.TASK_HANG, seconds=30))
     task = site.provider.post(f"{site.vm_path}/power/action/powerOn").headers["Location"]
     shown = site.provider.get(site.vm_path).text
     assert "power:powerOn" not in shown
@@ -184,29 +184,29 @@ def test_a_silent_client_holds_up_nobody(site: Site) -> None:
 
 
 def test_faults_of_calls(site: Site) -> None:
-    def plan(kind: Kind, seconds: float = 0.0) -> None:
-        site.faults.add(Rule("cloud-director", "POST powerOn", kind, seconds=seconds))
+    def plan(kind: FaultKind, seconds: float = 0.0) -> None:
+        site.faults.add(FaultRule("cloud-director", "POST powerOn", kind, seconds=seconds))
 
     path = f"{site.vm_path}/power/action/powerOn"
-    plan(Kind.REFUSE)
+    plan(FaultKind.REFUSE)
     refused = site.provider.post(path)
     assert (refused.status_code, refused.headers["Content-Type"]) == (503, "text/html")
-    plan(Kind.BUSY)
+    plan(FaultKind.BUSY)
     assert "BUSY_ENTITY" in site.provider.post(path).text
-    plan(Kind.DROP_BEFORE)
+    plan(FaultKind.DROP_BEFORE)
     with pytest.raises(httpx.TransportError):
         site.provider.post(path)
     assert not site.endpoint.all_tasks()
-    plan(Kind.DROP_AFTER)
+    plan(FaultKind.DROP_AFTER)
     with pytest.raises(httpx.TransportError):
         site.provider.post(path)
     site.endpoint.tasks.wait_idle()
     assert site.power() == "poweredOn"
-    plan(Kind.DELAY, 0.3)
+    plan(FaultKind.DELAY, 0.3)
     began = time.monotonic()
     assert site.provider.post(path).status_code == 400
     assert time.monotonic() - began >= 0.3
-    plan(Kind.EXPIRE_SESSION)
+    plan(FaultKind.EXPIRE_SESSION)
     assert site.provider.post(path).status_code == 401
     assert [c.call for c in site.faults.calls if c.call == "POST powerOn"] == ["POST powerOn"] * 6
     assert site.faults.calls[0].user == "somebody@System"

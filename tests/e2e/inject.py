@@ -1,4 +1,4 @@
-"""What can be wrong at the provider or at a tenant's site, each for as long as a `with` lasts."""
+"""Faults that are injected at the provider or at a tenant's site, each for as long as a `with` lasts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from typing import Any  # Any: any field of a NIC
 
 from lab.cloud_director.model import OFF, ON, CloudNic, MetadataValue
 from lab.data_centre import SUFFIX, DataCentre
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.site import APPLIANCE
 from partial_failover.contracts.network import AllocationMode
 from partial_failover.contracts.replica import Marker, ReplicaState
@@ -63,18 +63,18 @@ def outside(centre: DataCentre) -> Any:
 def at(address: str) -> Any:
     """The replica has this address, whose it may not be."""
 
-    def spoil(centre: DataCentre) -> Any:
+    def inject(centre: DataCentre) -> Any:
         return _first_nic(centre, "erp-db-01", address=IPv4Address(address))
 
-    spoil.__name__ = f"at {address}"
-    return spoil
+    inject.__name__ = f"at {address}"
+    return inject
 
 
 def with_router(network: str, router: str) -> Any:
     """A network is not what it was when the appliances' addresses were chosen."""
 
     @contextmanager
-    def spoil(centre: DataCentre) -> Iterator[None]:
+    def inject(centre: DataCentre) -> Iterator[None]:
         found = next(n for n in centre.cloud.world.networks if n.name == network)
         before, found.gateway = found.gateway, IPv4Interface(router)
         try:
@@ -82,8 +82,8 @@ def with_router(network: str, router: str) -> Any:
         finally:
             found.gateway = before
 
-    spoil.__name__ = f"{network} {router}".replace("/", " ")
-    return spoil
+    inject.__name__ = f"{network} {router}".replace("/", " ")
+    return inject
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def original_runs(centre: DataCentre, vm: str = "erp-db-01") -> Iterator[None]:
 @contextmanager
 def away(centre: DataCentre, endpoint: str) -> Iterator[None]:
     """It refuses everything."""
-    rule = Rule(endpoint, "*", Kind.REFUSE, times=1_000_000)
+    rule = FaultRule(endpoint, "*", FaultKind.REFUSE, times=1_000_000)
     centre.faults.add(rule)
     try:
         yield

@@ -5,11 +5,11 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from lab.crash_matrix.cases import Case, Harm, Phase, Point
+from lab.crash_matrix.cases import Case, Intervention, Phase, Point
 from lab.crash_matrix.driver import Driver
 from lab.crash_matrix.rules import TENANT, VM
 from lab.data_centre import SUFFIX, DataCentre
-from lab.faults import Kind, Rule
+from lab.injected_faults import FaultKind, FaultRule
 from lab.site import APPLIANCE
 
 LATE = 3.0
@@ -19,26 +19,26 @@ LONG = 40.0
 KILL_DELAY = 0.7
 
 
-def fault(case: Case, driver: Driver) -> Rule:
+def fault(case: Case, driver: Driver) -> FaultRule:
     """Not planned yet."""
     point = case.point
     meant = partial(_is_meant, point, driver)
-    rule = Rule(point.endpoint, point.call, Kind.DELAY, passes=point.turn - 1, when=meant)
+    rule = FaultRule(point.endpoint, point.call, FaultKind.DELAY, passes=point.turn - 1, when=meant)
     kill = _killer(point, driver)
-    match case.harm:
-        case Harm.KILLED_BEFORE:
-            rule.kind, rule.act = Kind.DROP_BEFORE, kill
-        case Harm.KILLED_AFTER:
-            rule.kind, rule.act = Kind.DROP_AFTER, kill
-        case Harm.KILLED_WAITING:
-            rule.kind, rule.seconds = Kind.TASK_HANG, LONG
+    match case.intervention:
+        case Intervention.KILLED_BEFORE:
+            rule.kind, rule.act = FaultKind.DROP_BEFORE, kill
+        case Intervention.KILLED_AFTER:
+            rule.kind, rule.act = FaultKind.DROP_AFTER, kill
+        case Intervention.KILLED_WAITING:
+            rule.kind, rule.seconds = FaultKind.TASK_HANG, LONG
             rule.act = lambda: threading.Timer(KILL_DELAY, kill).start()
-        case Harm.CANCELLED:
+        case Intervention.CANCELLED:
             rule.act = driver.cancel
-        case Harm.TERMINATED:
+        case Intervention.TERMINATED:
             rule.act = driver.terminate
         case kind:
-            rule.kind, rule.seconds = Kind(kind), LATE
+            rule.kind, rule.seconds = FaultKind(kind), LATE
     return rule
 
 
@@ -47,7 +47,7 @@ def _killer(point: Point, driver: Driver) -> Callable[[], None]:
     return lambda: driver.kill(worker)
 
 
-def taking_back(phase: Phase, driver: Driver, then: Callable[[], object]) -> Rule:
+def compensation_trigger(phase: Phase, driver: Driver, then: Callable[[], object]) -> FaultRule:
     """What makes the failover be taken back, as `phase` says; `then` is called right before it."""
     if phase is Phase.REFUSED:
         site = driver.site
@@ -56,7 +56,7 @@ def taking_back(phase: Phase, driver: Driver, then: Callable[[], object]) -> Rul
             then()
             site.hypervisor.power_on(site.vm(VM))
 
-        return Rule(f"{TENANT}-vcenter/{APPLIANCE}", "lease", Kind.DELAY, act=switch_on)
+        return FaultRule(f"{TENANT}-vcenter/{APPLIANCE}", "lease", FaultKind.DELAY, act=switch_on)
 
     def cancel() -> None:
         # When it is on, there is but one thing to be written of it: that it is in Failover.
@@ -66,7 +66,7 @@ def taking_back(phase: Phase, driver: Driver, then: Callable[[], object]) -> Rul
             driver.cancel()
 
     target = f"*{driver.lab.centre.cloud.vm(VM + SUFFIX).id}*"
-    rule = Rule("cloud-director", "POST metadata", Kind.DELAY, times=99, target=target, act=cancel)
+    rule = FaultRule("cloud-director", "POST metadata", FaultKind.DELAY, times=99, target=target, act=cancel)
     return rule
 
 

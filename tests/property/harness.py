@@ -30,7 +30,7 @@ SETTLES_WITHIN = 180.0
 Handle = WorkflowHandle[Any, Any]
 
 
-class Theatre:
+class Harness:
     """A lab with an event loop in a thread of its own, which outlives every example."""
 
     def __init__(self, folder: Path) -> None:

@@ -55,7 +55,7 @@ class Running:
     track: Track
 
 
-class Stage:
+class StoryContext:
     """One tenant's part of the lab. `packets` is None where the networks are not real."""
 
     def __init__(self, lab: Lab, tenant: str, timeline: Timeline) -> None:
@@ -65,7 +65,7 @@ class Stage:
         self.broken: list[str] = []
         self._followed = ExitStack()
 
-    def __enter__(self) -> "Stage":
+    def __enter__(self) -> "StoryContext":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,11 +111,11 @@ class Stage:
         def reachable() -> bool:
             return bool(track.answers.get(Step.VERIFY_CONNECTIVITY, {}).get("reachable"))
 
-        found = await self.comes(running, reachable, REACHABLE_WITHIN)
+        is_reached = await self.comes(running, reachable, REACHABLE_WITHIN)
         what = f"the failover has verified that production reaches the replica of {running.vm}"
         if self.packets is None:  # its appliances answer, but nobody sends a packet
             what = f"the failover was told, by simulated appliances, that the replica of {running.vm} answers"
-        self.check(what, found)
+        self.check(what, is_reached)
 
     async def undo(self, running: Running) -> FailoverReport:
         """Send the Update `undo`, and wait for the report."""
@@ -148,12 +148,12 @@ class Stage:
 
     def differences(self, before: dict[str, object]) -> list[str]:
         """What is not as it was: everything that an ended failover must leave alone."""
-        found = []
+        differing = []
         for part, now in self.centre.state().items():
             was = before[part]
             if isinstance(was, dict) and isinstance(now, dict):
                 changed = [name for name in was.keys() | now.keys() if was.get(name) != now.get(name)]
-                found += [f"{part} of {name}" for name in sorted(changed)]
+                differing += [f"{part} of {name}" for name in sorted(changed)]
             elif was != now:
-                found.append(part)
-        return found
+                differing.append(part)
+        return differing

@@ -1,4 +1,4 @@
-"""Faults on demand, and an audit of every call that reached an endpoint of the lab."""
+"""Injected faults, and an audit of every call that reached an endpoint of the lab."""
 
 import threading
 import time
@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What goes wrong. The first group is of the call, the second of the task that it starts."""
 
     DELAY = "delay"
@@ -31,7 +34,7 @@ class Kind(StrEnum):
 
 
 @dataclass
-class Rule:
+class FaultRule:
     """The next `times` calls of `call` (a glob, matched with case) at `endpoint` meet `kind`.
 
     `target`: a glob too; it and `passes` choose among the calls of one name, where the endpoint tells its
@@ -42,7 +45,7 @@ class Rule:
 
     endpoint: str
     call: str
-    kind: Kind
+    kind: FaultKind
     times: int = 1
     seconds: float = 0.0
     target: str = "*"
@@ -59,25 +62,25 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Call:
+class AuditEntry:
     """One call that reached an endpoint."""
 
-    at: float
     endpoint: str
     user: str
     call: str
-    target: str
+    target: str = ""
+    at: float = field(default_factory=time.time)
 
 
 @dataclass
-class Faults:
+class InjectedFaults:
     """Shared by all endpoints of one lab; thread safe."""
 
-    rules: list[Rule] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
+    rules: list[FaultRule] = field(default_factory=list)
+    calls: list[AuditEntry] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, rule: Rule) -> None:
+    def add(self, rule: FaultRule) -> None:
         """Plan a fault."""
         with self._lock:
             self.rules.append(rule)
@@ -87,20 +90,42 @@ class Faults:
         with self._lock:
             self.rules.clear()
 
-    def record(self, endpoint: str, user: str, call: str, target: str = "") -> None:
-        """Write one call into the audit."""
+    def serve(
+        self,
+        call: AuditEntry,
+        kinds: Sequence[FaultKind],
+        effect: Callable[[FaultKind | None], Answer],
+        wait: Callable[[float], object] = time.sleep,
+    ) -> Answer | None:
+        """Write a call into the audit and have its effect, with the fault of these kinds that is planned for
+        it. None: the connection is to be cut. `effect` is told the fault, and refuses where that is one of
+        those without effect."""
         with self._lock:
-            self.calls.append(Call(time.time(), endpoint, user, call, target))
+            self.calls.append(call)
+        rule = self.take(call.endpoint, call.call, kinds, call.target)
+        if rule is None:
+            return effect(None)
+        if rule.kind is FaultKind.DROP_BEFORE:
+            return None
+        answer = effect(rule.kind)
+        if rule.kind is FaultKind.DROP_AFTER:
+            rule.happen()
+            return None
+        if rule.kind is FaultKind.DELAY:
+            wait(rule.seconds)
+        return answer
 
-    def take(self, endpoint: str, call: str, kinds: Sequence[Kind], target: str = "") -> Rule | None:
+    def take(
+        self, endpoint: str, call: str, kinds: Sequence[FaultKind], target: str = ""
+    ) -> FaultRule | None:
         """Use up one matching fault of these kinds, if one is planned. One that drops the connection after
         the effect is left to the endpoint to `happen`."""
         rule = self._match(endpoint, call, kinds, target)
-        if rule is not None and rule.kind is not Kind.DROP_AFTER:
+        if rule is not None and rule.kind is not FaultKind.DROP_AFTER:
             rule.happen()
         return rule
 
-    def _match(self, endpoint: str, call: str, kinds: Sequence[Kind], target: str) -> Rule | None:
+    def _match(self, endpoint: str, call: str, kinds: Sequence[FaultKind], target: str) -> FaultRule | None:
         with self._lock:
             rules = list(self.rules)
         for rule in rules:
@@ -110,7 +135,7 @@ class Faults:
                 return rule
         return None
 
-    def _use(self, rule: Rule) -> bool:
+    def _use(self, rule: FaultRule) -> bool:
         """Whether it is this call's turn."""
         with self._lock:
             if rule not in self.rules or rule.times <= 0:
