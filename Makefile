@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.installed-$(PINS)
 SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 COMPILE := uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --universal
 
-.PHONY: help setup demo stories lab test crash-matrix lint lock clean
+.PHONY: help setup wheel demo stories lab test crash-matrix lint lock clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -34,6 +34,10 @@ $(INSTALLED): requirements/all.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/all.txt
 	@rm -f $(VENV)/.installed-* && touch $@
+
+wheel: setup  ## the product as a wheel, in dist/
+	@rm -f dist/*.whl
+	@$(BIN)/python -m hatchling build -t wheel
 
 demo: setup  ## play a story in the lab, from start to end (STORY=one-vm)
 	@$(BIN)/python -m lab demo $(STORY)

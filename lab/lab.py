@@ -41,7 +41,7 @@ class Lab:
         await self.close()
 
     async def provision(self) -> None:
-        """What `python -m operate provision` does with the provider's file."""
+        """What `partial-failover operate provision` does with the provider's file."""
         settings = load(self.configs["provider"])
         assert isinstance(settings, ProviderWorkerSettings)
         await provision(await Client.connect(self.temporal.address), wanted(settings))

@@ -87,11 +87,11 @@ def test_no_file(tmp_path: Path) -> None:
         load(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("program", ["schedules", "evidence"])
+@pytest.mark.parametrize("program", ["schedules", "report"])
 def test_a_server_that_does_not_answer_is_named(tmp_path: Path, program: str) -> None:
-    words = {"schedules": [str(written(tmp_path, GOOD))], "evidence": ["--namespace", "acme", "any"]}[program]
+    words = {"schedules": [str(written(tmp_path, GOOD))], "report": ["--namespace", "acme", "any"]}[program]
     done = subprocess.run(
-        [sys.executable, "-m", program, *words],
+        [sys.executable, "-m", "partial_failover", program, *words],
         cwd=MANUAL.parent.parent,
         env={**os.environ, "TEMPORAL_ADDRESS": "127.0.0.1:1"},
         capture_output=True,

@@ -1,9 +1,11 @@
 """The wheel is the whole product: what the README says of it works where this repository is not."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,31 @@ from tests.examples import PROVIDER, ROOT, example, variables
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, unpacked as `pip install` does it; what it depends on is there already."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    build = [sys.executable, "-W", "error", "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
     [wheel] = folder.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "site-packages")
     return folder / "site-packages"
+
+
+def test_it_takes_no_other_names_at_the_top_of_site_packages(installed: Path) -> None:
+    names = {f.name for f in installed.iterdir() if f.suffix not in (".data", ".dist-info")}
+    assert names == {"partial_failover", "workflows", "activities", "worker.py", "appliance"}
+
+
+def test_it_brings_one_command(installed: Path, tmp_path: Path) -> None:
+    [metadata] = installed.glob("*.dist-info")
+    assert [(c.name, c.value) for c in PathDistribution(metadata).entry_points] == [
+        ("partial-failover", "partial_failover.cli.main:main")
+    ]
+    ran = run(installed, tmp_path, "partial_failover", "--help")
+    assert ran.returncode == 0
+    assert set(re.findall(r"^  (\w+)  ", ran.stdout, re.MULTILINE)) == {
+        "operate",
+        "schedules",
+        "report",
+        "worker",
+    }
 
 
 def run(installed: Path, folder: Path, *words: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -45,26 +67,29 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_worker_is_in_it(installed: Path, config: Path) -> None:
+@pytest.mark.parametrize("command", [("worker",), ("partial_failover", "worker")], ids=" ".join)
+def test_the_worker_is_in_it(installed: Path, config: Path, command: tuple[str, ...]) -> None:
     config.write_text(config.read_text().replace("port: 443", "port: many"))
-    ran = run(installed, config.parent, "worker", config)
+    ran = run(installed, config.parent, *command, config)
     assert ran.returncode == 2
     assert "vcenters.0.port: " in ran.stderr
 
 
 def test_the_gateway_can_be_rendered(installed: Path, config: Path) -> None:
-    ran = run(installed, config.parent, "operate", "gateway", config)
+    ran = run(installed, config.parent, "partial_failover", "operate", "gateway", config)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "listen tenant-acme" in ran.stdout
 
 
-@pytest.mark.parametrize("folder", ["appliance", "deploy/appliance", "deploy/gateway"])
+@pytest.mark.parametrize(
+    "folder", ["appliance", "partial_failover/deploy/appliance", "partial_failover/deploy/gateway"]
+)
 def test_what_appliances_and_gateway_are_made_of_is_in_it(installed: Path, folder: str) -> None:
     there, here = ({f.name for f in (root / folder).iterdir() if f.is_file()} for root in (installed, ROOT))
     assert there == here
 
 
-def test_the_examples_are_in_it_and_nothing_of_the_lab(installed: Path) -> None:
+def test_the_examples_are_in_it_and_nothing_that_operators_have_of_their_own(installed: Path) -> None:
+    assert {f.name for f in (installed / "partial_failover" / "deploy").iterdir()} == {"appliance", "gateway"}
     [shared] = installed.glob("*.data/data/share/partial-failover")
     assert {f.name for f in shared.iterdir()} == {f.name for f in ROOT.glob("config*.example.yaml")}
-    assert not {"lab", "tests"} & {f.name for f in installed.iterdir()}

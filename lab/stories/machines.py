@@ -87,7 +87,7 @@ class Machines:
             return 1, f"{file} is not the tenant's configuration"
         match words:
             case ["start", "partial-failover-check"]:
-                return await self._run(f"python -m worker {config} --check")
+                return await self._run(f"partial-failover worker {config} --check")
             case ["enable", "--now", unit] if unit == WORKER_UNIT:
                 await self._lab.restart_worker(self._tenant)
                 return 0, ""

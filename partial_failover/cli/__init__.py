@@ -1,1 +1,1 @@
-"""What a service provider's operators run by hand: `python -m operate`."""
+"""The command `partial-failover`: what operators and tenants run by hand."""

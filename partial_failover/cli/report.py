@@ -1,17 +1,18 @@
-"""`python -m evidence --namespace acme <workflow id> > report.html`: the page of a test that has ended.
+"""`partial-failover report --namespace acme <workflow id> > report.html`: the page of a test that has ended.
 
 The Temporal server is found by Temporal's own environment configuration, as by the worker.
 """
 
-import argparse
 import asyncio
-import sys
+from typing import Annotated
 
+import typer
 from pydantic import ValidationError
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
+from partial_failover.cli.shared import refused
 from partial_failover.contracts.errors import FailoverError
 from partial_failover.contracts.failover_test import FailoverTestReport
 from partial_failover.reports.page import page
@@ -27,42 +28,38 @@ async def report_of(client: Client, workflow_id: str) -> FailoverTestReport:
     """The report of a `FailoverTest`; one that could not be put back left it in its failure."""
     handle = client.get_workflow_handle(workflow_id)
     try:
-        found = await handle.result(follow_runs=False)
+        result = await handle.result(follow_runs=False)
     except WorkflowFailureError as error:
         details = error.cause.details if isinstance(error.cause, ApplicationError) else ()
         if not details:
             raise NoReport(f"{workflow_id} ended without a report: {error.cause}") from None
-        found = details[0]
+        result = details[0]
     except RPCError as error:
         raise NoReport(f"{workflow_id}: {error.message}") from None
     try:
-        return FailoverTestReport.model_validate(found)
+        return FailoverTestReport.model_validate(result)
     except ValidationError:
         raise NoReport(f"{workflow_id} is no FailoverTest that has ended with a report") from None
 
 
-async def _fetch(namespace: str, workflow_id: str) -> str:
+async def _fetch(namespace: str, workflow_id: str) -> FailoverTestReport:
     try:
         base = await connect(TemporalSettings())
-    except FailoverError as fault:
-        raise NoReport(str(fault)) from None
-    client = client_for(base, namespace)
-    return page(await report_of(client, workflow_id))
+    except FailoverError as error:
+        raise NoReport(str(error)) from None
+    return await report_of(client_for(base, namespace), workflow_id)
 
 
-def main() -> int:
-    """Exit code 2: there is no such report."""
-    parser = argparse.ArgumentParser(prog="python -m evidence", description="A failover test's report.")
-    parser.add_argument("--namespace", required=True, help="the tenant's")
-    parser.add_argument("workflow_id", help="of the FailoverTest, as the Web UI shows it")
-    options = parser.parse_args()
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def report(
+    workflow_id: Annotated[str, typer.Argument(help="of the FailoverTest, as the Web UI shows it")],
+    namespace: Annotated[str, typer.Option(help="the tenant's")],
+) -> None:
+    """A failover test's report, as a page of HTML. Exit code 2: there is no such report."""
     try:
-        sys.stdout.write(asyncio.run(_fetch(options.namespace, options.workflow_id)))
+        typer.echo(page(asyncio.run(_fetch(namespace, workflow_id))), nl=False)
     except NoReport as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        raise refused(error, 2) from None

@@ -5,15 +5,15 @@ the file does not name is left alone; so is a pause that somebody set by hand, a
 hand until the file changes.
 """
 
-import argparse
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated
 
+import typer
 import yaml
 from pydantic import Field, ValidationError
 
+from partial_failover.cli.shared import refused
 from partial_failover.contracts.base import Contract
 from partial_failover.contracts.errors import FailoverError
 from partial_failover.contracts.schedule import ScheduleName, TestSchedule
@@ -55,24 +55,26 @@ async def _run(wanted: Schedules, dry_run: bool) -> list[str]:
     return await put_all(client_for(connection, wanted.namespace), wanted.schedules, dry_run)
 
 
-def main() -> int:
-    """Exit code 2: the file is not in order, no server answers, or it refused a schedule."""
-    parser = argparse.ArgumentParser(prog="python -m schedules", description="Scheduled failover tests.")
-    parser.add_argument("file", type=Path, help="YAML file; docs/failover-tests.md shows one")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be changed, change nothing")
-    options = parser.parse_args()
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def schedules(
+    file: Annotated[Path, typer.Argument(help="YAML file; docs/failover-tests.md shows one")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be changed, change nothing")
+    ] = False,
+) -> None:
+    """Create or update a tenant's scheduled failover tests.
+
+    Exit code 2: the file is not in order, no server answers, or it refused a schedule.
+    """
     try:
-        wanted = load(options.file)
-        changes = asyncio.run(_run(wanted, options.dry_run))
+        wanted = load(file)
+        changes = asyncio.run(_run(wanted, dry_run))
     except BadSchedules as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+        raise refused(error, 2) from None
     for change in changes:
-        sys.stdout.write(f"{'would be: ' if options.dry_run else ''}{change}\n")
+        typer.echo(f"{'would be: ' if dry_run else ''}{change}")
     if not changes:
-        sys.stdout.write(f"{len(wanted.schedules)} schedules are as they shall be\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        typer.echo(f"{len(wanted.schedules)} schedules are as they shall be")

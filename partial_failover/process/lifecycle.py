@@ -7,10 +7,11 @@ import asyncio
 import inspect
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any  # Any: what a coroutine yields
+from typing import Any, NoReturn  # Any: what a coroutine yields
 
 log = logging.getLogger("worker")
 
@@ -46,3 +47,12 @@ def end_after(seconds: float, code: int) -> None:
     timer = threading.Timer(seconds, os._exit, [code])
     timer.daemon = True
     timer.start()
+
+
+def end(code: int) -> NoReturn:
+    """End the process now, all its work being done: a thread that is held up in a call would keep the
+    interpreter, and the SDK's native threads can crash one that is being torn down."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

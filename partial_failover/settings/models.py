@@ -117,7 +117,7 @@ class ProviderTenantSettings(Settings):
     guest_programs: dict[ProgramName, GuestProgramSettings] = Field(default_factory=dict)
     """By the name under which a test's checks may ask for them."""
     schedules: dict[ScheduleName, TestSchedule] = Field(default_factory=dict)
-    """Failover tests that `python -m operate provision` puts on schedules."""
+    """Failover tests that `partial-failover operate provision` puts on schedules."""
 
 
 class TenantNetworkSettings(Settings):

@@ -82,7 +82,7 @@ async def under_test(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
     process = Process(await Client.connect("127.0.0.1:1", lazy=True))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "Fence", YesFence)
-        process.provider(settings)
+        worker.provider(process, settings)
     steps = process.lists["globex", PROVIDER]
     found = next(o for s in steps if isinstance(o := getattr(s, "__self__", None), IsolateReplica))
     assert isinstance(found.tenant, ProviderTenant)

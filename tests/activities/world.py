@@ -21,7 +21,6 @@ from temporalio.testing import ActivityEnvironment
 import worker
 from activities.provider.leases import leases_of
 from activities.shared.fence import Fence
-from activities.shared.steps import Activities
 from lab.data_centre import DataCentre
 from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc
 from partial_failover.connectors.veeam import Veeam
@@ -34,7 +33,8 @@ from partial_failover.contracts.replication import HoldTarget
 from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.run import WorkflowRun
 from partial_failover.contracts.step_data import NormalProof, StepInput, WatchStatus
-from partial_failover.settings import TenantSiteWorkerSettings, WorkerSettings
+from partial_failover.process import process
+from partial_failover.settings import WorkerSettings
 from partial_failover.temporal.interceptors import attempt_began
 
 RUN = WorkflowRun(workflow_id="any", run_id="any")
@@ -63,20 +63,20 @@ class YesFence(Fence):
         return "a test"
 
 
-class Process(worker.Process):
+class Process(process.Process):
     """Builds everything as the worker does, and keeps the lists of activities instead of serving them."""
 
     def __init__(self, base: Client) -> None:
         super().__init__(base, threads=2)
-        self.lists: dict[tuple[str, str], Activities] = {}
+        self.lists: dict[tuple[str, str], process.Activities] = {}
 
-    def _add(
+    def add(
         self,
         client: Client,
         queue: str,
-        activities: Activities,
-        at_once: int,
+        activities: process.Activities,
         workflows: object = (),
+        waiting: int | None = None,
     ) -> None:
         self.lists[client.namespace, queue] = activities
 
@@ -151,12 +151,9 @@ def name_of(step: Activity) -> str:
 
 async def built(settings: Sequence[WorkerSettings], fence: type[Fence] = YesFence) -> Process:
     """A worker's process, with everything of its own."""
-    process = Process(await Client.connect("127.0.0.1:1", lazy=True))
+    made = Process(await Client.connect("127.0.0.1:1", lazy=True))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "Fence", fence)
         for one in settings:
-            if isinstance(one, TenantSiteWorkerSettings):
-                process.tenant_site(one)
-            else:
-                process.provider(one)
-    return process
+            worker.compose(made, one)
+    return made

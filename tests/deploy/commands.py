@@ -46,6 +46,11 @@ async def run(lab: Lab, *arguments: str | Path, **environment: str) -> Ran:
     return Ran(process.returncode or 0, out.decode(), error.decode())
 
 
+async def command(lab: Lab, *words: str | Path) -> Ran:
+    """`partial-failover …`."""
+    return await run(lab, "-m", "partial_failover", *words)
+
+
 async def check(lab: Lab, config: Path, **environment: str) -> Ran:
     """What `python worker.py config --check` does, in this process: it is asked for often."""
     with patch.dict(os.environ, {"TEMPORAL_ADDRESS": lab.temporal.address, **environment}):

@@ -13,7 +13,7 @@ from lab.lab import Lab
 from partial_failover.cli import cloud_init
 from partial_failover.cli.cloud_init import MANAGEMENT, ManagementNic, NewAppliance
 from partial_failover.contracts.appliance import ApplianceRole
-from tests.deploy.commands import REPOSITORY, Ran, run, said, tool
+from tests.deploy.commands import REPOSITORY, Ran, command, said, tool
 
 DEPLOY = REPOSITORY / "deploy" / "appliance"
 MAC = "00:50:56:0a:0b:0c"
@@ -115,7 +115,7 @@ def test_the_management_nic_gets_its_address_by_its_mac(tmp_path: Path, renderer
 async def rendered(lab: Lab, folder: Path, *more: str) -> Ran:
     (folder / "pair.key").write_text("-----BEGIN OpenVPN Static key V1-----\n")
     options = ("--tls-crypt", folder / "pair.key", "--worker", "10.99.0.100", "--into", folder / "seed")
-    return await run(lab, "-m", "operate", "appliance", lab.configs["provider"], *options, *more)
+    return await command(lab, "operate", "appliance", lab.configs["provider"], *options, *more)
 
 
 async def test_the_command_writes_a_seed_that_only_its_owner_reads(lab: Lab, tmp_path: Path) -> None:

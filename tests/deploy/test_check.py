@@ -104,7 +104,11 @@ ACME_VMS = ("erp-db-01", "erp-web-01", "mail-01")
         (a_missing_privilege, ("acme", "replicas"), "VirtualMachine.State.RevertToSnapshot"),
         *((a_missing_privilege, ("acme", "replicas"), f"On {vm}_replica the vCenter") for vm in ACME_VMS),
         (no_right_to_run_programs, ("acme", "replicas"), "lacks: VirtualMachine.GuestOperations.Execute."),
-        (a_namespace_that_is_not_provisioned, ("forgotten", "namespace"), "python -m operate provision"),
+        (
+            a_namespace_that_is_not_provisioned,
+            ("forgotten", "namespace"),
+            "partial-failover operate provision",
+        ),
         (a_suffix_that_no_replica_has, ("acme", "replicas"), "ends in -dr"),
         (a_network_without_spare, ("acme", "networks"), "No spare address is configured on acme-lan-b"),
         (a_network_for_tests_that_is_routed, ("initech", "network for tests"), "not an isolated network"),

@@ -73,18 +73,24 @@ def copied() -> set[str]:
     return {source for sources in lines for source in sources}
 
 
-def test_the_containerfile_copies_what_exists() -> None:
-    assert all((REPOSITORY / source).exists() for source in copied())
-    imported = {file.parent.name for file in REPOSITORY.glob("*/__init__.py")} - {"lab", "tests"}
-    imported |= {file.name for file in REPOSITORY.glob("*.py")}
-    assert imported <= copied()
+def test_the_containerfile_installs_the_wheel_and_what_it_needs() -> None:
+    assert copied() == {"requirements/product.txt", "dist/*.whl"}
+    assert (REPOSITORY / "requirements/product.txt").exists()
+    assert "hatchling build -t wheel\n" in (REPOSITORY / "Makefile").read_text(), "which writes to dist/"
 
 
 def test_nothing_else_is_sent_to_who_builds_the_image() -> None:
     lines = (REPOSITORY / ".containerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
-    assert rules[0] == "*" and rules[-1] == "**/__pycache__"
-    assert {rule.removeprefix("!") for rule in rules[1:-1]} == copied()
+    assert rules[0] == "*"
+    assert {rule.removeprefix("!") for rule in rules[1:]} == copied()
+
+
+def test_the_container_starts_the_worker_as_the_unit_does() -> None:
+    containerfile = (DEPLOY / "worker" / "Containerfile").read_text()
+    unit = (DEPLOY / "worker" / "systemd" / "partial-failover-tenant-site.service").read_text()
+    assert 'ENTRYPOINT ["python", "-m", "worker"]\n' in containerfile
+    assert "/bin/python -m worker ${WORKER_CONFIG}\n" in unit
 
 
 def test_the_gateway_is_as_haproxy_wants_it_and_has_a_port_for_each_tenant(lab: Lab, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The manual's commands are those of the programs: options, paths and names that they give exist."""
 
-import argparse
 import re
 import shlex
 import subprocess
@@ -8,9 +7,11 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import typer
 import yaml
+from typer.core import TyperGroup
 
-from partial_failover.cli.operate import parser
+from partial_failover.cli.main import app
 from partial_failover.settings import ProviderWorkerSettings, load
 from tests.deploy.commands import REPOSITORY, said, tool
 
@@ -22,7 +23,7 @@ def commands() -> list[str]:
     """Of all blocks, lines that go on joined; and those within sentences that have options."""
     blocks = re.sub(r"\\\n\s*", "", "\n".join(re.findall(r"```sh\n(.*?)```", MANUAL, re.DOTALL)))
     lines = [line.strip() for line in blocks.splitlines() if line.strip()]
-    return lines + re.findall(r"`((?:python|temporal) [^`\n]+)`", MANUAL)
+    return lines + re.findall(r"`((?:partial-failover|temporal) [^`\n]+)`", MANUAL)
 
 
 def of(program: str) -> list[str]:
@@ -31,11 +32,18 @@ def of(program: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("command", of("python -m operate"))
-def test_operate_understands_it(command: str) -> None:
-    words = shlex.split(command.split("python -m operate ")[1].replace("…", ""))
-    if len(words) > 1:
-        assert isinstance(parser().parse_args(words), argparse.Namespace)
+@pytest.mark.parametrize("command", of("partial-failover"))
+def test_the_product_understands_it(command: str) -> None:
+    words = shlex.split(command.split("partial-failover ", 1)[1])
+    if not {"…", "<file>"} & set(words):
+        parse(typer.main.get_command(app), words)
+
+
+def parse(command: Any, words: list[str]) -> None:
+    """Any: typer's type of commands is not public. Raises what is wrong with the words."""
+    while isinstance(command, TyperGroup):
+        command = command.get_command(typer.Context(command), words.pop(0))
+    command.make_context(command.name, words)
 
 
 @pytest.mark.parametrize("command", of("temporal"))
@@ -62,7 +70,7 @@ def test_the_overlay_is_whole() -> None:
     settings = made["ConfigMap"]
     assert settings["data"] == {n: (OVERLAY / n).read_text() for n in ("config.yaml", "ca.pem")}
     pod = made["Deployment"]["spec"]["template"]["spec"]
-    assert pod["containers"][0]["image"] == "registry.example/partial-failover:0.1.0"
+    assert pod["containers"][0]["image"] == "registry.example/partial-failover:0.2.0"
     mounted = {v["name"]: v for v in pod["volumes"]}
     assert mounted["config"]["configMap"]["name"] == settings["metadata"]["name"]
     assert "10.0.0.0/8" not in yaml.safe_dump(made["NetworkPolicy"]), "the wide range is replaced"

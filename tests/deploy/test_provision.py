@@ -11,11 +11,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from lab.lab import Lab
 from partial_failover.temporal.search_attributes import REGISTRY
-from tests.deploy.commands import Ran, configured, run, written
+from tests.deploy.commands import Ran, command, configured, run, written
 
 
 async def provision(lab: Lab, config: Path, *options: str) -> Ran:
-    return await run(lab, "-m", "operate", "provision", config, *options)
+    return await command(lab, "operate", "provision", config, *options)
 
 
 def with_namespace(lab: Lab, folder: Path, namespace: str, **settings: object) -> Path:
@@ -95,7 +95,7 @@ async def test_a_worker_refuses_a_namespace_that_is_not_provisioned(lab: Lab, tm
     refused = await run(lab, "worker.py", with_namespace(lab, tmp_path, "unheard-of"))
     assert refused.code == 2
     assert "Namespace unheard-of is not provisioned: it lacks the namespace itself" in refused.error
-    assert "Run python -m operate provision" in refused.error
+    assert "Run partial-failover operate provision" in refused.error
 
 
 async def test_it_needs_no_secret_of_the_file(lab: Lab, tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""Everything that one process holds: a connection to Temporal, connectors, and the workers of its tenants."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any  # Any: each step has its own input and result
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from partial_failover.contracts.version import VERSION
+from partial_failover.monitoring.step_metrics import StepMonitor
+from partial_failover.monitoring.tenant_monitor import Tenant
+from partial_failover.process.worker_group import GRACE
+from partial_failover.temporal.client import client_for
+from partial_failover.temporal.interceptors import ErrorInterceptor
+
+Activities = Sequence[Callable[..., Any]]
+
+
+class Process:
+    """`tenants`: whom health and metrics are about. `close`: what to log out of at the end."""
+
+    def __init__(self, base: Client, threads: int) -> None:
+        """`threads`: steps that may block at the same time, over all tenants."""
+        self.base = base
+        self._threads = threads
+        self._executor = ThreadPoolExecutor(threads, "step")
+        self._workflow_executor = ThreadPoolExecutor(16, "workflow")
+        self.steps = StepMonitor()
+        self.tenants: list[Tenant] = []
+        self.workers: list[Worker] = []
+        self.close: list[Callable[[], object]] = []
+
+    def client(self, namespace: str) -> Client:
+        """For one tenant's namespace."""
+        return client_for(self.base, namespace)
+
+    def add(
+        self,
+        client: Client,
+        queue: str,
+        activities: Activities,
+        workflows: Sequence[type] = (),
+        waiting: int | None = None,
+    ) -> None:
+        """Serve a task queue of a tenant. `waiting`: so many of its activities at the same time, all of them
+        async, without a thread; None: as many as there are threads."""
+        self.steps.clients[client.namespace] = client
+        self.workers.append(
+            Worker(
+                client,
+                task_queue=queue,
+                workflows=workflows,
+                activities=activities,
+                activity_executor=self._executor if waiting is None else None,
+                workflow_task_executor=self._workflow_executor,
+                max_concurrent_activities=waiting or self._threads,
+                max_heartbeat_throttle_interval=timedelta(seconds=5),
+                graceful_shutdown_timeout=GRACE,
+                build_id=VERSION,
+                interceptors=[self.steps, ErrorInterceptor()],
+            )
+        )
