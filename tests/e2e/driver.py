@@ -147,12 +147,10 @@ def assert_order(rows: list[Row], *steps: Step) -> None:
 
 
 async def record(name: str, handle: Handle) -> None:
-    """Keep the history for the replay tests, in the folder of them that RECORD_HISTORIES names."""
-    if generation := os.environ.get("RECORD_HISTORIES"):
+    """Keep the history for the replay tests, where RECORD_HISTORIES is set."""
+    if os.environ.get("RECORD_HISTORIES"):
         history = json.loads((await handle.fetch_history()).to_json())
-        folder = HISTORIES / generation
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.json").write_text(json.dumps(_scrubbed(history), separators=(",", ":")) + "\n")
+        (HISTORIES / f"{name}.json").write_text(json.dumps(_scrubbed(history), separators=(",", ":")) + "\n")
 
 
 def _scrubbed(value: Any) -> Any:
