@@ -88,7 +88,7 @@ async def test_what_is_asked_and_answered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "fault"),
+    ("word", "error"),
     [
         ("invalid", BadRequest),
         ("closing", ApplianceChanged),
@@ -100,11 +100,11 @@ async def test_what_is_asked_and_answered(tmp_path: Path) -> None:
         ("a word of tomorrow", TaskFailed),
     ],
 )
-async def test_refusals_become_faults(tmp_path: Path, word: str, fault: type[FailoverError]) -> None:
+async def test_refusals_become_errors(tmp_path: Path, word: str, error: type[FailoverError]) -> None:
     async with server(tmp_path, refusing(word, mac="02:00:00:00:00:01")) as appliance:
         with pytest.raises(FailoverError) as raised:
             await appliance.lease(LEASE, False, False, Attempt(FOREVER))
-    assert type(raised.value) is fault
+    assert type(raised.value) is error
     assert "02:00:00:00:00:01" in str(raised.value)
 
 

@@ -110,11 +110,11 @@ def test_a_guest_that_is_not_up_yet_is_waited_for(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("login", "path", "fault"),
+    ("login", "path", "error"),
     [(("tester", "wrong"), PATH, NoRight), (("root", ""), PATH, NoRight), (LOGIN, "/bin/sh", NotFound)],
 )
-def test_refusals(world: World, login: tuple[str, str], path: str, fault: type[FailoverError]) -> None:
-    with pytest.raises(fault) as caught:
+def test_refusals(world: World, login: tuple[str, str], path: str, error: type[FailoverError]) -> None:
+    with pytest.raises(error) as caught:
         world.run(attempt(), login, path)
     assert LOGIN[1] not in str(caught.value)
 

@@ -144,9 +144,9 @@ def test_a_task_that_fails_is_told_and_tried_again_by_the_next_attempt(
 ) -> None:
     site.plan("POST powerOn", FaultKind.TASK_ERROR)
     site.plan("POST powerOn", FaultKind.TASK_CANCEL)
-    for said in ("planned by the lab", "canceled"):
+    for reason in ("planned by the lab", "canceled"):
         beats = Beats()
-        with pytest.raises(TaskFailed, match=said):
+        with pytest.raises(TaskFailed, match=reason):
             vdc.power_on(site.vm.id, beats.attempt())
     assert vdc.power_on(site.vm.id, attempt(earlier=beats.seen[-1])) is True
     assert site.vm.machine.reverts == ["on"]

@@ -51,7 +51,7 @@ class Site:
         self.clients.append(client)
         return client
 
-    def fault(self, call: str, kind: FaultKind, seconds: float = 0.0, times: int = 1) -> None:
+    def inject(self, call: str, kind: FaultKind, seconds: float = 0.0, times: int = 1) -> None:
         self.faults.add(FaultRule("veeam", call, kind, times, seconds))
 
     def count(self, call: str) -> int:

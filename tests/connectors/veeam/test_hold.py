@@ -86,8 +86,8 @@ async def test_drain_waits_for_the_run_at_the_vm_but_not_for_its_neighbours(site
     cycle = site.endpoint.start_cycle(site.job, 2.0)
     await until(lambda: cycle.tasks)
     target = await held(site, client)
-    said = await client.drain(target, attempt(), patience=20)
-    assert "Replicate ERP" in said and "finished" in said
+    sentence = await client.drain(target, attempt(), patience=20)
+    assert "Replicate ERP" in sentence and "finished" in sentence
     assert cycle.ended is None, "erp-app-01 is still processed"
     cloud.power_on(replica)
     await until(lambda: cycle.ended)
@@ -137,7 +137,7 @@ async def test_a_stop_is_sent_once_even_if_its_answer_is_lost_or_it_lingers(
     cycle = site.endpoint.start_cycle(site.job, 1.5)
     await until(lambda: cycle.tasks)
     await client.hold(app, "run-1", attempt())
-    site.fault(STOP, kind, seconds=0.5)
+    site.inject(STOP, kind, seconds=0.5)
     await client.drain(app, attempt(), patience=0)
     assert cycle.ended is not None and site.count(STOP) == 1
 
@@ -168,8 +168,8 @@ async def test_an_exclusion_of_somebody_else_is_left_alone(site: Site, note: str
     assert not await client.hold(target, "run-1", attempt())
     assert not await client.release(target, "run-1", attempt())
     assert site.endpoint.exclusions == before
-    found = await client.hold_of(target)
-    assert found is not None and found.ours == note.startswith("partial-failover ")
+    hold = await client.hold_of(target)
+    assert hold is not None and hold.ours == note.startswith("partial-failover ")
 
 
 async def test_an_owner_whose_name_begins_with_anothers_is_another(site: Site) -> None:
@@ -183,7 +183,7 @@ async def test_an_owner_whose_name_begins_with_anothers_is_another(site: Site) -
 async def test_a_lost_reply_of_hold_is_found_by_looking(site: Site, call: str) -> None:
     client = site.client()
     target = await client.find_target("erp-db-01")
-    site.fault(call, FaultKind.DROP_AFTER)
+    site.inject(call, FaultKind.DROP_AFTER)
     assert await client.hold(target, "run-1", attempt())
     assert site.notes() == ["partial-failover run-1"]
     assert site.count(call) == 1
@@ -192,7 +192,7 @@ async def test_a_lost_reply_of_hold_is_found_by_looking(site: Site, call: str) -
 async def test_a_lost_reply_of_release_is_found_by_looking(site: Site) -> None:
     client = site.client()
     target = await held(site, client)
-    site.fault(INCLUDE, FaultKind.DROP_AFTER)
+    site.inject(INCLUDE, FaultKind.DROP_AFTER)
     assert await client.release(target, "run-1", attempt())
     assert site.endpoint.exclusions == () and site.count(INCLUDE) == 1
 
@@ -203,7 +203,7 @@ async def test_a_mutation_that_never_arrived_is_not_sent_again_by_the_same_attem
 ) -> None:
     client = site.client()
     target = await client.find_target("erp-db-01")
-    site.fault(call, FaultKind.DROP_BEFORE)
+    site.inject(call, FaultKind.DROP_BEFORE)
     first = attempt()
     with pytest.raises(OutcomeUnknown):
         await client.hold(target, "run-1", first)
@@ -215,7 +215,7 @@ async def test_a_mutation_that_never_arrived_is_not_sent_again_by_the_same_attem
 async def crashed_before_the_note(site: Site, target: HoldTarget) -> str:
     """An attempt that dies after the exclusion was made; returns what it heartbeat last."""
     first = attempt()
-    site.fault(NOTE, FaultKind.DROP_BEFORE)
+    site.inject(NOTE, FaultKind.DROP_BEFORE)
     with pytest.raises(OutcomeUnknown):
         await site.client().hold(target, "run-1", first)
     assert site.notes() == [""] and first.task
@@ -226,7 +226,7 @@ async def test_an_exclusion_without_note_of_a_lost_attempt_is_taken_over(site: S
     client = site.client()
     target = await client.find_target("erp-db-01")
     reference = await crashed_before_the_note(site, target)
-    site.fault(NOTE, FaultKind.DROP_BEFORE)
+    site.inject(NOTE, FaultKind.DROP_BEFORE)
     second = attempt(earlier=reference)
     with pytest.raises(OutcomeUnknown):
         await client.hold(target, "run-1", second)
@@ -254,8 +254,8 @@ async def test_the_retry_of_a_hold_that_worked_says_so_again(site: Site) -> None
 
 async def hold_overtaken(site: Site, client: Veeam, target: HoldTarget, by: Attempt) -> bool:
     """A hold that looks, finds nothing, and meets an exclusion when it sends its own."""
-    site.fault(EXCLUDE, FaultKind.EXPIRE_SESSION)
-    site.fault(TOKEN, FaultKind.DELAY, seconds=0.5)
+    site.inject(EXCLUDE, FaultKind.EXPIRE_SESSION)
+    site.inject(TOKEN, FaultKind.DELAY, seconds=0.5)
     sent = site.count(EXCLUDE)
     holding = asyncio.create_task(client.hold(target, "run-1", by))
     await until(lambda: site.count(EXCLUDE) > sent)
@@ -269,7 +269,7 @@ async def test_a_late_refusal_as_duplicate_is_known_as_the_lost_attempts_own(sit
     """The exclusion of a lost attempt lands after the next one has looked."""
     client, first = site.client(), attempt()
     target = await client.find_target("erp-db-01")
-    site.fault(EXCLUDE, FaultKind.DROP_BEFORE)
+    site.inject(EXCLUDE, FaultKind.DROP_BEFORE)
     with pytest.raises(OutcomeUnknown):
         await client.hold(target, "run-1", first)
     assert await hold_overtaken(site, client, target, attempt(earlier=first.task))
@@ -286,7 +286,7 @@ async def test_somebody_elses_exclusion_that_came_in_between_is_left_alone(site:
 async def test_a_cancelled_hold_leaves_no_exclusion_without_a_note(site: Site) -> None:
     client = site.client()
     target = await client.find_target("erp-db-01")
-    site.fault(EXCLUDE, FaultKind.DELAY, seconds=0.5)
+    site.inject(EXCLUDE, FaultKind.DELAY, seconds=0.5)
     holding = asyncio.create_task(client.hold(target, "run-1", attempt()))
     await until(lambda: site.endpoint.exclusions)
     holding.cancel()
@@ -323,8 +323,8 @@ async def test_an_attempt_whose_time_is_over_sends_nothing(site: Site) -> None:
 async def test_time_that_ends_while_the_session_is_renewed_counts(site: Site) -> None:
     client = site.client()
     target = await client.find_target("erp-db-01")
-    site.fault(EXCLUDE, FaultKind.EXPIRE_SESSION)
-    site.fault(TOKEN, FaultKind.DELAY, seconds=0.6, times=2)
+    site.inject(EXCLUDE, FaultKind.EXPIRE_SESSION)
+    site.inject(TOKEN, FaultKind.DELAY, seconds=0.6, times=2)
     with pytest.raises(Expired):
         await client.hold(target, "run-1", attempt(seconds=0.4))
     assert site.endpoint.exclusions == () and site.count(EXCLUDE) == 1

@@ -48,7 +48,7 @@ async def test_a_session_that_ends_midway_is_renewed(site: Site, whole: bool) ->
     client = site.client()
     target = await client.find_target("erp-db-01")
     if whole:
-        site.fault(EXCLUDE, FaultKind.EXPIRE_SESSION)
+        site.inject(EXCLUDE, FaultKind.EXPIRE_SESSION)
     else:
         site.endpoint.accounts.expire_all()
     assert await client.hold(target, "run-1", attempt())
@@ -79,9 +79,9 @@ async def test_short_lived_tokens_are_renewed_before_they_end(site: Site) -> Non
 
 async def test_reads_survive_one_broken_connection(site: Site) -> None:
     client = site.client()
-    site.fault("GET /api/v1/jobs", FaultKind.DROP_BEFORE)
+    site.inject("GET /api/v1/jobs", FaultKind.DROP_BEFORE)
     await client.find_target("erp-db-01")
-    site.fault("GET /api/v1/jobs", FaultKind.DROP_BEFORE, times=2)
+    site.inject("GET /api/v1/jobs", FaultKind.DROP_BEFORE, times=2)
     with pytest.raises(Unavailable):
         await client.find_target("erp-db-01")
 
@@ -89,7 +89,7 @@ async def test_reads_survive_one_broken_connection(site: Site) -> None:
 async def test_a_refusing_server_is_unavailable_and_comes_back(site: Site) -> None:
     client = site.client()
     target = await client.find_target("erp-db-01")
-    site.fault(EXCLUDE, FaultKind.REFUSE)
+    site.inject(EXCLUDE, FaultKind.REFUSE)
     with pytest.raises(Unavailable):
         await client.hold(target, "run-1", attempt())
     site.endpoint.close()
@@ -134,7 +134,7 @@ async def test_a_server_that_drips_its_answer_ends_with_the_time_limit(authority
 async def test_a_mutation_whose_answer_never_comes_is_found_by_looking(site: Site) -> None:
     client = Veeam(site.endpoint.url, "failover", "right", site.ca_file, timeout=0.5)
     target = await client.find_target("erp-db-01")
-    site.fault(EXCLUDE, FaultKind.DELAY, seconds=30)
+    site.inject(EXCLUDE, FaultKind.DELAY, seconds=30)
     began = monotonic()
     assert await client.hold(target, "run-1", attempt())
     assert monotonic() - began < 5 and site.notes() == ["partial-failover run-1"]
@@ -144,7 +144,7 @@ async def test_a_mutation_whose_answer_never_comes_is_found_by_looking(site: Sit
 async def test_a_release_that_never_arrived_is_unknown_and_the_hold_stays(site: Site) -> None:
     client = site.client()
     target = await held(site, client)
-    site.fault(INCLUDE, FaultKind.DROP_BEFORE)
+    site.inject(INCLUDE, FaultKind.DROP_BEFORE)
     with pytest.raises(OutcomeUnknown):
         await client.release(target, "run-1", attempt())
     assert site.notes() == ["partial-failover run-1"]

@@ -23,21 +23,21 @@ from tests.connectors.vsphere.world import World, attempt, until
 
 
 def test_lost_reply_is_found_again_and_reverts_once(world: World) -> None:
-    world.fault("RevertToSnapshot_Task", FaultKind.DROP_AFTER)
+    world.inject("RevertToSnapshot_Task", FaultKind.DROP_AFTER)
     assert world.revert(world.client(), 1, attempt()) is True
     assert world.replica.reverts == [world.points[1].moref]
     assert world.sent("RevertToSnapshot_Task") == 1
 
 
 def test_slow_answer_is_a_lost_reply(world: World) -> None:
-    world.fault("PowerOnVM_Task", FaultKind.DELAY, seconds=3)
+    world.inject("PowerOnVM_Task", FaultKind.DELAY, seconds=3)
     assert world.client(timeout=1.5).power_on(world.replica.moref, attempt()) is True
     assert world.sent("PowerOnVM_Task") == 1
 
 
 @pytest.mark.parametrize("kind", [FaultKind.DROP_BEFORE, FaultKind.REFUSE])
 def test_request_that_was_not_accepted_leaves_the_outcome_open(world: World, kind: FaultKind) -> None:
-    world.fault("RevertToSnapshot_Task", kind)
+    world.inject("RevertToSnapshot_Task", kind)
     client = world.client()
     since = client.now()
     with pytest.raises(OutcomeUnknown):
@@ -49,7 +49,7 @@ def test_request_that_was_not_accepted_leaves_the_outcome_open(world: World, kin
 
 
 def test_lost_task_of_another_account_is_not_taken_for_ours(world: World) -> None:
-    world.fault("PowerOnVM_Task", FaultKind.DROP_BEFORE)
+    world.inject("PowerOnVM_Task", FaultKind.DROP_BEFORE)
     world.endpoint.tasks.start(world.replica, "VirtualMachine.powerOn", lambda: None, "VSPHERE.LOCAL\\vcd")
     with pytest.raises(OutcomeUnknown):
         world.client().power_on(world.replica.moref, attempt(seconds=1))
@@ -59,9 +59,9 @@ def test_lost_task_of_another_account_is_not_taken_for_ours(world: World) -> Non
 def test_reads_are_asked_once_more(world: World, kind: FaultKind) -> None:
     client = world.client()
     client.check()
-    world.fault("RetrievePropertiesEx", kind)
+    world.inject("RetrievePropertiesEx", kind)
     assert client.vm(world.replica.moref).power is Power.OFF
-    world.fault("RetrievePropertiesEx", kind, times=2)
+    world.inject("RetrievePropertiesEx", kind, times=2)
     with pytest.raises(Unavailable):
         client.vm(world.replica.moref)
 
@@ -70,7 +70,7 @@ def test_reads_are_asked_once_more(world: World, kind: FaultKind) -> None:
 def test_session_that_expires_is_renewed(world: World, call: str) -> None:
     client = world.client()
     client.check()
-    world.fault(call, FaultKind.EXPIRE_SESSION)
+    world.inject(call, FaultKind.EXPIRE_SESSION)
     assert world.revert(client, 1, attempt()) is True
     assert world.replica.reverts == [world.points[1].moref]
     assert world.sent("Login") == 2
@@ -101,7 +101,7 @@ def test_many_threads_share_one_login(world: World) -> None:
 
 def test_busy_vm(world: World) -> None:
     client = world.client()
-    world.fault("RevertToSnapshot_Task", FaultKind.BUSY)
+    world.inject("RevertToSnapshot_Task", FaultKind.BUSY)
     with pytest.raises(Busy):
         world.revert(client, 1, attempt())
     release = threading.Event()
@@ -118,7 +118,7 @@ def test_busy_vm(world: World) -> None:
 def test_task_that_ends_badly(world: World, kind: FaultKind) -> None:
     client = world.client()
     since = client.now()
-    world.fault("RevertToSnapshot_Task", kind)
+    world.inject("RevertToSnapshot_Task", kind)
     with pytest.raises(TaskFailed):
         world.revert(client, 1, attempt(), since)
     assert world.replica.reverts == []
@@ -128,7 +128,7 @@ def test_task_that_ends_badly(world: World, kind: FaultKind) -> None:
 def test_hanging_task_is_adopted_by_the_next_attempt(world: World) -> None:
     client = world.client()
     since = client.now()
-    world.fault("RevertToSnapshot_Task", FaultKind.TASK_HANG, seconds=4)
+    world.inject("RevertToSnapshot_Task", FaultKind.TASK_HANG, seconds=4)
     first = attempt(seconds=1.5)
     with pytest.raises(Expired):
         world.revert(client, 1, first, since)
@@ -140,7 +140,7 @@ def test_hanging_task_is_adopted_by_the_next_attempt(world: World) -> None:
 def test_hanging_task_is_adopted_without_its_reference(world: World) -> None:
     client = world.client()
     since = client.now()
-    world.fault("*_Task", FaultKind.TASK_HANG, times=2, seconds=4)
+    world.inject("*_Task", FaultKind.TASK_HANG, times=2, seconds=4)
     with pytest.raises(Expired):
         world.revert(client, 1, attempt(seconds=1.5), since)
     assert world.revert(client, 1, attempt(), since) is True
@@ -152,7 +152,7 @@ def test_hanging_task_is_adopted_without_its_reference(world: World) -> None:
 
 def test_a_switch_off_waits_for_a_switch_on_that_is_under_way(world: World) -> None:
     client = world.client()
-    world.fault("PowerOnVM_Task", FaultKind.TASK_HANG, seconds=4)
+    world.inject("PowerOnVM_Task", FaultKind.TASK_HANG, seconds=4)
     with pytest.raises(Expired):
         client.power_on(world.replica.moref, attempt(1.5))
     assert client.power_off(world.replica.moref, attempt()) is True
@@ -162,7 +162,7 @@ def test_a_switch_off_waits_for_a_switch_on_that_is_under_way(world: World) -> N
 def test_hanging_task_is_adopted_when_the_vm_lists_it_no_more(world: World) -> None:
     client = world.client()
     since = client.now()
-    world.fault("RevertToSnapshot_Task", FaultKind.TASK_HANG, seconds=4)
+    world.inject("RevertToSnapshot_Task", FaultKind.TASK_HANG, seconds=4)
     first = attempt(seconds=1.5)
     with pytest.raises(Expired):
         world.revert(client, 1, first, since)
@@ -212,7 +212,7 @@ def test_cancelled_activity_stops_waiting(world: World) -> None:
         if task is not None and world.sent("WaitForUpdatesEx"):
             raise Cancelled
 
-    world.fault("PowerOnVM_Task", FaultKind.TASK_HANG, seconds=30)
+    world.inject("PowerOnVM_Task", FaultKind.TASK_HANG, seconds=30)
     started = time.monotonic()
     with pytest.raises(Cancelled):
         world.client().power_on(world.replica.moref, Attempt(started + 20, heartbeat=beat))
@@ -231,8 +231,8 @@ def test_expired_attempt_sends_nothing(world: World) -> None:
 def test_attempt_that_expires_during_a_new_login_sends_nothing(world: World) -> None:
     client = world.client()
     client.check()
-    world.fault("PowerOnVM_Task", FaultKind.EXPIRE_SESSION)
-    world.fault("Login", FaultKind.DELAY, seconds=0.6)
+    world.inject("PowerOnVM_Task", FaultKind.EXPIRE_SESSION)
+    world.inject("Login", FaultKind.DELAY, seconds=0.6)
     with pytest.raises(Expired):
         client.power_on(world.replica.moref, attempt(seconds=0.5))
     assert world.sent("PowerOnVM_Task") == 1

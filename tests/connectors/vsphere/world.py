@@ -50,7 +50,7 @@ class World:
         vm = self.replica
         return client.revert(vm.moref, vm.instance_uuid, self.point(index), since or client.now(), attempt)
 
-    def fault(self, call: str, kind: FaultKind, times: int = 1, seconds: float = 0) -> None:
+    def inject(self, call: str, kind: FaultKind, times: int = 1, seconds: float = 0) -> None:
         self.faults.add(FaultRule("vsphere", call, kind, times, seconds))
 
     def sent(self, call: str) -> int:
