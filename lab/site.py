@@ -14,6 +14,7 @@ from lab.hypervisor import GuestAddress, Hypervisor, Vm
 from lab.injected_faults import InjectedFaults
 from lab.tenants import Tenant
 from lab.veeam import VeeamEndpoint
+from lab.veeam.accounts import Role
 from lab.vsphere import User, VSphereEndpoint
 from partial_failover.contracts.appliance import ApplianceRole
 from partial_failover.contracts.plan import Extension
@@ -33,6 +34,7 @@ class TenantSite:
     hypervisor: Hypervisor
     vcenter: VSphereEndpoint
     backup: VeeamEndpoint
+    password: str
     access: Access | None = None
 
     def vm(self, name: str) -> Vm:
@@ -44,6 +46,10 @@ class TenantSite:
     def host(self, name: str) -> str:
         """What the fabric calls a VM of the site."""
         return f"{self.hypervisor.name}/{name}"
+
+    def set_backup_role(self, role: Role) -> None:
+        """What the product's account at the backup server may do from now on."""
+        self.backup.add_user(BACKUP_USER, self.password, role)
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,8 @@ def build_site(tenant: Tenant, shared: Shared) -> TenantSite:
     vcenter = VSphereEndpoint(hypervisor, faults, tls(name), name, {USER: User(shared.password)})
     veeam = f"{tenant.name}-veeam"
     backup = VeeamEndpoint(hypervisor, shared.provider, faults, tls(veeam), veeam)
-    backup.add_user(BACKUP_USER, shared.password)
-    site = TenantSite(tenant, hypervisor, vcenter, backup)
+    site = TenantSite(tenant, hypervisor, vcenter, backup, shared.password)
+    site.set_backup_role(Role.ADMINISTRATOR)
     for machine in tenant.machines:
         lan = tenant.lan(machine.lan)
         address = IPv4Interface(f"{machine.address}/{lan.router.network.prefixlen}")

@@ -137,18 +137,24 @@ class Renderer:
         if who.provider:
             link(element, "reloadFromVc", f"{here}/action/reloadFromVc")
 
+    def _section(
+        self, owner: Vm | VApp, name: str, info: str, parent: etree._Element | None
+    ) -> etree._Element:
+        """A section by itself, or in its owner."""
+        element = root(name) if parent is None else put(parent, name)
+        element.set("href", f"{self.href(owner)}/{name[0].lower()}{name[1:]}/")
+        put(element, "Info", info, OVF)
+        return element
+
     def connections(self, vm: Vm, parent: etree._Element | None = None) -> etree._Element:
         """A `NetworkConnectionSection`."""
-        name = "NetworkConnectionSection"
-        element = root(name) if parent is None else put(parent, name)
-        here = f"{self.href(vm)}/networkConnectionSection/"
-        element.set("href", here)
-        put(element, "Info", "Specifies the available VM network connections", OVF)
+        info = "Specifies the available VM network connections"
+        element = self._section(vm, "NetworkConnectionSection", info, parent)
         if vm.nics:
             put(element, "PrimaryNetworkConnectionIndex", str(vm.primary))
         for nic in vm.nics:
             self._connection(element, nic)
-        link(element, "edit", here, "networkConnectionSection")
+        link(element, "edit", element.get("href", ""), "networkConnectionSection")
         return element
 
     @staticmethod
@@ -196,12 +202,9 @@ class Renderer:
 
     def configs(self, vapp: VApp, parent: etree._Element | None = None) -> etree._Element:
         """A `NetworkConfigSection`."""
-        name = "NetworkConfigSection"
-        element = root(name) if parent is None else put(parent, name)
-        here = f"{self.href(vapp)}/networkConfigSection/"
-        element.set("href", here)
-        put(element, "Info", "The configuration parameters for logical networks", OVF)
-        link(element, "edit", here, "networkConfigSection")
+        info = "The configuration parameters for logical networks"
+        element = self._section(vapp, "NetworkConfigSection", info, parent)
+        link(element, "edit", element.get("href", ""), "networkConfigSection")
         for network in vapp.networks:
             self._config(element, network)
         return element

@@ -5,6 +5,7 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any  # Any: the result of a workflow, fields of a request
 
@@ -18,10 +19,10 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from lab.crash_matrix.rules import TENANT, VM, Rules
-from lab.data_centre import SUFFIX
+from lab.data_centre import SUFFIX, DataCentre
 from lab.hypervisor import Snapshot
 from lab.lab import Lab
-from lab.site import APPLIANCE, BACKUP_USER
+from lab.site import APPLIANCE
 from lab.veeam.accounts import Role
 from lab.worker_process import WorkerProcess
 from partial_failover.contracts.run import lock_id
@@ -130,18 +131,18 @@ class Driver:
         """`fails`: the backup server takes the right away, until it is given back and all is tried again."""
         self.rules.give_up()
         if fails:
-            self._backup_role(Role.VIEWER)
+            self.site.set_backup_role(Role.VIEWER)
         await self._update(handle, "undo", "Failover")
         if fails:
             await self.until(lambda: self._is(handle, "FailedFailover"), "FailedFailover")
-            self._backup_role(Role.ADMINISTRATOR)
+            self.site.set_backup_role(Role.ADMINISTRATOR)
             await self._update(handle, "retry_compensation", "FailedFailover")
 
     async def take_over(self) -> Handle:
         """As a tenant does whose workflow was terminated, as soon as the replica is free: adopt it. Where
         there is nothing to adopt, nothing has begun, or all but the release is done; that is said, and what
         to do; it is done."""
-        await self.until(self._free, "the replica's lock to be free")
+        await self.until(partial(is_free, self.client, self.lab.centre, VM), "the replica's lock to be free")
         undone = self.rules.given_up
         self.rules.take_over()
         handle = await self.start(adopt=True)
@@ -231,21 +232,19 @@ class Driver:
 
         await self.until(accepted, f"{name} to be accepted")
 
-    async def _free(self) -> bool:
-        """Whether nobody holds the replica: the server ends the lock a moment after its workflow."""
-        lock = self.client.get_workflow_handle(lock_id(self.lab.centre.cloud.vm(VM + SUFFIX).id))
-        try:
-            return await self.ended(lock)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            return True
-
     async def _idle(self) -> None:
         await asyncio.to_thread(self.lab.centre.wait_idle)
 
-    def _backup_role(self, role: Role) -> None:
-        self.site.backup.add_user(BACKUP_USER, self.lab.centre.password, role)
+
+async def is_free(client: Client, centre: DataCentre, vm: str) -> bool:
+    """Whether nobody holds the VM's replica: the server ends the lock a moment after its workflow."""
+    lock = client.get_workflow_handle(lock_id(centre.cloud.vm(vm + SUFFIX).id))
+    try:
+        return (await lock.describe()).status is not WorkflowExecutionStatus.RUNNING
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return True
 
 
 async def failure_of(handle: Handle) -> str:

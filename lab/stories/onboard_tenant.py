@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 from lab.repository import REPOSITORY
-from lab.stories import steps
+from lab.stories import one_vm
 from lab.stories.context import DidNotHold, Figures, StoryContext
 from lab.stories.machines import Machines
 from lab.tenants import Lan, Machine, Tenant
@@ -55,22 +55,10 @@ async def run(context: StoryContext) -> Figures:
     context.check("the tenants that were there are as before", not _touched(others, lab.centre.state()))
     with StoryContext(lab, UMBRELLA.name, context.timeline) as theirs:
         try:
-            figures = await _fail_over(theirs)
+            figures = await one_vm.fail_over(theirs, VM)
         finally:
             context.broken += theirs.broken
     return figures
-
-
-async def _fail_over(context: StoryContext) -> Figures:
-    before = await steps.accident(context, VM)
-    running = await context.fail_over(VM)
-    await steps.in_failover(context, running)
-    await steps.talk(context, VM)
-    delta = steps.write(context, VM)
-    report = await steps.undone(context, running, delta)
-    await steps.all_as_before(context, before)
-    context.show(report)
-    return steps.figures(context, [report])
 
 
 async def _onboard(context: StoryContext) -> None:

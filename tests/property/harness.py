@@ -13,16 +13,13 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowUpdateFailedError,
 )
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
-from lab.crash_matrix.driver import failure_of
+from lab.crash_matrix.driver import failure_of, is_free
 from lab.crash_matrix.rules import Rules
-from lab.data_centre import SUFFIX
 from lab.lab import Lab
-from lab.site import BACKUP_USER
 from lab.veeam.accounts import Role
 from lab.worker_process import WorkerProcess
-from partial_failover.contracts.run import lock_id
 from partial_failover.temporal.search_attributes import REPLICA_STATE
 
 VMS = {"erp-db-01": "acme", "mail-01": "acme", "crm-db-01": "globex"}
@@ -90,13 +87,7 @@ class Harness:
 
     def free(self, vm: str) -> bool:
         """Whether nobody holds the replica."""
-        lock = lock_id(self.lab.centre.cloud.vm(vm + SUFFIX).id)
-        try:
-            return self.ended(self.clients[VMS[vm]].get_workflow_handle(lock))
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            return True
+        return bool(self.do(is_free(self.clients[VMS[vm]], self.lab.centre, vm)))
 
     def update(self, handle: Handle, name: str) -> bool:
         """Whether it was accepted."""
@@ -108,7 +99,7 @@ class Harness:
 
     def backup_role(self, tenant: str, role: Role) -> None:
         """What the product's account at the tenant's backup server may do from now on."""
-        self.lab.centre.sites[tenant].backup.add_user(BACKUP_USER, self.lab.centre.password, role)
+        self.lab.centre.sites[tenant].set_backup_role(role)
 
     def respawn(self, worker: WorkerProcess) -> None:
         """In the lab's own thread: a worker dies with the thread that starts it."""
