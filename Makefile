@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.installed-$(PINS)
 SIDE_BY_SIDE := --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 COMPILE := uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 --universal
 
-.PHONY: help setup wheel demo stories lab test crash-matrix lint lock clean
+.PHONY: help setup wheel demo stories lab unit test crash-matrix lint lock clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -47,6 +47,9 @@ stories: setup  ## name the stories that can be played
 
 lab: setup  ## bring the lab up and keep it up, to be used by hand
 	@$(BIN)/python -m lab up
+
+unit: setup  ## the tests that start no server, in half a minute: the inner loop
+	$(BIN)/python -m pytest -q --unit --numprocesses 2 --dist loadgroup
 
 test: setup lint  ## all checks and tests (JOBS=4 side by side; SLOW=0 leaves the slow ones out)
 	@lab/system_packages.sh checkers

@@ -1,8 +1,11 @@
-"""Which tests stay together, and in which order they begin, when `make test` runs them side by side."""
+"""Which tests run with `--unit`, and when all run side by side: which stay together, and which begin
+first."""
 
 from pathlib import Path
 
 import pytest
+
+from tests.unit import is_unit, starts_something
 
 TESTS = Path(__file__).parent
 TOGETHER = ("e2e", "deploy")
@@ -16,9 +19,22 @@ LATER = ("e2e", "deploy", "crash", "workflows", "stories", "property", "fabric")
 compute meanwhile. The longest come first, so that no process is waited for in the end."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """For `make unit`."""
+    parser.addoption("--unit", action="store_true", help="only tests that start no server (tests/unit.py)")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `--unit` files that start something are not even imported."""
+    is_test = collection_path.match("test_*.py")
+    return True if config.getoption("unit") and is_test and starts_something(collection_path) else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give each test its group and sort the groups; the order within a group stays."""
+    if config.getoption("unit"):
+        items[:] = [item for item in items if is_unit(item)]
     if not hasattr(config, "workerinput"):
         return  # all run in this process, in the order of their files
     for item in items:

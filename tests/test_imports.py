@@ -1,20 +1,6 @@
 """Which module may import which."""
 
-import ast
-from collections.abc import Iterator
-from pathlib import Path
-
-ROOT = Path(__file__).parent.parent
-
-
-def imported(file: Path) -> Iterator[str]:
-    """The full name of each module that a file imports; of `from a import b` also `a.b`, a module perhaps."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+from tests.imports import ROOT, imported
 
 
 def test_nobody_imports_a_module_of_tests() -> None:
