@@ -18,7 +18,7 @@ async def bounded_gather(
     """The results, in the order of `items`. A visit that fails does not stop the others; the first failure
     is raised when all have ended.
 
-    When the walk is cancelled, no other visit begins, those under way are cancelled, and all have ended when
+    When this is cancelled, no other visit begins, those under way are cancelled, and all have ended when
     this returns.
     """
     free = asyncio.Semaphore(at_once)

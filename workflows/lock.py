@@ -42,7 +42,7 @@ class Held:
         self._handle = handle
 
     async def release(self) -> None:
-        """Give the replica free. A lock that somebody ended already is free too."""
+        """Release the replica. A lock that somebody ended already is released too."""
         try:
             await self._handle.signal(ReplicaLock.release)
             await self._handle

@@ -8,6 +8,10 @@ from itertools import combinations
 from partial_failover.contracts.appliance import Lease
 from partial_failover.contracts.base import Contract
 
+MOST_NETWORKS = 9
+"""That one appliance extends: a VM has at most 10 NICs and one goes to the management network (documented
+limit)."""
+
 
 class Network(Contract):
     """One organization VDC network (source: Cloud Director OpenAPI `orgVdcNetworks`).

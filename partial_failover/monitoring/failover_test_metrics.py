@@ -16,8 +16,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, ScheduleActionStartWorkflow
 from temporalio.common import MetricMeter
 
-from activities.provider.test_records import KeptTests
-from partial_failover.contracts.failover_test import FailoverTestRequest, TestResult
+from partial_failover.contracts.failover_test import FailoverTestRequest, KeptTests, TestResult
 from partial_failover.contracts.replica import CloudVm
 
 READ_EVERY = 3600.0

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 
-from activities.provider.connect_networks import MOST_NETWORKS
 from partial_failover.connectors import factories
 from partial_failover.connectors.cloud_director import CloudDirector
 from partial_failover.connectors.vsphere import VSphere
 from partial_failover.contracts.appliance import ApplianceRole
 from partial_failover.contracts.errors import FailoverError, LimitReached, Misconfigured, NoRight, NotFound
+from partial_failover.contracts.network import MOST_NETWORKS
 from partial_failover.contracts.replica import CloudVm, Power
 from partial_failover.settings import ProviderTenantSettings, ProviderWorkerSettings
 from partial_failover.site_check.findings import Findings, NotLookedAt, appliance_said, together

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.client import Schedule, ScheduleActionStartWorkflow, ScheduleIntervalSpec, ScheduleSpec
 
-from activities.provider.test_records import KeptTests
 from lab.lab import Lab
-from partial_failover.contracts.failover_test import TestRecord, TestRecords, TestResult
+from partial_failover.contracts.failover_test import KeptTests, TestRecord, TestRecords, TestResult
 from partial_failover.contracts.replica import CloudVm, Power
 from partial_failover.monitoring.failover_test_metrics import (
     WHEN_NOT_SAID,
@@ -32,7 +31,7 @@ def at(day: int) -> float:
 
 def kept(vm: str, *tests: TestRecord) -> KeptTests:
     """Newest first, as replicas keep them."""
-    return KeptTests(vm, f"{vm}_replica", TestRecords(tests=tests))
+    return KeptTests(vm=vm, replica=f"{vm}_replica", records=TestRecords(tests=tests))
 
 
 def record(day: int, result: TestResult = TestResult.PASSED, period: timedelta | None = None) -> TestRecord:
