@@ -34,7 +34,7 @@ def appliance(
     config: ConfigFile,
     tls_crypt: Annotated[Path, Option(help="key that the pair's appliances share")],
     worker: Annotated[list[IPv4Address], Option(help="may use its SSH")],
-    mac: Annotated[str, Option(parser=_mac, help="of its management NIC; every other NIC becomes a leg")],
+    mac: Annotated[str, Option(parser=_mac, help="of its management NIC; the others are its interfaces")],
     into: Annotated[Path, Option(help="folder for the seed: user-data, meta-data, network-config")],
     gateway: Annotated[
         list[IPv4Address] | None, Option(help="may reach its VPN server (the provider's only)")
