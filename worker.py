@@ -38,7 +38,7 @@ from activities.tenant_site.site import Site
 from activities.tenant_site.start_vpn_client import VpnClient
 from activities.tenant_site.verify_connectivity import VerifyConnectivity
 from activities.tenant_site.watch_failover import WatchFailover
-from partial_failover.connectors import factories
+from partial_failover import factories
 from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from partial_failover.monitoring.failover_test_metrics import FailoverTestMetrics
 from partial_failover.monitoring.tenant_monitor import Tenant

@@ -1,4 +1,7 @@
-"""What a file imports, read from its source."""
+"""What a file imports, read from its source, and which room of the house may import which.
+
+`python -m tests.imports` prints the drawing that docs/architecture.md has.
+"""
 
 import ast
 from functools import cache
@@ -24,3 +27,56 @@ def source(module: str) -> Path | None:
     path = ROOT.joinpath(*module.split("."))
     files = (path.with_suffix(".py"), path / "__init__.py")
     return next((file for file in files if file.exists()), None)
+
+
+ALLOWED: dict[str, set[str]] = {
+    "worker": {"workflows", "activities", "process", "monitoring", "factories", "settings", "contracts"},
+    "workflows": {"temporal", "contracts"},
+    "activities": {"temporal", "connectors", "settings", "contracts"},
+    "cli": {"worker", "process", "reports", "temporal", "factories", "connectors", "settings", "contracts"},
+    "process": {"site_check", "monitoring", "temporal", "settings", "contracts"},
+    "site_check": {"temporal", "factories", "connectors", "settings", "contracts", "appliance"},
+    "monitoring": {"temporal", "contracts"},
+    "reports": {"contracts"},
+    "temporal": {"settings", "contracts"},
+    "factories": {"connectors", "settings"},
+    "settings": {"connectors", "contracts"},
+    "connectors": {"contracts"},
+    "contracts": set(),
+    "appliance": set(),
+}
+"""Room → the rooms that it imports. What stands in no row is not of the product."""
+
+
+def room(module: str) -> str | None:
+    """The room that a module of this repository is in; None for any other. The product's package is no room
+    of its own: those in it are."""
+    first, *more = module.split(".")
+    if first == "partial_failover":
+        return {"__main__": "cli"}.get(more[0], more[0]) if more else None
+    return first if source(first) else None
+
+
+def arrows() -> dict[str, dict[str, set[str]]]:
+    """From each room of the product to each that it imports: the modules that do."""
+    packages = [ROOT / name for name in ("workflows", "activities", "appliance", "partial_failover")]
+    files = [ROOT / "worker.py", *(file for package in packages for file in package.rglob("*.py"))]
+    drawn: dict[str, dict[str, set[str]]] = {}
+    for file in files:
+        module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        here = room(module)
+        for there in filter(None, map(room, imported(file))):
+            if here and there != here:
+                drawn.setdefault(here, {}).setdefault(there, set()).add(module)
+    return drawn
+
+
+def drawing() -> str:
+    """Mermaid's text of the table. Nearly all rooms import `contracts`: those arrows are left out."""
+    rows = {here: sorted(row - {"contracts"}) for here, row in ALLOWED.items()}
+    lines = [f"    {here} --> {' & '.join(row)}" for here, row in rows.items() if row]
+    return "\n".join(["flowchart TD", *lines])
+
+
+if __name__ == "__main__":
+    print(drawing())

@@ -1,6 +1,32 @@
 """Which module may import which."""
 
-from tests.imports import ROOT, imported
+from graphlib import TopologicalSorter
+
+from tests.imports import ALLOWED, ROOT, arrows, drawing, imported
+
+
+def test_imports_run_along_the_arrows_of_the_table() -> None:
+    drawn = arrows()
+    wrong = [
+        f"{module} imports {there}"
+        for here, row in drawn.items()
+        for there, modules in row.items()
+        for module in sorted(modules)
+        if there not in ALLOWED.get(here, ())
+    ]
+    assert not wrong, "\n".join(wrong)
+    assert {here: set(drawn.get(here, ())) for here in ALLOWED} == ALLOWED, (
+        "the table allows what nobody does"
+    )
+
+
+def test_no_rooms_import_each_other_in_a_circle() -> None:
+    TopologicalSorter(ALLOWED).prepare()
+
+
+def test_the_architecture_has_the_drawing() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    assert f"```mermaid\n{drawing()}\n```" in text, f"it is now\n{drawing()}"
 
 
 def test_nobody_imports_a_module_of_tests() -> None:

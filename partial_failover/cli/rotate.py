@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from partial_failover.connectors import factories
+from partial_failover import factories
 from partial_failover.connectors.appliance import Appliance, public_key
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.contracts.appliance import ApplianceStatus

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from partial_failover.connectors import factories
+from partial_failover import factories
 from partial_failover.connectors.cloud_director import CloudDirector
 from partial_failover.connectors.vsphere import VSphere
 from partial_failover.contracts.appliance import ApplianceRole

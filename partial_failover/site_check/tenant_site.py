@@ -2,7 +2,7 @@
 
 import asyncio
 
-from partial_failover.connectors import factories
+from partial_failover import factories
 from partial_failover.connectors.veeam import Veeam
 from partial_failover.connectors.vsphere import VSphere
 from partial_failover.contracts.appliance import ApplianceRole

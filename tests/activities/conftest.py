@@ -10,7 +10,7 @@ from lab.cloud_director.model import OFF, ON
 from lab.data_centre import DataCentre
 from lab.site import APPLIANCE
 from lab.worker_config import write_configs
-from partial_failover.connectors import factories
+from partial_failover import factories
 from partial_failover.contracts.queues import TENANT_SITE
 from partial_failover.contracts.step import Step
 from partial_failover.settings import TenantSiteWorkerSettings, load

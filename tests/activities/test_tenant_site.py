@@ -20,7 +20,7 @@ from lab.data_centre import DataCentre
 from lab.hypervisor import Hypervisor, Vm
 from lab.injected_faults import FaultKind, FaultRule
 from lab.worker_config import write_configs
-from partial_failover.connectors import factories
+from partial_failover import factories
 from partial_failover.connectors.vsphere import VCenterLogin, VSphere
 from partial_failover.contracts.errors import FailoverError, Unavailable, Who
 from partial_failover.contracts.plan import Extension, TenantSite, TenantSiteInput

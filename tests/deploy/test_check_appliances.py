@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.lab import Lab
-from partial_failover.connectors import factories
+from partial_failover import factories
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.settings import ProviderWorkerSettings, load
 from tests.deploy.commands import check, configured, lines, written
