@@ -10,7 +10,8 @@ import pytest
 
 from lab.lab import Lab
 from tests.deploy.commands import configured, run, written
-from tests.deploy.watched import Relay, Watched, until
+from tests.deploy.watched import Relay, Watched
+from tests.waiting import until
 
 Line = dict[str, Any]
 

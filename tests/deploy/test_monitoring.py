@@ -7,19 +7,17 @@ import pytest
 
 from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
-from tests.deploy.watched import Watched, until, value
+from tests.deploy.watched import Watched, value
+from tests.waiting import NotYet, json_page, until
 
 
 async def test_health_says_that_it_gets_work_for_every_tenant(watched: Watched) -> None:
-    assert (await watched.ask("/live")).status_code == 200
-    await until(lambda: got_work(watched))
-    found = (await watched.ask("/work")).json()
-    assert set(found["polled_s_ago"]) == {"acme", "globex", "initech"}
-    assert (await watched.ask("/")).status_code == 404
-
-
-async def got_work(watched: Watched) -> bool:
-    return (await watched.ask("/work")).status_code == 200
+    assert await watched.healthy("/live")
+    await until(lambda: watched.healthy("/work"))
+    work = await json_page(f"{watched.health_url}/work")
+    assert set(work["polled_s_ago"]) == {"acme", "globex", "initech"}
+    with pytest.raises(NotYet, match=": 404 "):
+        await watched.healthy("/")
 
 
 async def test_a_failover_shows_in_metrics_and_log(lab: Lab, watched: Watched) -> None:
@@ -72,8 +70,4 @@ async def test_a_worker_that_hangs_is_not_live(watched: Watched) -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=1) as http:
             await http.get(f"http://127.0.0.1:{watched.health}/live")
     watched.process.wake()
-    await until(lambda: live(watched))
-
-
-async def live(watched: Watched) -> bool:
-    return (await watched.ask("/live")).status_code == 200
+    await until(lambda: watched.healthy("/live"))

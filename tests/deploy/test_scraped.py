@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -17,7 +16,8 @@ from lab.lab import Lab
 from lab.ports import free_port
 from tests.deploy.commands import said, tool
 from tests.deploy.monitoring_files import FOLDER, alerts, dashboard, panels
-from tests.deploy.watched import Watched, until
+from tests.deploy.watched import Watched
+from tests.waiting import NotYet, json_page, until
 
 KUBERNETES = FOLDER.parent / "worker" / "kubernetes"
 POD = {
@@ -67,9 +67,7 @@ class Prometheus:
 
     async def ask(self, path: str, **query: str) -> Any:
         """Any: as its API answers."""
-        async with httpx.AsyncClient(trust_env=False) as http:
-            answer = await http.get(f"http://{self.address}/api/v1/{path}", params=query)
-        return answer.json()["data"]
+        return (await json_page(f"http://{self.address}/api/v1/{path}", **query))["data"]
 
     async def series(self, expression: str) -> list[dict[str, str]]:
         return [found["metric"] for found in (await self.ask("query", query=expression))["result"]]
@@ -95,10 +93,7 @@ async def prometheus(
 
 
 async def has_read(prometheus: Prometheus) -> bool:
-    try:
-        return len(await prometheus.series("failover_exclusions")) > 0
-    except httpx.TransportError:
-        return False
+    return len(await prometheus.series("failover_exclusions")) > 0
 
 
 async def test_the_tenant_keeps_its_label(prometheus: Prometheus) -> None:
@@ -142,17 +137,13 @@ async def test_every_metric_that_is_asked_for_is_there(lab: Lab, prometheus: Pro
 
 
 async def until_there(prometheus: Prometheus, names: set[str]) -> None:
-    lacking: set[str] = set()
-
     async def are_there() -> bool:
-        lacking.clear()
-        lacking.update(names - set(await prometheus.ask("label/__name__/values")))
-        return not lacking
+        lacking = names - set(await prometheus.ask("label/__name__/values"))
+        if lacking:
+            raise NotYet(f"nothing makes {sorted(lacking)}")
+        return True
 
-    try:
-        await until(are_there, within=60)
-    except AssertionError:
-        pytest.fail(f"nothing makes {sorted(lacking)}")
+    await until(are_there, within=60)
 
 
 async def small_things_happen(lab: Lab) -> None:
@@ -169,8 +160,9 @@ async def small_things_happen(lab: Lab) -> None:
 
 async def test_every_rule_can_be_evaluated(prometheus: Prometheus) -> None:
     async def evaluated() -> bool:
-        [group] = (await prometheus.ask("rules"))["groups"]
-        return {rule["name"] for rule in group["rules"] if rule["health"] == "ok"} == set(alerts())
+        groups = (await prometheus.ask("rules"))["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        return {rule["name"] for rule in rules if rule["health"] == "ok"} == set(alerts())
 
     await until(evaluated)
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from time import time
 
-import httpx
 import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
@@ -22,7 +21,8 @@ from partial_failover.monitoring.step_metrics import StepMonitor
 from partial_failover.monitoring.tenant_monitor import Tenant, TenantMonitor
 from partial_failover.temporal.namespaces import Wanted, provision
 from partial_failover.temporal.schedules import put
-from tests.deploy.watched import Watched, lines_of, metered_client, until, value
+from tests.deploy.watched import Watched, lines_of, metered_client, value
+from tests.waiting import NotYet, page, until
 from workflows.lock import ReplicaLock
 
 
@@ -163,7 +163,8 @@ async def test_a_process_that_polls_for_steps_alone_does_not_get_work(lab: Lab) 
         async with steps:
             await until(lambda: polls(metrics, **queue, kind="activity"))
             assert not await polls(metrics, **queue, kind="workflow")
-            assert not await gets_work(health)
+            with pytest.raises(NotYet, match=": 503 "):
+                await gets_work(health)
             async with flows:
                 await until(lambda: gets_work(health))
         health.close()
@@ -174,8 +175,7 @@ async def polls(metrics: str, **labels: str) -> bool:
 
 
 async def gets_work(health: Health) -> bool:
-    async with httpx.AsyncClient(trust_env=False) as http:
-        return (await http.get(f"http://127.0.0.1:{health.port}/work")).status_code == 200
+    return bool(await page(f"http://127.0.0.1:{health.port}/work"))
 
 
 async def test_what_could_not_be_looked_at_has_an_old_time(lab: Lab) -> None:

@@ -4,13 +4,10 @@ import asyncio
 import json
 import os
 import ssl
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from time import monotonic
 from typing import Any  # Any: what a log line holds
 from unittest.mock import patch
 
-import httpx
 from temporalio.client import Client
 
 from lab.lab import Lab
@@ -19,12 +16,12 @@ from lab.worker_process import WorkerProcess
 from partial_failover.settings import TemporalSettings
 from partial_failover.temporal.client import connect
 from tests.deploy.commands import configured, written
+from tests.waiting import page
 
 
 async def lines_of(metrics: str) -> list[str]:
     """What Prometheus would read there."""
-    async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
-        return (await http.get(metrics)).text.splitlines()
+    return (await page(metrics)).text.splitlines()
 
 
 async def metered_client(lab: Lab, namespace: str) -> tuple[Client, str]:
@@ -43,6 +40,7 @@ class Watched:
         data = configured(lab, worker)
         data["metrics_address"] = f"127.0.0.1:{self.metrics}"
         data["health_address"] = f"127.0.0.1:{self.health}"
+        self.health_url = f"http://127.0.0.1:{self.health}"
         self.metrics_page = f"http://127.0.0.1:{self.metrics}/metrics"
         self.process = WorkerProcess(written(folder, data), temporal or lab.temporal.address)
 
@@ -50,9 +48,9 @@ class Watched:
         self.process.spawn()
         await asyncio.to_thread(self.process.until_ready)
 
-    async def ask(self, page: str) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
-            return await http.get(f"http://127.0.0.1:{self.health}{page}")
+    async def healthy(self, path: str) -> bool:
+        """Raises `NotYet` where it is not."""
+        return bool(await page(f"{self.health_url}{path}"))
 
     async def measured(self) -> list[str]:
         return await lines_of(self.metrics_page)
@@ -97,13 +95,6 @@ async def _pass(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
         to.write(part)
         await to.drain()
     to.close()
-
-
-async def until(reached: Callable[[], Awaitable[bool]], within: float = 40) -> None:
-    end = monotonic() + within
-    while not await reached():
-        assert monotonic() < end, "it did not come to pass"
-        await asyncio.sleep(0.2)
 
 
 def value(lines: list[str], name: str, **labels: str) -> float | None:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any  # Any: JSON values, as the Web UI sends and shows them
@@ -20,6 +20,7 @@ from partial_failover.contracts.report import FailoverReport
 from partial_failover.contracts.step import Step
 from partial_failover.temporal.converter import data_converter
 from tests.examples import ROOT
+from tests.waiting import until
 
 HISTORIES = ROOT / "tests" / "histories"
 SCRUBBED = {"identity": "worker", "stackTrace": ""}
@@ -38,13 +39,6 @@ class Row:
     queue: str
     scheduled: int
     completed: int | None
-
-
-async def until(true: Callable[[], Awaitable[bool]], within: float = 40) -> None:
-    """Wait for a condition of another process."""
-    async with asyncio.timeout(within):
-        while not await true():  # noqa: ASYNC110  (the condition lives in another process)
-            await asyncio.sleep(0.1)
 
 
 async def start(client: Client, data: object, workflow: str = "PartialFailover") -> Handle:

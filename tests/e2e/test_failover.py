@@ -11,8 +11,9 @@ from partial_failover.contracts.queues import PROVIDER, TENANT_SITE
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import Step
 from tests.e2e import wire
-from tests.e2e.driver import Handle, assert_order, in_failover, page, record, timeline, undo, until
+from tests.e2e.driver import Handle, assert_order, in_failover, page, record, timeline, undo
 from tests.e2e.wire import needs_root
+from tests.waiting import until
 
 DB, WEB, UNUSED = "192.168.10.50", "192.168.10.51", "192.168.10.99"
 APP, OTHER_APP = "192.168.10.20", "192.168.10.21"

@@ -24,8 +24,9 @@ from partial_failover.contracts.schedule import TestSchedule
 from partial_failover.reports import page
 from partial_failover.temporal.schedules import put
 from tests.e2e import driver, inject, wire
-from tests.e2e.driver import Handle, failure_of, in_failover, start, undo, until
+from tests.e2e.driver import Handle, failure_of, in_failover, start, undo
 from tests.e2e.failover_tests import NETWORK, RECORDS, REPLICA, VM, assert_put_back, report_of
+from tests.waiting import until
 
 SPOKEN: Counter[str] = Counter()
 """Times that a replica's guest tried to ping production."""

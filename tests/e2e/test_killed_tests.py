@@ -13,8 +13,9 @@ from partial_failover.connectors.cloud_director.metadata_store import MARKER
 from partial_failover.contracts.failover_test import TestResult
 from partial_failover.contracts.step import Step
 from partial_failover.reports import page
-from tests.e2e.driver import start, until
+from tests.e2e.driver import start
 from tests.e2e.failover_tests import REPLICA, VM, assert_put_back, report_of
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forget_tests")]
 

@@ -15,8 +15,9 @@ from partial_failover.contracts.report import FailoverReport
 from partial_failover.contracts.step import Step
 from tests.e2e import inject, wire
 from tests.e2e.calls import changes
-from tests.e2e.driver import failure_of, in_failover, in_state, page, record, start, timeline, undo, until
+from tests.e2e.driver import failure_of, in_failover, in_state, page, record, start, timeline, undo
 from tests.e2e.wire import needs_root
+from tests.waiting import until
 
 RELEASE = "DELETE /api/v1/globalExclusions/vm/{id}"
 

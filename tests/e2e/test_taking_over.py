@@ -22,8 +22,8 @@ from tests.e2e.driver import (
     record,
     start,
     undo,
-    until,
 )
+from tests.waiting import until
 
 VM, REPLICA = "tps-01", "tps-01_replica"
 RELEASE = "DELETE /api/v1/globalExclusions/vm/{id}"

@@ -25,8 +25,9 @@ from partial_failover.contracts.report import ReadinessReport, ReplicaList
 from partial_failover.monitoring.step_metrics import StepMonitor
 from partial_failover.process.lifecycle import ENDS_WITHIN
 from partial_failover.process.worker_group import WorkerGroup
-from tests.e2e.driver import failure_of, in_state, start, undo, until
+from tests.e2e.driver import failure_of, in_state, start, undo
 from tests.examples import ROOT
+from tests.waiting import until
 from workflows.lock import ReplicaLock
 
 PROVIDERS = {"cloud-director", "provider-vcenter"}

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
 
-import httpx
 import pytest
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import WorkflowHandle
@@ -17,6 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 from lab.temporal_server import TemporalServer, test_server_path
 from partial_failover.temporal.search_attributes import REGISTRY, REPLICA_STATE
 from tests.examples import ROOT
+from tests.waiting import page, until
 
 NAMESPACES = ("tenant-a", "tenant-b")
 
@@ -42,10 +42,7 @@ async def found_by_phase(server: TemporalServer, namespace: str) -> list[str]:
 
 
 async def until_found(server: TemporalServer, namespace: str) -> None:
-    end = monotonic() + 10
-    while not await found_by_phase(server, namespace):
-        assert monotonic() < end, "it never showed up"
-        await asyncio.sleep(0.05)
+    await until(lambda: found_by_phase(server, namespace), within=10)
 
 
 async def test_every_namespace_has_every_search_attribute(server: TemporalServer) -> None:
@@ -57,8 +54,11 @@ async def test_every_namespace_has_every_search_attribute(server: TemporalServer
         assert set(REGISTRY) <= set(known.custom_attributes)
         await start_workflow(server, namespace)
         await until_found(server, namespace)
-    async with httpx.AsyncClient(trust_env=False) as browser:
-        assert "<html" in (await browser.get(server.ui_url, timeout=5)).text
+    await until(lambda: is_shown(server.ui_url))
+
+
+async def is_shown(url: str) -> bool:
+    return "<html" in (await page(url)).text
 
 
 async def test_its_state_outlives_a_kill_and_a_stop(server: TemporalServer) -> None:

@@ -1,0 +1,57 @@
+"""Waiting for what another process, or a server that is starting, will show."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from json import JSONDecodeError
+from typing import Any  # Any: JSON values
+
+import httpx
+
+ASKED_EVERY = 0.2
+"""Seconds."""
+
+
+class NotYet(Exception):
+    """What was seen instead of what is waited for."""
+
+
+async def until(reached: Callable[[], Awaitable[object]], within: float = 40) -> None:
+    """Ask until it is so. What is not true, and `NotYet`, mean that it is not so yet; what was seen last is
+    told at the end."""
+    seen: object = "no answer"
+    try:
+        async with asyncio.timeout(within) as limit:
+            while True:
+                try:
+                    seen = await reached()
+                    if seen:
+                        return
+                except NotYet as error:
+                    seen = error
+                await asyncio.sleep(ASKED_EVERY)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise AssertionError(f"not within {within:.0f} s; seen last: {seen}") from None
+
+
+async def page(url: str, **query: str) -> httpx.Response:
+    """What an HTTP server answers with 200. Raises `NotYet` for everything that one which is starting does:
+    nobody listens, it hangs, hangs up, or says that it is not ready."""
+    async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
+        try:
+            answer = await http.get(url, params=query)
+        except httpx.TransportError as error:
+            raise NotYet(f"{url}: {error!r}") from error
+    if answer.status_code != httpx.codes.OK:
+        raise NotYet(f"{url}: {answer.status_code} {answer.text[:300]}")
+    return answer
+
+
+async def json_page(url: str, **query: str) -> Any:
+    """The same, read as JSON; what cannot be read is `NotYet` too."""
+    answer = await page(url, **query)
+    try:
+        return answer.json()
+    except (JSONDecodeError, UnicodeDecodeError) as error:
+        raise NotYet(f"{url}: {answer.text[:300]}") from error
