@@ -7,13 +7,10 @@ from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.cloud_director.metadata_store import APPLIANCE
 from partial_failover.contracts import steps
 from partial_failover.contracts.errors import LimitReached
-from partial_failover.contracts.network import AllocationMode, Network, Nic
+from partial_failover.contracts.network import MOST_NETWORKS, AllocationMode, Network, Nic
 from partial_failover.contracts.remembered import ApplianceWiring
 from partial_failover.contracts.replica import CloudVm, Power
 from partial_failover.contracts.step_data import ApplianceStep, StepResult
-
-MOST_NETWORKS = 9
-"""A VM has at most 10 NICs and one goes to the management network (documented limit)."""
 
 
 class ConnectNetworks(ProviderApplianceSteps):

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from activities.provider import marker, nic_memory
 from activities.provider.addresses import of_replica
-from activities.provider.connect_networks import MOST_NETWORKS, wired
+from activities.provider.connect_networks import wired
 from activities.provider.leases import leases_of
 from activities.provider.restore_points import choose, latest
 from activities.provider.steps import ProviderSteps, provider_step
@@ -13,7 +13,7 @@ from activities.shared.probes import collected_problems, problem_of, with_timeou
 from partial_failover.contracts import steps
 from partial_failover.contracts.appliance import Lease
 from partial_failover.contracts.errors import FailoverError, NotFound, Who
-from partial_failover.contracts.network import Network, at_a_spare, misfits
+from partial_failover.contracts.network import MOST_NETWORKS, Network, at_a_spare, misfits
 from partial_failover.contracts.plan import (
     Adoption,
     Extension,

@@ -190,6 +190,14 @@ class TestRecords(Contract):
         return TestRecords(tests=(record, *others)[:RECORDS_KEPT])
 
 
+class KeptTests(Contract):
+    """What one replica keeps. `vm`: the original's name."""
+
+    vm: str
+    replica: str
+    records: TestRecords
+
+
 class RecordTestInput(Contract):
     """Keep the result of a VM's test with its replica."""
 

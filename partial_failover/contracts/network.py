@@ -8,6 +8,9 @@ from itertools import combinations
 from partial_failover.contracts.appliance import Lease
 from partial_failover.contracts.base import Contract
 
+MOST_NETWORKS = 9
+"""That an appliance extends: a VM has at most 10 NICs, one for the management network (documented limit)."""
+
 
 class Network(Contract):
     """One organization VDC network (source: Cloud Director OpenAPI `orgVdcNetworks`).
