@@ -125,7 +125,8 @@ def provider(process: Process, settings: ProviderWorkerSettings) -> None:
         process.add(client, PROVIDER, provider_activities(theirs), WORKFLOWS)
         tunnel = extension.status if extension else None
         records = partial(test_records.replicas, theirs), partial(test_records.kept, theirs)
-        process.tenants.append(Tenant(client, PROVIDER, tunnel, tested=FailoverTestMetrics(client, *records)))
+        metrics = FailoverTestMetrics(client, *records)
+        process.tenants.append(Tenant(client, PROVIDER, tunnel, test_metrics=metrics))
 
 
 def tenant_site(process: Process, settings: TenantSiteWorkerSettings) -> None:

@@ -77,16 +77,16 @@ def seed(new: NewAppliance) -> dict[str, str]:
 
 def network_config(nic: ManagementNic) -> dict[str, Any]:
     """For the management NIC alone: the others belong to the program."""
-    found: dict[str, Any] = {"match": {"macaddress": nic.mac}, "set-name": MANAGEMENT}
+    ethernet: dict[str, Any] = {"match": {"macaddress": nic.mac}, "set-name": MANAGEMENT}
     if nic.address is None:
-        found["dhcp4"] = True
+        ethernet["dhcp4"] = True
     else:
-        found["addresses"] = [str(nic.address)]
+        ethernet["addresses"] = [str(nic.address)]
     if nic.router is not None:
-        found["routes"] = [{"to": "0.0.0.0/0", "via": str(nic.router)}]
+        ethernet["routes"] = [{"to": "0.0.0.0/0", "via": str(nic.router)}]
     if nic.dns:
-        found["nameservers"] = {"addresses": [str(server) for server in nic.dns]}
-    return {"version": 2, "ethernets": {MANAGEMENT: found}}
+        ethernet["nameservers"] = {"addresses": [str(server) for server in nic.dns]}
+    return {"version": 2, "ethernets": {MANAGEMENT: ethernet}}
 
 
 def user_data(new: NewAppliance) -> str:

@@ -26,13 +26,13 @@ class Relay:
 
 def relays(settings: ProviderWorkerSettings) -> list[Relay]:
     """One for each tenant with an appliance. Raises `BadSettings` where the configuration leaves no way."""
-    found: list[Relay] = []
+    made: list[Relay] = []
     for tenant in settings.tenants:
         if tenant.appliance is None or tenant.gateway is None:
             continue
         if not NAME.fullmatch(tenant.namespace):
             raise BadSettings(f"namespace {tenant.namespace!r} cannot be the name of a section of HAProxy")
-        if any(relay.port == tenant.gateway.port for relay in found):
+        if any(relay.port == tenant.gateway.port for relay in made):
             raise BadSettings(f"port {tenant.gateway.port} of the gateway is given to two tenants")
         try:
             address = tenant.appliance.vpn_address or IPv4Address(tenant.appliance.host)
@@ -40,8 +40,8 @@ def relays(settings: ProviderWorkerSettings) -> list[Relay]:
             raise BadSettings(
                 f"{tenant.namespace}: appliance.host is no IPv4 address, so appliance.vpn_address is needed"
             ) from None
-        found.append(Relay(tenant.namespace, tenant.gateway.port, address))
-    return found
+        made.append(Relay(tenant.namespace, tenant.gateway.port, address))
+    return made
 
 
 def render(tenants: Iterable[Relay]) -> str:

@@ -30,7 +30,7 @@ def _host_name(text: str) -> str:
     return text
 
 
-def appliance(
+def appliance(  # noqa: PLR0913  (one parameter is one option)
     config: ConfigFile,
     tls_crypt: Annotated[Path, Option(help="key that the pair's appliances share")],
     worker: Annotated[list[IPv4Address], Option(help="may use its SSH")],

@@ -52,17 +52,17 @@ async def authorize(settings: WorkerSettings, also: Sequence[str]) -> dict[str, 
     if settings.appliance_key is None:
         raise Misconfigured("appliance_key is not set")
     keys = [public_key(settings.appliance_key), *also]
-    said: dict[str, str] = {}
+    outcomes: dict[str, str] = {}
     for tenant in settings.tenants:
         appliance = factories.appliance(tenant.appliance, settings.appliance_key)
         if appliance is None:
             continue
         try:
             changed = await appliance.authorize(keys, Attempt(time.monotonic() + SECONDS))
-            said[tenant.namespace] = "done" if changed else "was so already"
-        except FailoverError as fault:
-            said[tenant.namespace] = f"FAILED: {fault}"
-    return said
+            outcomes[tenant.namespace] = "done" if changed else "was so already"
+        except FailoverError as error:
+            outcomes[tenant.namespace] = f"FAILED: {error}"
+    return outcomes
 
 
 def _connected(status: ApplianceStatus) -> bool:
@@ -71,10 +71,10 @@ def _connected(status: ApplianceStatus) -> bool:
 
 def appliance(settings: WorkerSettings, tenant: str) -> Appliance:
     """A tenant's, on the side that the settings are of. Raises `Misconfigured`."""
-    found = factories.appliance(ssh(settings, tenant), settings.appliance_key)
-    if found is None:
+    connector = factories.appliance(ssh(settings, tenant), settings.appliance_key)
+    if connector is None:
         raise Misconfigured("appliance_key is not set")
-    return found
+    return connector
 
 
 def ssh(settings: WorkerSettings, tenant: str) -> SshSettings:
@@ -87,7 +87,7 @@ def ssh(settings: WorkerSettings, tenant: str) -> SshSettings:
 
 def gateway(settings: ProviderWorkerSettings, tenant: str) -> CloudGateway:
     """A tenant's way through the cloud gateway. Raises `Misconfigured`."""
-    found = next((t.gateway for t in settings.tenants if t.namespace == tenant), None)
-    if found is None:
+    gateway = next((t.gateway for t in settings.tenants if t.namespace == tenant), None)
+    if gateway is None:
         raise Misconfigured(f"The configuration names no gateway of {tenant}")
-    return found
+    return gateway

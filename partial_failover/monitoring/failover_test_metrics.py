@@ -45,8 +45,10 @@ class PlannedTest:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What is shown of one VM, in Unix time. `due`: NaN where nobody wants it to be tested."""
+class TestTimes:
+    """Of one VM, in Unix time. `due`: NaN where nobody wants it to be tested."""
+
+    __test__ = False
 
     last: float
     last_failed: float
@@ -69,7 +71,7 @@ class FailoverTestMetrics:
     read_at: float = -math.inf
     shown: set[str] = field(default_factory=set)
 
-    async def look(self, show: "Show", turn: asyncio.Semaphore) -> None:
+    async def look(self, gauges: "TestGauges", turn: asyncio.Semaphore) -> None:
         """Read and show, if there can be anything new. `turn`: one tenant at a time is read."""
         ended = (await self.client.count_workflows(ENDED)).count
         if ended == self.ended and time.monotonic() - self.read_at < READ_EVERY:
@@ -78,16 +80,17 @@ class FailoverTestMetrics:
             replicas = await asyncio.to_thread(self.replicas)
             # One by one, so that a worker that ends stops between two of them.
             kept = [await asyncio.to_thread(self.kept, vm) for vm in replicas]
-            found = standing(kept, await plans(self.client))
-        for vm, shown in found.items():
-            show(self.client.namespace, vm, shown)
-        for vm in self.shown - set(found):
-            show(self.client.namespace, vm, Shown(UNKNOWN, UNKNOWN, UNKNOWN))
-        self.ended, self.read_at, self.shown = ended, time.monotonic(), set(found)
+            times = times_by_vm(kept, await plans(self.client))
+        gone = {vm: TestTimes(UNKNOWN, UNKNOWN, UNKNOWN) for vm in self.shown - set(times)}
+        for vm, of_vm in (times | gone).items():
+            gauges.set(self.client.namespace, vm, of_vm)
+        self.ended, self.read_at, self.shown = ended, time.monotonic(), set(times)
 
 
-class Show:
+class TestGauges:
     """The metrics."""
+
+    __test__ = False
 
     def __init__(self, meter: MetricMeter) -> None:
         gauge = meter.create_gauge_float
@@ -95,37 +98,37 @@ class Show:
         self._failed = gauge("failover_test_last_failed", "When the last one that failed ended; 0: none")
         self._due = gauge("failover_test_due", "When the next failover test must have ended")
 
-    def __call__(self, namespace: str, vm: str, shown: Shown) -> None:
-        """Unix times."""
+    def set(self, namespace: str, vm: str, times: TestTimes) -> None:
+        """Of one VM."""
         attributes = {"namespace": namespace, "vm": vm}
-        self._last.set(shown.last, attributes)
-        self._failed.set(shown.last_failed, attributes)
-        self._due.set(shown.due, attributes)
+        self._last.set(times.last, attributes)
+        self._failed.set(times.last_failed, attributes)
+        self._due.set(times.due, attributes)
 
 
-def standing(kept: Sequence[KeptTests], planned: Sequence[PlannedTest]) -> dict[str, Shown]:
-    """How each VM stands that was tested, or is to be: also one that is planned and has no replica."""
-    found = {}
+def times_by_vm(kept: Sequence[KeptTests], planned: Sequence[PlannedTest]) -> dict[str, TestTimes]:
+    """Of each VM that was tested, or is to be: also of one that is planned and has no replica."""
+    times = {}
     for replica in kept:
         names = {replica.vm, replica.replica}
         wanted = [p for p in planned if not p.vms or names & set(p.vms)]
         if wanted or replica.records.tests:
-            found[replica.vm] = _of(replica, wanted)
+            times[replica.vm] = _times(replica, wanted)
     known = {name for replica in kept for name in (replica.vm, replica.replica)}
     for plan in planned:
         for vm in set(plan.vms) - known:
-            found[vm] = Shown(0, 0, plan.due(None).timestamp())
-    return found
+            times[vm] = TestTimes(0, 0, plan.due(None).timestamp())
+    return times
 
 
-def _of(replica: KeptTests, wanted: Sequence[PlannedTest]) -> Shown:
+def _times(replica: KeptTests, wanted: Sequence[PlannedTest]) -> TestTimes:
     tests = replica.records.tests
     last = tests[0] if tests else None
     due = [plan.due(last.at if last else None) for plan in wanted]
     if last is not None and last.period_s is not None and not due:
         due = [last.at + timedelta(seconds=last.period_s)]
     failed = next((t.at.timestamp() for t in tests if t.result is TestResult.FAILED), 0.0)
-    return Shown(
+    return TestTimes(
         last=last.at.timestamp() if last else 0.0,
         last_failed=failed,
         due=min(due).timestamp() if due else UNKNOWN,
@@ -134,15 +137,15 @@ def _of(replica: KeptTests, wanted: Sequence[PlannedTest]) -> Shown:
 
 async def plans(client: Client) -> list[PlannedTest]:
     """All schedules of a namespace that test failovers, whoever made them, and also those that are paused."""
-    found = []
+    planned = []
     async for entry in await client.list_schedules():
         schedule = await client.get_schedule_handle(entry.id).describe()
         action = schedule.schedule.action
         if isinstance(action, ScheduleActionStartWorkflow) and action.workflow == "FailoverTest":
             request = await _request(client, action)
             since = schedule.info.created_at.astimezone(UTC)
-            found.append(PlannedTest(request.vms, request.period or WHEN_NOT_SAID, since))
-    return found
+            planned.append(PlannedTest(request.vms, request.period or WHEN_NOT_SAID, since))
+    return planned
 
 
 async def _request(client: Client, action: ScheduleActionStartWorkflow) -> FailoverTestRequest:

@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 class Health:
     """Serves from a thread of its own, so that it answers also when the event loop is stuck."""
 
-    def __init__(self, address: str, watch: TenantMonitor, steps: StepMonitor) -> None:
+    def __init__(self, address: str, monitor: TenantMonitor, steps: StepMonitor) -> None:
         """`address`: host and port. Raises `Misconfigured` when it cannot be listened on."""
-        self._watch, self._steps = watch, steps
+        self._monitor, self._steps = monitor, steps
         self.stopping = False
         self._began = time.monotonic()
         host, _, port = address.rpartition(":")
@@ -32,8 +32,8 @@ class Health:
         try:
             self._server = _Server((host.strip("[]"), int(port)), _handler(pages))
         except (OSError, OverflowError) as error:
-            said = f"Health cannot be served at {address}: {error}"
-            raise Misconfigured(said, do="Free that address, or change health_address") from None
+            text = f"Health cannot be served at {address}: {error}"
+            raise Misconfigured(text, do="Free that address, or change health_address") from None
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
 
     @property
@@ -47,12 +47,12 @@ class Health:
         self._server.server_close()
 
     def _live(self) -> Answer:
-        since = time.monotonic() - self._watch.alive
+        since = time.monotonic() - self._monitor.alive
         return since < TURNS_WITHIN, {"turned_s_ago": round(since, 1)}
 
     def _work(self) -> Answer:
         now = time.monotonic()
-        polled = {t.name: round(now - t.polled, 1) if t.polled else None for t in self._watch.tenants}
+        polled = {t.name: round(now - t.polled, 1) if t.polled else None for t in self._monitor.tenants}
         within = POLLS_WITHIN.total_seconds()
         idle = sorted(name for name, ago in polled.items() if ago is None or ago > within)
         ended = self._steps.last_ended
@@ -79,8 +79,8 @@ def _handler(pages: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHand
 
         def do_GET(self) -> None:
             page = pages.get(self.path)
-            good, said = page() if page else (False, {"pages": sorted(pages)})
-            body = json.dumps(said).encode()
+            good, answer = page() if page else (False, {"pages": sorted(pages)})
+            body = json.dumps(answer).encode()
             self.send_response(200 if good else 503 if page else 404)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -95,8 +95,8 @@ def _where(record: logging.LogRecord) -> dict[str, Any]:
 
 def _of_core(record: logging.LogRecord) -> dict[str, Any]:
     """What the SDK's core says beside its message."""
-    said = getattr(record, "temporal_log", None)
-    if said is None:
+    entry = getattr(record, "temporal_log", None)
+    if entry is None:
         return {}
-    fields = {name: str(value)[:LONGEST_FIELD] for name, value in said.fields.items()}
+    fields = {name: str(value)[:LONGEST_FIELD] for name, value in entry.fields.items()}
     return {"core": fields} | ({"run": fields["run_id"]} if "run_id" in fields else {})

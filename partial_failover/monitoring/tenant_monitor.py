@@ -18,7 +18,7 @@ from partial_failover.contracts.errors import FailoverError
 from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.monitoring import logs
-from partial_failover.monitoring.failover_test_metrics import FailoverTestMetrics, Show
+from partial_failover.monitoring.failover_test_metrics import FailoverTestMetrics, TestGauges
 from partial_failover.monitoring.pollers import OF_ROLE, Work, polled
 from partial_failover.temporal.search_attributes import ORIGINAL_VM, REPLICA_STATE
 
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 @dataclass
 class Tenant:
     """One tenant of this process. `role`: the process's. `tunnel` and `holds` ask the tenant's appliance and
-    backup server; `tested` reads the replicas' test records.
+    backup server; `test_metrics` reads the replicas' test records.
 
     `last_poll`: when Temporal last saw this process ask for it, on the clock of `time.monotonic`.
     """
@@ -58,7 +58,7 @@ class Tenant:
     role: str
     tunnel: Callable[[], Awaitable[ApplianceStatus]] | None = None
     holds: Callable[[], Awaitable[Sized]] | None = None
-    tested: FailoverTestMetrics | None = None
+    test_metrics: FailoverTestMetrics | None = None
     last_poll: dict[Work, float] = field(default_factory=dict)
     shown: set[tuple[str, str, str]] = field(default_factory=set)
     """VM, state and kind of the gauges that were set, to be cleared when that is over."""
@@ -82,7 +82,7 @@ class TenantMonitor:
         self.tenants, self._outside = tenants, outside
         self.alive = time.monotonic()
         self._gauge = {name: meter.create_gauge(name, text) for name, text in GAUGES.items()}
-        self._show_tested = Show(meter)
+        self._test_gauges = TestGauges(meter)
         self._reading = asyncio.Semaphore(1)
 
     async def run(self) -> None:
@@ -92,9 +92,9 @@ class TenantMonitor:
             for tenant in self.tenants:
                 self._last_look(tenant, "failovers", 0)
                 group.create_task(self._follow(tenant))
-                if self._outside and tenant.tested is not None:
+                if self._outside and tenant.test_metrics is not None:
                     self._last_look(tenant, "tests", 0)
-                    group.create_task(self._follow_tests(tenant, tenant.tested))
+                    group.create_task(self._follow_tests(tenant, tenant.test_metrics))
 
     async def _turn(self) -> None:
         while True:
@@ -107,10 +107,10 @@ class TenantMonitor:
             await self._try(tenant, "failovers", self._look(tenant))
             await asyncio.sleep(EVERY if tenant.polled else UNTIL_POLLED)
 
-    async def _follow_tests(self, tenant: Tenant, tested: FailoverTestMetrics) -> None:
+    async def _follow_tests(self, tenant: Tenant, metrics: FailoverTestMetrics) -> None:
         logs.tenant.set(tenant.name)
         while True:
-            done = await self._try(tenant, "tests", tested.look(self._show_tested, self._reading))
+            done = await self._try(tenant, "tests", metrics.look(self._test_gauges, self._reading))
             await asyncio.sleep(EVERY if done else AFTER_FAILURE)
 
     async def _try(self, tenant: Tenant, what: str, look: Awaitable[None]) -> bool:

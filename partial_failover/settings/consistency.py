@@ -21,20 +21,20 @@ def contradictions(data: Any) -> list[Problem]:
         return []
     tenants = _entries(data, "tenants")
     appliances = _each(tenants, "appliance")
-    found = [
+    problems = [
         *_twice(tenants, "namespace", why="each tenant has its own"),
         *_twice(appliances, "host", "port", why="each tenant has its own", port=22),
         *_key(data, appliances),
         *_one_address(data),
     ]
     if data.get("role") == "provider":
-        found += [
+        problems += [
             *_twice(tenants, "organization", "vdc", why="a replica would be failed over in two namespaces"),
             *_twice(_each(tenants, "gateway"), "host", "port", why="each tenant has a port of its own"),
             *_twice(_entries(data, "vcenters"), "id", why="each vCenter has its own"),
             *(problem for tenant in tenants for problem in _extension(*tenant)),
         ]
-    return found
+    return problems
 
 
 def _extension(path: str, tenant: Mapping[str, Any]) -> Iterator[Problem]:

@@ -135,10 +135,10 @@ def _ca_file(file: Path, info: ValidationInfo) -> Path:
         return file
     _bytes(file)
     try:
-        found = ssl.create_default_context(cafile=file).cert_store_stats()["x509"]
+        certificates = ssl.create_default_context(cafile=file).cert_store_stats()["x509"]
     except ssl.SSLError:
-        found = 0
-    if not found:
+        certificates = 0
+    if not certificates:
         raise ValueError(f"the file {file} holds no certificate in PEM")
     return file
 

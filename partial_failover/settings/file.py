@@ -61,7 +61,7 @@ def _read(file: Path) -> Any:
 def _problems(error: ValidationError) -> list[tuple[str, str]]:
     """Path and what is wrong there. Without what follows from another: a list none of whose entries is right
     is also said to be too short."""
-    found = error.errors(include_url=False, include_input=False)
-    inside = {tuple(e["loc"][:n]) for e in found for n in range(len(e["loc"]))}
-    own = [e for e in found if e["type"] != "too_short" or e["loc"] not in inside]
+    problems = error.errors(include_url=False, include_input=False)
+    inside = {tuple(e["loc"][:n]) for e in problems for n in range(len(e["loc"]))}
+    own = [e for e in problems if e["type"] != "too_short" or e["loc"] not in inside]
     return [(".".join(map(str, e["loc"][1:])) or "file", e["msg"].removeprefix("Value error, ")) for e in own]

@@ -27,17 +27,17 @@ async def check(settings: WorkerSettings) -> list[Finding]:
 
 
 async def _temporal(findings: Findings, settings: TemporalSettings, namespaces: list[str]) -> None:
-    found: list[Client] = []
+    clients: list[Client] = []
 
     async def reach() -> str:
         client = await connect(settings)
-        found.append(client)
+        clients.append(client)
         return f"connected to {client.service_client.config.target_host} as {client.identity}"
 
     await findings.look("", "Temporal", _in_words(reach))
     for namespace in namespaces:
-        if found:
-            await findings.look(namespace, "namespace", _in_words(_provisioned(found[0], namespace)))
+        if clients:
+            await findings.look(namespace, "namespace", _in_words(_provisioned(clients[0], namespace)))
         else:
             findings.skip(namespace, ["namespace"], "Temporal was not reached")
 

@@ -45,7 +45,7 @@ class Finding:
     tenant: str
     what: str
     status: Status
-    said: str
+    text: str
 
     @property
     def good(self) -> bool:
@@ -55,7 +55,7 @@ class Finding:
 
 @dataclass
 class Findings:
-    """Collects them; a fault is a finding, and the look goes on."""
+    """Collects them; an error is a finding, and the look goes on."""
 
     all: list[Finding] = field(default_factory=list)
 
@@ -63,14 +63,14 @@ class Findings:
         """Whether it works. `ask` returns a sentence, or raises one: a `FailoverError` or `RuntimeError` for
         what is wrong, `Doubtful`, `NotLookedAt`."""
         try:
-            said, status = await ask(), Status.OK
+            text, status = await ask(), Status.OK
         except Doubtful as doubt:
-            said, status = str(doubt), Status.WARNING
+            text, status = str(doubt), Status.WARNING
         except NotLookedAt as why:
-            said, status = str(why), Status.NOT_LOOKED_AT
+            text, status = str(why), Status.NOT_LOOKED_AT
         except (FailoverError, RuntimeError) as error:
-            said, status = str(error), Status.FAILED
-        self.all.append(Finding(tenant, what, status, said))
+            text, status = str(error), Status.FAILED
+        self.all.append(Finding(tenant, what, status, text))
         return status in (Status.OK, Status.WARNING)
 
     async def look_in_thread(self, tenant: str, what: str, ask: Callable[[], str]) -> bool:
@@ -92,14 +92,14 @@ class Findings:
 
 def table(findings: list[Finding]) -> str:
     """For a terminal, in the order in which was looked."""
-    rows = [(f.tenant or "(all)", f.what, f.status.value, f.said) for f in findings]
+    rows = [(f.tenant or "(all)", f.what, f.status.value, f.text) for f in findings]
     header = ("TENANT", "WHAT", "", "FOUND")
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(3)]
     lines: list[str] = []
     for row in (header, *rows):
         start = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) + "  "
-        said = textwrap.wrap(_plain(row[3]), WIDTH) or [""]
-        lines += [start + said[0], *(" " * len(start) + more for more in said[1:])]
+        wrapped = textwrap.wrap(_plain(row[3]), WIDTH) or [""]
+        lines += [start + wrapped[0], *(" " * len(start) + more for more in wrapped[1:])]
     return "\n".join(line.rstrip() for line in [*lines, "", _sum(findings)]) + "\n"
 
 
@@ -117,7 +117,7 @@ def together(problems: Sequence[str], of: int) -> str:
     return f"{len(problems)} of {of}: " + " ".join(f"({n}) {p}" for n, p in enumerate(problems, 1))
 
 
-def appliance_said(status: ApplianceStatus, role: ApplianceRole) -> str:
+def appliance_answer(status: ApplianceStatus, role: ApplianceRole) -> str:
     """One sentence on an appliance that answered. Raises `Misconfigured` for a wrong role or version."""
     if status.role is not role:
         raise Misconfigured(
@@ -134,10 +134,10 @@ def appliance_said(status: ApplianceStatus, role: ApplianceRole) -> str:
 
 def _lasts(end: datetime) -> str:
     left = end - datetime.now(UTC)
-    said = f"until {end:%Y-%m-%d}, {left.days} days"
+    text = f"until {end:%Y-%m-%d}, {left.days} days"
     if left < CERTIFICATE_DAYS:
-        raise Doubtful(f"{said}: renew it")
-    return said
+        raise Doubtful(f"{text}: renew it")
+    return text
 
 
 def _plain(text: str) -> str:

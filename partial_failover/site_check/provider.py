@@ -11,7 +11,7 @@ from partial_failover.contracts.errors import FailoverError, LimitReached, Misco
 from partial_failover.contracts.network import MOST_NETWORKS
 from partial_failover.contracts.replica import CloudVm, Power
 from partial_failover.settings import ProviderTenantSettings, ProviderWorkerSettings
-from partial_failover.site_check.findings import Findings, NotLookedAt, appliance_said, together
+from partial_failover.site_check.findings import Findings, NotLookedAt, appliance_answer, together
 
 RIGHTS = frozenset(
     {
@@ -103,24 +103,24 @@ class _Tenant:
     def _replicas(self) -> str:
         """At least one, each in a vCenter that is configured and lets it be reverted."""
         suffix = self._settings.replica_suffix
-        found = [vm for vm in self._vdc.vms() if vm.name.endswith(suffix)]
-        if not found:
+        replicas = [vm for vm in self._vdc.vms() if vm.name.endswith(suffix)]
+        if not replicas:
             raise NotFound(
                 f"No VM of the organization VDC has a name that ends in {suffix}",
                 do="Replicate a VM, or correct replica_suffix",
             )
         problems, seen = [], []
-        for vm in sorted(found, key=lambda vm: vm.name):
+        for vm in sorted(replicas, key=lambda vm: vm.name):
             try:
                 seen += [vm.name] if self._may_be_used(vm) else []
-            except FailoverError as fault:
-                problems.append(str(fault))
+            except FailoverError as error:
+                problems.append(str(error))
         if problems:
-            raise RuntimeError(together(problems, len(found)))
-        if len(seen) < len(found):
-            rest = sorted({vm.name for vm in found} - set(seen))
+            raise RuntimeError(together(problems, len(replicas)))
+        if len(seen) < len(replicas):
+            rest = sorted({vm.name for vm in replicas} - set(seen))
             raise NotLookedAt(f"{', '.join(rest)}: their vCenter was not reached")
-        return f"{len(found)}, which may be reverted: {', '.join(seen)}"
+        return f"{len(replicas)}, which may be reverted: {', '.join(seen)}"
 
     def _may_be_used(self, vm: CloudVm) -> bool:
         """Whether it was looked at: its vCenter may not have been reached. Raises what stands in the way."""
@@ -152,23 +152,23 @@ class _Tenant:
         tests = self._settings.test_network
         apart = {appliance and appliance.management_network, tests and tests.name}
         names = [n.name for n in self._vdc.networks() if n.name not in apart]
-        said = f"{len(names)}: {', '.join(sorted(names))}"
+        text = f"{len(names)}: {', '.join(sorted(names))}"
         if appliance is None:
-            return said
+            return text
         if len(names) > MOST_NETWORKS:
-            raise LimitReached(f"{said}; the appliance takes {MOST_NETWORKS}")
+            raise LimitReached(f"{text}; the appliance takes {MOST_NETWORKS}")
         without = sorted(set(names) - set(appliance.spares))
         if without:
             raise Misconfigured(
                 f"No spare address is configured on {', '.join(without)}", do="Add one under appliance.spares"
             )
-        return said
+        return text
 
     def _test_network(self) -> str:
         """There, and isolated: nothing else keeps a test's replica away from production."""
         name = self._settings.test_network.name if self._settings.test_network else ""
-        found = next((n for n in self._vdc.networks() if n.name == name), None)
-        if found is None or not found.isolated:
+        network = next((n for n in self._vdc.networks() if n.name == name), None)
+        if network is None or not network.isolated:
             raise Misconfigured(
                 f"{name} is not an isolated network of the organization VDC",
                 do="Create it as one, or take test_network out of the settings: tests then use no network",
@@ -183,4 +183,4 @@ class _Tenant:
         vm = self._vdc.vm_named(settings.vm)
         if vm.power is not Power.ON:
             raise NotLookedAt(f"{vm.name} is powered off; when it is on, its SSH and version are checked")
-        return f"{vm.name} " + appliance_said(asyncio.run(connector.status()), ApplianceRole.PROVIDER)
+        return f"{vm.name} " + appliance_answer(asyncio.run(connector.status()), ApplianceRole.PROVIDER)

@@ -9,7 +9,7 @@ from partial_failover.contracts.appliance import ApplianceRole
 from partial_failover.contracts.errors import FailoverError, Misconfigured, NoRight, NotFound
 from partial_failover.contracts.replica import Power
 from partial_failover.settings import TenantSiteSettings, TenantSiteWorkerSettings
-from partial_failover.site_check.findings import Doubtful, Findings, NotLookedAt, appliance_said, together
+from partial_failover.site_check.findings import Doubtful, Findings, NotLookedAt, appliance_answer, together
 
 ON_APPLIANCE = ("VirtualMachine.Interact.PowerOn", "VirtualMachine.Interact.PowerOff")
 """Privileges in the tenant's vCenter; nothing else there is changed."""
@@ -65,8 +65,8 @@ class _Site:
         for name in dict.fromkeys(names):
             try:
                 await self.backup.find_target(name)
-            except FailoverError as fault:
-                problems.append(str(fault))
+            except FailoverError as error:
+                problems.append(str(error))
         if problems:
             raise RuntimeError(together(problems, len(names)))
         return f"{len(names)}: {', '.join(names)}"
@@ -79,8 +79,8 @@ class _Site:
         for name in self._replicated:
             try:
                 self.vcenter.vm_named(name)
-            except FailoverError as fault:
-                problems.append(str(fault))
+            except FailoverError as error:
+                problems.append(str(error))
         if len(problems) == len(self._replicated):
             raise NoRight(
                 f"The vCenter account sees none of {', '.join(self._replicated)}",
@@ -109,4 +109,4 @@ class _Site:
             )
         if vm.power is not Power.ON:
             raise NotLookedAt(f"{vm.name} is powered off; when it is on, its SSH and version are checked")
-        return f"{vm.name} " + appliance_said(asyncio.run(connector.status()), ApplianceRole.TENANT)
+        return f"{vm.name} " + appliance_answer(asyncio.run(connector.status()), ApplianceRole.TENANT)

@@ -37,8 +37,8 @@ async def connect(settings: TemporalSettings, metrics_address: str | None = None
     try:
         config = ClientConfig.load_client_connect_config(profile=settings.profile)
     except OSError as error:
-        said = f"{error.filename} cannot be read ({error.strerror})"
-        raise Misconfigured(f"Temporal's connection configuration: {said}", do=do) from None
+        reason = f"{error.filename} cannot be read ({error.strerror})"
+        raise Misconfigured(f"Temporal's connection configuration: {reason}", do=do) from None
     except Exception as error:  # the SDK's own type for it is not public
         raise Misconfigured(f"Temporal's connection configuration: {error}", do=do) from None
     runtime, address = _runtime(metrics_address), config.get("target_host", "")
@@ -50,8 +50,8 @@ async def connect(settings: TemporalSettings, metrics_address: str | None = None
     except TimeoutError:
         raise Unavailable(f"Temporal at {address} did not answer in {CONNECT_SECONDS:.0f} s", do=do) from None
     except RuntimeError as error:
-        said = ": ".join(re.findall(r'"([^"]+)"', str(error))) or str(error)
-        raise Unavailable(f"Temporal at {address} cannot be reached ({said[:300]})", do=do) from None
+        reason = ": ".join(re.findall(r'"([^"]+)"', str(error))) or str(error)
+        raise Unavailable(f"Temporal at {address} cannot be reached ({reason[:300]})", do=do) from None
 
 
 @cache

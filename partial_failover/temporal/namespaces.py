@@ -90,10 +90,10 @@ async def require_provisioned(client: Client, namespace: str) -> None:
 
 
 async def _namespace(client: Client, wanted: Wanted, dry_run: bool) -> list[str]:
-    found = await _describe(client, wanted.name)
+    existing = await _describe(client, wanted.name)
     retention = Duration()
     retention.FromTimedelta(wanted.retention)
-    if found is None:
+    if existing is None:
         if not dry_run:
             request = RegisterNamespaceRequest(
                 namespace=wanted.name,
@@ -104,9 +104,9 @@ async def _namespace(client: Client, wanted: Wanted, dry_run: bool) -> list[str]
             await _until_known(client, wanted.name)
         return [f"{wanted.name}: namespace created, retention {wanted.retention.days} days"]
     changes = []
-    if found.namespace_info.description != wanted.description:
+    if existing.namespace_info.description != wanted.description:
         changes.append(f'{wanted.name}: description set to "{wanted.description}"')
-    if found.config.workflow_execution_retention_ttl.ToTimedelta() != wanted.retention:
+    if existing.config.workflow_execution_retention_ttl.ToTimedelta() != wanted.retention:
         changes.append(f"{wanted.name}: retention set to {wanted.retention.days} days")
     if changes and not dry_run:
         update = UpdateNamespaceRequest(

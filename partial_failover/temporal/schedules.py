@@ -73,7 +73,7 @@ async def put(client: Client, name: str, wanted: TestSchedule, dry_run: bool = F
 async def _put(client: Client, name: str, wanted: TestSchedule, dry_run: bool) -> str | None:
     handle = client.get_schedule_handle(name)
     try:
-        found = await handle.describe()
+        existing = await handle.describe()
     except RPCError as error:
         # An unknown namespace is one that a dry run has only spoken of.
         if error.status is not RPCStatusCode.NOT_FOUND:
@@ -81,7 +81,7 @@ async def _put(client: Client, name: str, wanted: TestSchedule, dry_run: bool) -
         if not dry_run:
             await client.create_schedule(name, schedule_of(name, wanted))
         return "created"
-    if await _configured(client, found.schedule) == _fingerprint(wanted):
+    if await _configured(client, existing.schedule) == _fingerprint(wanted):
         return None
     if not dry_run:
         await handle.update(lambda now: ScheduleUpdate(schedule=_kept(now, schedule_of(name, wanted))))
@@ -113,9 +113,9 @@ async def _configured(client: Client, schedule: Schedule) -> str | None:
 
 async def put_all(client: Client, wanted: Mapping[str, TestSchedule], dry_run: bool = False) -> list[str]:
     """All of a namespace; what was changed, or with `dry_run` would be, in sentences."""
-    said = []
+    changes = []
     for name, schedule in wanted.items():
         done = await put(client, name, schedule, dry_run)
         if done:
-            said.append(f"{client.namespace}: schedule {name} {done}")
-    return said
+            changes.append(f"{client.namespace}: schedule {name} {done}")
+    return changes

@@ -31,7 +31,8 @@ async def test_workflows_and_steps_say_tenant_replica_workflow_and_step(lab: Lab
     assert of(watched.lines(), logger="temporalio.workflow", replica="tps-01", step="RevertToLatest", **about)
     [entered] = of(watched.lines(), message="the replica is Processing", **about)[:1]
     assert entered["replica"] == "tps-01" and entered["step"] is None
-    for line in of(watched.lines(), step="PlanFailover", logger="partial_failover.temporal.interceptors"):
+    of_step = of(watched.lines(), step="PlanFailover", **about)
+    for line in of(of_step, logger="partial_failover.temporal.interceptors"):
         assert line["replica"] == "tps-01" and line["tenant"] == "initech" and line["attempt"] == 1
 
 

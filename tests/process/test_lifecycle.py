@@ -5,11 +5,10 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 from partial_failover.process import lifecycle, worker_group
+from tests.examples import ROOT
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 HELD_UP = """
 import asyncio, os, time
 from partial_failover.process import lifecycle
@@ -34,7 +33,7 @@ lifecycle.run(work())
 
 def exit_code(program: str) -> int:
     """Of a Python program that has to end soon."""
-    return subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, timeout=60, check=False).returncode
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60, check=False).returncode
 
 
 async def test_a_thread_that_is_held_up() -> None:

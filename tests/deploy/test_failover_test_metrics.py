@@ -14,12 +14,13 @@ from partial_failover.monitoring.failover_test_metrics import (
     WHEN_NOT_SAID,
     FailoverTestMetrics,
     PlannedTest,
-    Show,
+    TestGauges,
     plans,
-    standing,
+    times_by_vm,
 )
 from partial_failover.temporal.namespaces import Wanted, provision
 from tests.deploy.watched import lines_of, metered_client, value
+from tests.waiting import NotYet, until
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,19 +63,19 @@ def plan(*vms: str, days: int = 7, since: int = 0) -> PlannedTest:
 def test_when_a_vm_must_be_tested_again(
     tests: list[TestRecord], planned: list[PlannedTest], due: float
 ) -> None:
-    found = standing([kept("db", *tests)], planned)["db"]
-    assert found.due == due or (math.isnan(found.due) and math.isnan(due))
-    assert found.last == (tests[0].at.timestamp() if tests else 0)
+    times = times_by_vm([kept("db", *tests)], planned)["db"]
+    assert times.due == due or (math.isnan(times.due) and math.isnan(due))
+    assert times.last == (tests[0].at.timestamp() if tests else 0)
 
 
 def test_what_failed_last_and_who_is_not_spoken_of() -> None:
     failed = TestResult.FAILED
-    found = standing(
+    times = times_by_vm(
         [kept("a", record(5), record(3, failed)), kept("b", record(2, failed)), kept("c")], [plan("gone")]
     )
-    assert (found["a"].last_failed, found["b"].last_failed) == (at(3), at(2))
-    assert set(found) == {"a", "b", "gone"}
-    assert (found["gone"].last, found["gone"].due) == (0, at(7))
+    assert (times["a"].last_failed, times["b"].last_failed) == (at(3), at(2))
+    assert set(times) == {"a", "b", "gone"}
+    assert (times["gone"].last, times["gone"].due) == (0, at(7))
 
 
 async def test_schedules_that_somebody_made_by_hand_count_too(lab: Lab) -> None:
@@ -87,11 +88,16 @@ async def test_schedules_that_somebody_made_by_hand_count_too(lab: Lab) -> None:
         await client.create_schedule(name, Schedule(action=action, spec=every))
     other = ScheduleActionStartWorkflow("ListReplicas", {}, id="other", task_queue="provider")
     await client.create_schedule("other", Schedule(action=other, spec=every))
-    found: set[tuple[tuple[str, ...], timedelta]] = set()
-    while len(found) < 3:  # the server lists a new schedule a moment later
-        found = {(p.vms, p.period) for p in await plans(client)}
-        await asyncio.sleep(0.2)
-    assert found == {(("db",), WHEN_NOT_SAID), ((), 3 * DAY), ((), WHEN_NOT_SAID)}
+    wanted = {(("db",), WHEN_NOT_SAID), ((), 3 * DAY), ((), WHEN_NOT_SAID)}
+
+    async def are_listed() -> bool:
+        """The server lists a new schedule a moment later."""
+        listed = {(p.vms, p.period) for p in await plans(client)}
+        if listed != wanted:
+            raise NotYet(f"{listed}")
+        return True
+
+    await until(are_listed)
 
 
 async def test_a_vm_that_is_gone_is_spoken_of_no_more(lab: Lab) -> None:
@@ -104,13 +110,13 @@ async def test_a_vm_that_is_gone_is_spoken_of_no_more(lab: Lab) -> None:
     )
     there = [db]
     book = FailoverTestMetrics(client, lambda: there, lambda vm: kept("db", record(3, period=DAY)))
-    show, turn = Show(runtime.metric_meter), asyncio.Semaphore(1)
-    await book.look(show, turn)
+    gauges, turn = TestGauges(runtime.metric_meter), asyncio.Semaphore(1)
+    await book.look(gauges, turn)
     assert value(await lines_of(metrics), "failover_test_due", vm="db") == at(4)
     there.clear()
-    await book.look(show, turn)
+    await book.look(gauges, turn)
     assert value(await lines_of(metrics), "failover_test_due", vm="db") == at(4), "nothing is new: not read"
     book.read_at = -math.inf
-    await book.look(show, turn)
+    await book.look(gauges, turn)
     gone = value(await lines_of(metrics), "failover_test_due", vm="db")
     assert gone is not None and math.isnan(gone), "no alert fires on that"
