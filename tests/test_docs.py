@@ -17,7 +17,7 @@ from partial_failover.contracts.request import (
     PartialFailoverRequest,
     UndoRequest,
 )
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.temporal.search_attributes import REGISTRY
 from workflows.partial_failover import PartialFailover
 
@@ -117,7 +117,7 @@ def test_the_architecture_names_the_steps_of_a_failover() -> None:
             r"[A-Z]\w+",
             flow,
         )
-    ) <= set(Step)
+    ) <= set(StepName)
 
 
 def test_the_wheel_holds_the_whole_product() -> None:

@@ -9,7 +9,7 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts.base import Contract
-    from partial_failover.contracts.step import TypedStep
+    from partial_failover.contracts.step import Step
     from partial_failover.contracts.steps import HEARTBEAT
 
 In = TypeVar("In", bound=Contract)
@@ -19,7 +19,7 @@ _TRY = workflow.ActivityCancellationType.TRY_CANCEL
 _WAIT = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
 
-async def call(step: TypedStep[In, Out], data: In, title: str) -> Out:
+async def call(step: Step[In, Out], data: In, title: str) -> Out:
     """Run the step. Waits for its end when the workflow is cancelled, so that nothing runs unseen."""
     budget = step.budget
     answer: Out = await workflow.execute_activity(

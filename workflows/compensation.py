@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts.base import Contract
     from partial_failover.contracts.replica import ReplicaState
     from partial_failover.contracts.replication import HoldTarget
-    from partial_failover.contracts.step import Step, TypedStep
+    from partial_failover.contracts.step import Step, StepName
     from partial_failover.contracts.step_data import (
         ApplianceStep,
         CleanInput,
@@ -59,7 +59,7 @@ class Compensation:
         self.left_over: list[str] = []
         self._off: PoweredOff | None = None
         self._reverted: datetime | None = None
-        self._out: set[Step] = set()
+        self._out: set[StepName] = set()
         """Steps at the networks that are done: not again when a person repaired the rest."""
 
     async def run(self) -> None:
@@ -68,7 +68,7 @@ class Compensation:
             self.left_over = [f"{self.plan.replica_name} was left as it is"]
             return
         again, self.left_over = bool(self.left_over), []
-        if again or Step.MARK_FAILOVER in self.failover.begun:
+        if again or StepName.MARK_FAILOVER in self.failover.begun:
             await self._begin()
         await self._replica_off()
         await task_group(self._networks_out(), self._replica_back())
@@ -83,7 +83,7 @@ class Compensation:
         await self._try(steps.BEGIN_UNDO, mark, "Begin to undo")
 
     async def _replica_off(self) -> None:
-        if self.failover.begun & {Step.POWER_ON_REPLICA, Step.REVERT_SNAPSHOT}:
+        if self.failover.begun & {StepName.POWER_ON_REPLICA, StepName.REVERT_SNAPSHOT}:
             title = f"Power off {self.plan.replica_name}"
             off = await self._try(steps.POWER_OFF_REPLICA, ReplicaInput(**self.failover.replica), title)
             if off is None or off.changed or self._off is None:
@@ -100,7 +100,7 @@ class Compensation:
             await self._once(steps.POWER_OFF_TENANT_APPLIANCE, data, title)
         if begun & PROVIDER_SIDE:
             data = self.failover.provider_step()
-            if begun & (PROVIDER_SIDE - {Step.CONNECT_NETWORKS}):
+            if begun & (PROVIDER_SIDE - {StepName.CONNECT_NETWORKS}):
                 title = f"Remove proxy ARP for {self.plan.replica_name} at the provider"
                 await self._once(steps.REMOVE_PROVIDER_PROXY_ARP, data, title)
                 title = "Power off the provider's appliance if nobody uses it"
@@ -122,7 +122,7 @@ class Compensation:
         await self._back_again_if_stale()
         await self._mark_normal()
         target = self.failover.site.target
-        if not self.left_over and target is not None and Step.HOLD_REPLICATION in self.failover.begun:
+        if not self.left_over and target is not None and StepName.HOLD_REPLICATION in self.failover.begun:
             await self._release(target)
 
     async def _mark_normal(self) -> None:
@@ -166,13 +166,11 @@ class Compensation:
                 await workflow.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _once(
-        self, step: TypedStep[ApplianceStep, StepResult], data: ApplianceStep, title: str
-    ) -> None:
+    async def _once(self, step: Step[ApplianceStep, StepResult], data: ApplianceStep, title: str) -> None:
         if step.name not in self._out and await self._try(step, data, title) is not None:
             self._out.add(step.name)
 
-    async def _try(self, step: TypedStep[In, Out], data: In, title: str) -> Out | None:
+    async def _try(self, step: Step[In, Out], data: In, title: str) -> Out | None:
         """Run a compensation; one that cannot be done is written down, and the rest still runs."""
         if self.failover.lost:
             return None

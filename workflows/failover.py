@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts.plan import FailoverPlan, TenantSite
     from partial_failover.contracts.replication import HoldTarget
     from partial_failover.contracts.request import PartialFailoverRequest
-    from partial_failover.contracts.step import Step, TypedStep
+    from partial_failover.contracts.step import Step, StepName
     from partial_failover.contracts.step_data import (
         ApplianceStep,
         HoldInput,
@@ -46,21 +46,21 @@ MOST_LOOKS = 30
 """Times that the replica is looked for through the tunnel while its guest boots."""
 
 REPLICA = {
-    Step.HOLD_REPLICATION,
-    Step.MARK_PROCESSING,
-    Step.REVERT_SNAPSHOT,
-    Step.POWER_ON_REPLICA,
+    StepName.HOLD_REPLICATION,
+    StepName.MARK_PROCESSING,
+    StepName.REVERT_SNAPSHOT,
+    StepName.POWER_ON_REPLICA,
 }
 PROVIDER_SIDE = {
-    Step.CONNECT_NETWORKS,
-    Step.POWER_ON_PROVIDER_APPLIANCE,
-    Step.START_VPN_SERVER,
-    Step.CONFIGURE_PROVIDER_PROXY_ARP,
+    StepName.CONNECT_NETWORKS,
+    StepName.POWER_ON_PROVIDER_APPLIANCE,
+    StepName.START_VPN_SERVER,
+    StepName.CONFIGURE_PROVIDER_PROXY_ARP,
 }
 TENANT_SIDE = {
-    Step.POWER_ON_TENANT_APPLIANCE,
-    Step.START_VPN_CLIENT,
-    Step.CONFIGURE_TENANT_PROXY_ARP,
+    StepName.POWER_ON_TENANT_APPLIANCE,
+    StepName.START_VPN_CLIENT,
+    StepName.CONFIGURE_TENANT_PROXY_ARP,
 }
 
 
@@ -72,7 +72,7 @@ class Failover:
     ) -> None:
         self.progress, self.request, self.plan, self.site = progress, request, plan, site
         self.replica = replica_key(plan.replica_id)
-        self.begun: set[Step] = set()
+        self.begun: set[StepName] = set()
         self.lost = False
         """Another run has the replica: whatever this one did is that one's now, and nothing is taken back."""
         self.hold_is_known = False
@@ -220,13 +220,13 @@ class Failover:
 
     def provider_step(self) -> ApplianceStep:
         """Input of the steps on the provider's appliance."""
-        return self._appliance_step(self.plan.side.appliance_was_on, Step.CONFIGURE_PROVIDER_PROXY_ARP)
+        return self._appliance_step(self.plan.side.appliance_was_on, StepName.CONFIGURE_PROVIDER_PROXY_ARP)
 
     def tenant_step(self) -> ApplianceStep:
         """Input of the steps on the tenant's appliance."""
-        return self._appliance_step(self.site.appliance_was_on, Step.CONFIGURE_TENANT_PROXY_ARP)
+        return self._appliance_step(self.site.appliance_was_on, StepName.CONFIGURE_TENANT_PROXY_ARP)
 
-    def _appliance_step(self, was_on: bool, placing: Step) -> ApplianceStep:
+    def _appliance_step(self, was_on: bool, placing: StepName) -> ApplianceStep:
         return ApplianceStep(
             **self.replica,
             networks=self.plan.networks,
@@ -244,7 +244,7 @@ class Failover:
             takes_over=adoption.run_id if adoption else None,
         )
 
-    async def _do(self, step: TypedStep[In, Out], data: In, title: str) -> Out:
+    async def _do(self, step: Step[In, Out], data: In, title: str) -> Out:
         self.begun.add(step.name)  # before the call: an unknown outcome is taken back too
         try:
             return await self.progress.run(step, data, title)

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts.base import Contract
     from partial_failover.contracts.check import CheckResult
     from partial_failover.contracts.replica import ReplicaState
-    from partial_failover.contracts.step import Step, StepRecord, TypedStep
+    from partial_failover.contracts.step import Step, StepName, StepRecord
     from partial_failover.contracts.step_data import StepOutcome
 
 In = TypeVar("In", bound=Contract)
@@ -38,7 +38,7 @@ class Progress:
         self.connection = ""
         """What is to be said of the connection between production and the replica."""
 
-    async def run(self, step: TypedStep[In, Out], data: In, title: str) -> Out:
+    async def run(self, step: Step[In, Out], data: In, title: str) -> Out:
         """Run a step and write it down."""
         with self._written(step.name, title[:180]) as ended:
             answer = await call(step, data, title[:180])
@@ -50,7 +50,7 @@ class Progress:
             return answer
 
     @contextmanager
-    def _written(self, step: Step, title: str) -> Iterator[list[tuple[str, str, int]]]:
+    def _written(self, step: StepName, title: str) -> Iterator[list[tuple[str, str, int]]]:
         place = len(self.records)
         self.records.append(StepRecord(step=step, title=title, started=workflow.now()))
         self.show()
@@ -108,7 +108,7 @@ class Progress:
         return round((workflow.now() - start) / timedelta(seconds=1), 3)
 
 
-def _log(text: str, step: Step | None = None) -> None:
+def _log(text: str, step: StepName | None = None) -> None:
     """For the operators, once: a replay writes nothing."""
     workflow.logger.info("%s", text, extra={"step": step})
 

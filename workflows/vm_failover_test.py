@@ -46,7 +46,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from partial_failover.contracts.replica import Marker, ReplicaState
     from partial_failover.contracts.request import PartialFailoverRequest
-    from partial_failover.contracts.step import Step
+    from partial_failover.contracts.step import StepName
     from partial_failover.contracts.version import VERSION
 
 UNTOUCHED = "The replica was not touched"
@@ -269,7 +269,7 @@ class VmFailoverTest(CompensatedWorkflow):
 
     def _report(self, request: VmTestRequest, result: TestResult, summary: str) -> VmTestReport:
         info, progress, failover, plan = workflow.info(), self._progress, self._failover, self._plan
-        isolated = (r for r in progress.records if r.step is Step.ISOLATE_REPLICA and r.outcome in DONE)
+        isolated = (r for r in progress.records if r.step is StepName.ISOLATE_REPLICA and r.outcome in DONE)
         return VmTestReport(
             vm=self._vm,
             replica=plan.replica_name if plan else None,

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar, get_type_hints, overload
 from temporalio import activity
 
 from partial_failover.contracts.base import Contract
-from partial_failover.contracts.step import TypedStep
+from partial_failover.contracts.step import Step
 
 Group = TypeVar("Group", bound="StepGroup")
 In = TypeVar("In", bound=Contract)
@@ -31,7 +31,7 @@ class carries_out(Generic[In, Out]):
     """The method, sync or async, is the activity of the step. Refuses at import what differs from its
     declaration by more than the type checker sees: a base class of its input, say."""
 
-    def __init__(self, step: TypedStep[In, Out]) -> None:
+    def __init__(self, step: Step[In, Out]) -> None:
         self._step = step
 
     @overload

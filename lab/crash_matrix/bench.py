@@ -14,7 +14,7 @@ from lab.crash_matrix.interventions import compensation_trigger, entity, fault
 from lab.crash_matrix.rules import TENANT, VM
 from lab.injected_faults import AuditEntry, FaultRule
 from lab.site import APPLIANCE
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 
 COMPENSATED = (Phase.COMPENSATION, Phase.REFUSED)
 """Phases that begin before Failover is reached."""
@@ -160,7 +160,7 @@ class Bench(Driver):
             if back in planned or (forward and not forward.case.ends_the_failover):
                 self.rules.broken.append("in Failover in spite of one fault; it was taken back")
             return self._rest(tuple(Phase), "Normal")
-        if forward and forward.case.point.step == Step.WATCH_FAILOVER:
+        if forward and forward.case.point.step == StepName.WATCH_FAILOVER:
             await self._seen_by_the_watch(forward.rule)
         self._rest((Phase.FAILOVER,), "Failover")
         if back in planned:

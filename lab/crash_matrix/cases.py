@@ -7,7 +7,7 @@ from typing import Any  # Any: JSON
 from zlib import crc32
 
 from lab.injected_faults import FaultKind
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 
 
 class Phase(StrEnum):
@@ -93,11 +93,11 @@ LOGINS = ("POST token", "POST /api/oauth2/token", "Login", "RetrieveServiceConte
 
 
 OF_TESTS = (
-    Step.ISOLATE_REPLICA,
-    Step.POWER_ON_ISOLATED,
-    Step.VERIFY_TUNNEL,
-    Step.CHECK_GUEST,
-    Step.RECORD_TEST,
+    StepName.ISOLATE_REPLICA,
+    StepName.POWER_ON_ISOLATED,
+    StepName.VERIFY_TUNNEL,
+    StepName.CHECK_GUEST,
+    StepName.RECORD_TEST,
 )
 
 
@@ -124,7 +124,7 @@ def _is_hit(point: Point) -> bool:
     phase has."""
     match point.phase:
         case Phase.FAILED:
-            return point.step == Step.MARK_FAILED_FAILOVER
+            return point.step == StepName.MARK_FAILED_FAILOVER
         case Phase.TEST:
             return point.step in OF_TESTS
         case Phase.REFUSED:

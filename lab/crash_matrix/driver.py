@@ -26,7 +26,7 @@ from lab.site import APPLIANCE
 from lab.veeam.accounts import Role
 from lab.worker_process import WorkerProcess
 from partial_failover.contracts.run import lock_id
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.temporal.search_attributes import REPLICA_STATE
 
 Handle = WorkflowHandle[Any, Any]
@@ -215,7 +215,7 @@ class Driver:
         """Whether it is in Failover by this workflow, and no step runs but the one that watches."""
         if not self.rules.in_failover(handle.first_execution_run_id):
             return False
-        return await self._running(handle) == [Step.WATCH_FAILOVER]
+        return await self._running(handle) == [StepName.WATCH_FAILOVER]
 
     async def _is(self, handle: Handle, state: str) -> bool:
         return (await handle.describe()).typed_search_attributes.get(REPLICA_STATE) == state

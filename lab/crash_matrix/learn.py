@@ -9,42 +9,42 @@ from temporalio.client import WorkflowHistory
 
 from lab.crash_matrix.cases import LOGINS, Phase, Point, is_appliance, is_change
 from lab.injected_faults import AuditEntry
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 
 ON_PROVIDER_APPLIANCE = {
-    Step.CONNECT_NETWORKS,
-    Step.POWER_ON_PROVIDER_APPLIANCE,
-    Step.START_VPN_SERVER,
-    Step.CONFIGURE_PROVIDER_PROXY_ARP,
-    Step.REMOVE_PROVIDER_PROXY_ARP,
-    Step.POWER_OFF_PROVIDER_APPLIANCE,
-    Step.DISCONNECT_NETWORKS,
+    StepName.CONNECT_NETWORKS,
+    StepName.POWER_ON_PROVIDER_APPLIANCE,
+    StepName.START_VPN_SERVER,
+    StepName.CONFIGURE_PROVIDER_PROXY_ARP,
+    StepName.REMOVE_PROVIDER_PROXY_ARP,
+    StepName.POWER_OFF_PROVIDER_APPLIANCE,
+    StepName.DISCONNECT_NETWORKS,
 }
 ON_BACKUP = {
-    Step.CHECK_TENANT_SITE,
-    Step.HOLD_REPLICATION,
-    Step.RELEASE_REPLICATION,
-    Step.WATCH_FAILOVER,
+    StepName.CHECK_TENANT_SITE,
+    StepName.HOLD_REPLICATION,
+    StepName.RELEASE_REPLICATION,
+    StepName.WATCH_FAILOVER,
 }
 AT_TENANT = {
-    Step.POWER_ON_TENANT_APPLIANCE,
-    Step.START_VPN_CLIENT,
-    Step.CONFIGURE_TENANT_PROXY_ARP,
-    Step.VERIFY_CONNECTIVITY,
-    Step.VERIFY_TUNNEL,
-    Step.WATCH_FAILOVER,
-    Step.REMOVE_TENANT_PROXY_ARP,
-    Step.POWER_OFF_TENANT_APPLIANCE,
+    StepName.POWER_ON_TENANT_APPLIANCE,
+    StepName.START_VPN_CLIENT,
+    StepName.CONFIGURE_TENANT_PROXY_ARP,
+    StepName.VERIFY_CONNECTIVITY,
+    StepName.VERIFY_TUNNEL,
+    StepName.WATCH_FAILOVER,
+    StepName.REMOVE_TENANT_PROXY_ARP,
+    StepName.POWER_OFF_TENANT_APPLIANCE,
 }
 ONLY: dict[str, set[str]] = {
-    Step.WATCH_FAILOVER: {"status"},
-    Step.VERIFY_TUNNEL: {"status"},
-    Step.VERIFY_CONNECTIVITY: {"verify"},
+    StepName.WATCH_FAILOVER: {"status"},
+    StepName.VERIFY_TUNNEL: {"status"},
+    StepName.VERIFY_CONNECTIVITY: {"verify"},
 }
 """All that these ask of an appliance; the first looks at the backup server too."""
 LOOKS_FOR = {
-    "GET orgVdcNetworks": {Step.ISOLATE_REPLICA},
-    "GET query": {Step.RECORD_TEST},
+    "GET orgVdcNetworks": {StepName.ISOLATE_REPLICA},
+    "GET query": {StepName.RECORD_TEST},
 }
 """Calls of the steps on the provider's appliance that these steps make too."""
 
@@ -90,7 +90,7 @@ def points(
             continue
         key = (call.endpoint, call.call, entity_of(call))
         for step in _steps_of(call, key[2], steps):
-            if step == Step.WATCH_FAILOVER and phase is not Phase.FAILOVER:
+            if step == StepName.WATCH_FAILOVER and phase is not Phase.FAILOVER:
                 continue  # by chance: it is on its way out
             first = Point(phase, step, *key)
             counts[first] += 1
@@ -106,14 +106,14 @@ def _steps_of(call: AuditEntry, entity: str, steps: Iterable[Window]) -> list[st
 def may_call(step: str, call: AuditEntry, entity: str) -> bool:
     """Steps run side by side; what a call is about tells them apart, but for looks at the replica."""
     if step in ONLY:
-        return call.call in ONLY[step] or (step, call.endpoint) == (Step.WATCH_FAILOVER, "acme-veeam")
+        return call.call in ONLY[step] or (step, call.endpoint) == (StepName.WATCH_FAILOVER, "acme-veeam")
     if call.endpoint.startswith("acme-veeam"):
         return step in ON_BACKUP
     if call.endpoint.startswith("acme-vcenter"):
-        return step in AT_TENANT or step == Step.CHECK_TENANT_SITE
+        return step in AT_TENANT or step == StepName.CHECK_TENANT_SITE
     if step in AT_TENANT | ON_BACKUP:
         return False
-    if step == Step.PLAN_FAILOVER:
+    if step == StepName.PLAN_FAILOVER:
         return True
     on_appliance = is_appliance(call.endpoint) or "network-extension" in entity
     if on_appliance or call.call in LOOKS_FOR:

@@ -13,7 +13,7 @@ from lab.stories.production import Production
 from lab.stories.report import table
 from lab.timeline import Timeline, Track
 from partial_failover.contracts.report import FailoverReport
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 
 WITHIN = 120.0
 """Seconds that a story waits for what must come."""
@@ -109,7 +109,7 @@ class StoryContext:
             raise DidNotHold(f"{running.vm} is in Failover: {track.ended or f'not within {WITHIN:.0f} s'}")
 
         def reachable() -> bool:
-            return bool(track.answers.get(Step.VERIFY_CONNECTIVITY, {}).get("reachable"))
+            return bool(track.answers.get(StepName.VERIFY_CONNECTIVITY, {}).get("reachable"))
 
         is_reached = await self.comes(running, reachable, REACHABLE_WITHIN)
         what = f"the failover has verified that production reaches the replica of {running.vm}"

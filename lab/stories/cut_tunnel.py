@@ -7,10 +7,10 @@ from dataclasses import replace
 from lab.site import APPLIANCE
 from lab.stories import steps
 from lab.stories.context import Figures, Running, StoryContext
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 
 VM = "erp-db-01"
-MENDED_WITHIN = 90.0
+REPAIRED_WITHIN = 90.0
 """Seconds; two looks, ten seconds apart, come before the repairing."""
 
 
@@ -47,9 +47,9 @@ async def _cut(context: StoryContext, running: Running) -> float | None:
         context.check(
             f"the ping to {context.packets.address(VM)} is unanswered", await context.packets.silent(VM)
         )
-    running.track.answers.pop(Step.CONFIGURE_TENANT_PROXY_ARP, None)
+    running.track.answers.pop(StepName.CONFIGURE_TENANT_PROXY_ARP, None)
     again = await context.comes(
-        running, lambda: Step.CONFIGURE_TENANT_PROXY_ARP in running.track.answers, MENDED_WITHIN
+        running, lambda: StepName.CONFIGURE_TENANT_PROXY_ARP in running.track.answers, REPAIRED_WITHIN
     )
     if context.packets is not None:
         neighbour = context.packets.neighbours(VM)[0].name
@@ -64,7 +64,7 @@ async def _hold_ended(context: StoryContext) -> None:
     """Delete the exclusion, as a person at the backup server would."""
     context.site.backup.replication.exclusions.clear()
     context.timeline.say("Somebody ends the hold of replication at the backup server.", "yellow")
-    end = time.monotonic() + MENDED_WITHIN
+    end = time.monotonic() + REPAIRED_WITHIN
     while not context.held(VM) and time.monotonic() < end:  # noqa: ASYNC110  (told by no event)
         await asyncio.sleep(0.2)
     context.check(f"replication of {VM} is held again", context.held(VM))

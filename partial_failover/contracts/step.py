@@ -15,7 +15,7 @@ In = TypeVar("In", bound=Contract)
 Out = TypeVar("Out", bound=Contract)
 
 
-class Step(StrEnum):
+class StepName(StrEnum):
     """Activity types. The names are stable: histories hold them."""
 
     PLAN_FAILOVER = "PlanFailover"
@@ -72,11 +72,11 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class TypedStep(Generic[In, Out]):
+class Step(Generic[In, Out]):
     """Workflows call a step, and activities implement it, through its declaration: a wrong input, result or
     role is an error of the type checker. Declared as one of the roles below."""
 
-    name: Step
+    name: StepName
     input: type[In]
     result: type[Out]
     budget: Budget
@@ -87,19 +87,19 @@ class TypedStep(Generic[In, Out]):
         return replace(self, budget=budget)
 
 
-class ProviderStep(TypedStep[In, Out]):
+class ProviderStep(Step[In, Out]):
     """Carried out by the worker of the role `provider`."""
 
     queue = PROVIDER
 
 
-class TenantSiteStep(TypedStep[In, Out]):
+class TenantSiteStep(Step[In, Out]):
     """Carried out by the worker of the role `tenant-site`."""
 
     queue = TENANT_SITE
 
 
-class TenantSiteWatchStep(TypedStep[In, Out]):
+class TenantSiteWatchStep(Step[In, Out]):
     """The same worker's, for what waits for weeks."""
 
     queue = TENANT_SITE_WATCH
@@ -108,7 +108,7 @@ class TenantSiteWatchStep(TypedStep[In, Out]):
 class StepRecord(Contract):
     """One step as the report shows it. `seconds` is None while it runs."""
 
-    step: Step
+    step: StepName
     title: str
     started: datetime
     seconds: float | None = None

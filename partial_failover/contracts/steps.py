@@ -11,7 +11,13 @@ from partial_failover.contracts.failover_test import RecordTestInput
 from partial_failover.contracts.plan import PlanInput, PlanResult, TenantSite, TenantSiteInput
 from partial_failover.contracts.report import ReplicaList
 from partial_failover.contracts.request import ListReplicasRequest
-from partial_failover.contracts.step import Budget, ProviderStep, Step, TenantSiteStep, TenantSiteWatchStep
+from partial_failover.contracts.step import (
+    Budget,
+    ProviderStep,
+    StepName,
+    TenantSiteStep,
+    TenantSiteWatchStep,
+)
 from partial_failover.contracts.step_data import (
     ApplianceReady,
     ApplianceStep,
@@ -70,62 +76,66 @@ def check_budget(timeout: timedelta) -> Budget:
 
 # Preflight
 
-PLAN_FAILOVER = ProviderStep(Step.PLAN_FAILOVER, PlanInput, PlanResult, READ)
-CHECK_TENANT_SITE = TenantSiteStep(Step.CHECK_TENANT_SITE, TenantSiteInput, TenantSite, READ)
-INSPECT_REPLICAS = ProviderStep(Step.INSPECT_REPLICAS, ListReplicasRequest, ReplicaList, READ)
+PLAN_FAILOVER = ProviderStep(StepName.PLAN_FAILOVER, PlanInput, PlanResult, READ)
+CHECK_TENANT_SITE = TenantSiteStep(StepName.CHECK_TENANT_SITE, TenantSiteInput, TenantSite, READ)
+INSPECT_REPLICAS = ProviderStep(StepName.INSPECT_REPLICAS, ListReplicasRequest, ReplicaList, READ)
 
 # Forward
 
-MARK_PROCESSING = ProviderStep(Step.MARK_PROCESSING, MarkInput, StepResult, FORWARD)
-HOLD_REPLICATION = TenantSiteStep(Step.HOLD_REPLICATION, HoldInput, StepResult, HOLD)
-REVERT_SNAPSHOT = ProviderStep(Step.REVERT_SNAPSHOT, RevertInput, StepResult, FORWARD)
-POWER_ON_REPLICA = ProviderStep(Step.POWER_ON_REPLICA, ReplicaInput, StepResult, FORWARD)
-CONNECT_NETWORKS = ProviderStep(Step.CONNECT_NETWORKS, ApplianceStep, StepResult, FORWARD)
+MARK_PROCESSING = ProviderStep(StepName.MARK_PROCESSING, MarkInput, StepResult, FORWARD)
+HOLD_REPLICATION = TenantSiteStep(StepName.HOLD_REPLICATION, HoldInput, StepResult, HOLD)
+REVERT_SNAPSHOT = ProviderStep(StepName.REVERT_SNAPSHOT, RevertInput, StepResult, FORWARD)
+POWER_ON_REPLICA = ProviderStep(StepName.POWER_ON_REPLICA, ReplicaInput, StepResult, FORWARD)
+CONNECT_NETWORKS = ProviderStep(StepName.CONNECT_NETWORKS, ApplianceStep, StepResult, FORWARD)
 POWER_ON_PROVIDER_APPLIANCE = ProviderStep(
-    Step.POWER_ON_PROVIDER_APPLIANCE, ApplianceStep, ApplianceReady, FORWARD
+    StepName.POWER_ON_PROVIDER_APPLIANCE, ApplianceStep, ApplianceReady, FORWARD
 )
-START_VPN_SERVER = ProviderStep(Step.START_VPN_SERVER, VpnServerInput, StepResult, FORWARD)
+START_VPN_SERVER = ProviderStep(StepName.START_VPN_SERVER, VpnServerInput, StepResult, FORWARD)
 CONFIGURE_PROVIDER_PROXY_ARP = ProviderStep(
-    Step.CONFIGURE_PROVIDER_PROXY_ARP, ApplianceStep, StepResult, FORWARD
+    StepName.CONFIGURE_PROVIDER_PROXY_ARP, ApplianceStep, StepResult, FORWARD
 )
 POWER_ON_TENANT_APPLIANCE = TenantSiteStep(
-    Step.POWER_ON_TENANT_APPLIANCE, ApplianceStep, ApplianceReady, FORWARD
+    StepName.POWER_ON_TENANT_APPLIANCE, ApplianceStep, ApplianceReady, FORWARD
 )
-START_VPN_CLIENT = TenantSiteStep(Step.START_VPN_CLIENT, VpnClientInput, StepResult, FORWARD)
+START_VPN_CLIENT = TenantSiteStep(StepName.START_VPN_CLIENT, VpnClientInput, StepResult, FORWARD)
 CONFIGURE_TENANT_PROXY_ARP = TenantSiteStep(
-    Step.CONFIGURE_TENANT_PROXY_ARP, ApplianceStep, StepResult, FORWARD
+    StepName.CONFIGURE_TENANT_PROXY_ARP, ApplianceStep, StepResult, FORWARD
 )
-MARK_FAILOVER = ProviderStep(Step.MARK_FAILOVER, MarkInput, StepResult, FORWARD)
+MARK_FAILOVER = ProviderStep(StepName.MARK_FAILOVER, MarkInput, StepResult, FORWARD)
 
 # In Failover
 
-VERIFY_CONNECTIVITY = TenantSiteStep(Step.VERIFY_CONNECTIVITY, ApplianceStep, Connectivity, QUICK_LOOK)
-WATCH_FAILOVER = TenantSiteWatchStep(Step.WATCH_FAILOVER, WatchInput, WatchStatus, WATCH)
+VERIFY_CONNECTIVITY = TenantSiteStep(StepName.VERIFY_CONNECTIVITY, ApplianceStep, Connectivity, QUICK_LOOK)
+WATCH_FAILOVER = TenantSiteWatchStep(StepName.WATCH_FAILOVER, WatchInput, WatchStatus, WATCH)
 
 # Backward
 
 BEGIN_UNDO = MARK_PROCESSING.with_budget(BACKWARD)
-POWER_OFF_REPLICA = ProviderStep(Step.POWER_OFF_REPLICA, ReplicaInput, PoweredOff, BACKWARD)
-REMOVE_TENANT_PROXY_ARP = TenantSiteStep(Step.REMOVE_TENANT_PROXY_ARP, ApplianceStep, StepResult, BACKWARD)
+POWER_OFF_REPLICA = ProviderStep(StepName.POWER_OFF_REPLICA, ReplicaInput, PoweredOff, BACKWARD)
+REMOVE_TENANT_PROXY_ARP = TenantSiteStep(
+    StepName.REMOVE_TENANT_PROXY_ARP, ApplianceStep, StepResult, BACKWARD
+)
 POWER_OFF_TENANT_APPLIANCE = TenantSiteStep(
-    Step.POWER_OFF_TENANT_APPLIANCE, ApplianceStep, StepResult, BACKWARD
+    StepName.POWER_OFF_TENANT_APPLIANCE, ApplianceStep, StepResult, BACKWARD
 )
-REMOVE_PROVIDER_PROXY_ARP = ProviderStep(Step.REMOVE_PROVIDER_PROXY_ARP, ApplianceStep, StepResult, BACKWARD)
+REMOVE_PROVIDER_PROXY_ARP = ProviderStep(
+    StepName.REMOVE_PROVIDER_PROXY_ARP, ApplianceStep, StepResult, BACKWARD
+)
 POWER_OFF_PROVIDER_APPLIANCE = ProviderStep(
-    Step.POWER_OFF_PROVIDER_APPLIANCE, ApplianceStep, StepResult, BACKWARD
+    StepName.POWER_OFF_PROVIDER_APPLIANCE, ApplianceStep, StepResult, BACKWARD
 )
-DISCONNECT_NETWORKS = ProviderStep(Step.DISCONNECT_NETWORKS, ApplianceStep, StepResult, BACKWARD)
-REVERT_TO_LATEST = ProviderStep(Step.REVERT_TO_LATEST, RevertToLatestInput, StepResult, BACKWARD)
-MARK_NORMAL = ProviderStep(Step.MARK_NORMAL, CleanInput, StepResult, BACKWARD)
-CONFIRM_NORMAL = ProviderStep(Step.CONFIRM_NORMAL, CleanInput, NormalProof, BACKWARD)
-RELEASE_REPLICATION = TenantSiteStep(Step.RELEASE_REPLICATION, ReleaseInput, StepResult, RELEASE)
-MARK_FAILED_FAILOVER = ProviderStep(Step.MARK_FAILED_FAILOVER, MarkInput, StepResult, BACKWARD)
+DISCONNECT_NETWORKS = ProviderStep(StepName.DISCONNECT_NETWORKS, ApplianceStep, StepResult, BACKWARD)
+REVERT_TO_LATEST = ProviderStep(StepName.REVERT_TO_LATEST, RevertToLatestInput, StepResult, BACKWARD)
+MARK_NORMAL = ProviderStep(StepName.MARK_NORMAL, CleanInput, StepResult, BACKWARD)
+CONFIRM_NORMAL = ProviderStep(StepName.CONFIRM_NORMAL, CleanInput, NormalProof, BACKWARD)
+RELEASE_REPLICATION = TenantSiteStep(StepName.RELEASE_REPLICATION, ReleaseInput, StepResult, RELEASE)
+MARK_FAILED_FAILOVER = ProviderStep(StepName.MARK_FAILED_FAILOVER, MarkInput, StepResult, BACKWARD)
 
 # Of failover tests alone
 
-ISOLATE_REPLICA = ProviderStep(Step.ISOLATE_REPLICA, IsolateInput, StepResult, FORWARD)
-POWER_ON_ISOLATED = ProviderStep(Step.POWER_ON_ISOLATED, ReplicaInput, StepResult, FORWARD)
-VERIFY_PROVIDER_TUNNEL = ProviderStep(Step.VERIFY_TUNNEL, ApplianceStep, TunnelSeen, QUICK_LOOK)
-VERIFY_TENANT_TUNNEL = TenantSiteStep(Step.VERIFY_TUNNEL, ApplianceStep, TunnelSeen, QUICK_LOOK)
-CHECK_GUEST = ProviderStep(Step.CHECK_GUEST, CheckInput, CheckResult, check_budget(timedelta(minutes=5)))
-RECORD_TEST = ProviderStep(Step.RECORD_TEST, RecordTestInput, StepResult, RECORD)
+ISOLATE_REPLICA = ProviderStep(StepName.ISOLATE_REPLICA, IsolateInput, StepResult, FORWARD)
+POWER_ON_ISOLATED = ProviderStep(StepName.POWER_ON_ISOLATED, ReplicaInput, StepResult, FORWARD)
+VERIFY_PROVIDER_TUNNEL = ProviderStep(StepName.VERIFY_TUNNEL, ApplianceStep, TunnelSeen, QUICK_LOOK)
+VERIFY_TENANT_TUNNEL = TenantSiteStep(StepName.VERIFY_TUNNEL, ApplianceStep, TunnelSeen, QUICK_LOOK)
+CHECK_GUEST = ProviderStep(StepName.CHECK_GUEST, CheckInput, CheckResult, check_budget(timedelta(minutes=5)))
+RECORD_TEST = ProviderStep(StepName.RECORD_TEST, RecordTestInput, StepResult, RECORD)

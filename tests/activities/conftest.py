@@ -12,7 +12,7 @@ from lab.site import APPLIANCE
 from lab.worker_config import write_configs
 from partial_failover import factories
 from partial_failover.contracts.queues import TENANT_SITE
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.settings import TenantSiteWorkerSettings, load
 from tests.activities.world import Values, World, built
 
@@ -52,12 +52,12 @@ async def extended(world: World) -> AsyncIterator[Values]:
     own = {**await world.values("acme", "erp-db-01"), "original_may_run": True}
     own["networks"] = tuple(n for n in world.vdc("acme").networks() if "-lan-" in n.name)
     for step in (
-        Step.CONNECT_NETWORKS,
-        Step.POWER_ON_PROVIDER_APPLIANCE,
-        f"{TENANT_SITE}/{Step.POWER_ON_TENANT_APPLIANCE}",
+        StepName.CONNECT_NETWORKS,
+        StepName.POWER_ON_PROVIDER_APPLIANCE,
+        f"{TENANT_SITE}/{StepName.POWER_ON_TENANT_APPLIANCE}",
     ):
         await world.call(step, own)
     yield own
     for tenant in ("acme", "globex"):
         switch(world.centre, tenant, on=False)
-    await world.call(Step.DISCONNECT_NETWORKS, own)
+    await world.call(StepName.DISCONNECT_NETWORKS, own)

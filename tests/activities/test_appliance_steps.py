@@ -3,25 +3,25 @@
 import pytest
 
 from partial_failover.contracts.queues import PROVIDER, TENANT_SITE
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.contracts.step_data import StepResult
 from tests.activities.world import Values, World
 
 SIDES = {
     PROVIDER: (
-        Step.START_VPN_SERVER,
-        Step.CONFIGURE_PROVIDER_PROXY_ARP,
-        Step.REMOVE_PROVIDER_PROXY_ARP,
+        StepName.START_VPN_SERVER,
+        StepName.CONFIGURE_PROVIDER_PROXY_ARP,
+        StepName.REMOVE_PROVIDER_PROXY_ARP,
     ),
     TENANT_SITE: (
-        Step.START_VPN_CLIENT,
-        Step.CONFIGURE_TENANT_PROXY_ARP,
-        Step.REMOVE_TENANT_PROXY_ARP,
+        StepName.START_VPN_CLIENT,
+        StepName.CONFIGURE_TENANT_PROXY_ARP,
+        StepName.REMOVE_TENANT_PROXY_ARP,
     ),
 }
 
 
-async def changed(world: World, side: str, step: Step, values: Values) -> bool:
+async def changed(world: World, side: str, step: StepName, values: Values) -> bool:
     """Whether it says that it changed anything."""
     result = await world.call(f"{side}/{step}", values)
     assert isinstance(result, StepResult)

@@ -20,7 +20,7 @@ from partial_failover.contracts.plan import PlanResult, TenantSite
 from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from partial_failover.contracts.report import ReplicaList
 from partial_failover.contracts.request import PartialFailoverRequest
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from tests.activities.world import Values, World, name_of
 
 ALL = [
@@ -28,14 +28,14 @@ ALL = [
     *(f"{TENANT_SITE}/{name_of(s)}" for s in worker.tenant_site_activities(cast(Site, None))),
     *(f"{TENANT_SITE_WATCH}/{name_of(s)}" for s in worker.watch_activities(cast(Site, None))),
 ]
-PLAN, INSPECT = f"{PROVIDER}/{Step.PLAN_FAILOVER}", f"{PROVIDER}/{Step.INSPECT_REPLICAS}"
-CHECK = f"{TENANT_SITE}/{Step.CHECK_TENANT_SITE}"
+PLAN, INSPECT = f"{PROVIDER}/{StepName.PLAN_FAILOVER}", f"{PROVIDER}/{StepName.INSPECT_REPLICAS}"
+CHECK = f"{TENANT_SITE}/{StepName.CHECK_TENANT_SITE}"
 ACTING = [name for name in ALL if name not in (PLAN, INSPECT, CHECK)]
 """All but those that answer with what they found, which must be nothing of globex's."""
 
 
 def test_the_lists_hold_every_step() -> None:
-    assert {name.rpartition("/")[2] for name in ALL} == set(Step)
+    assert {name.rpartition("/")[2] for name in ALL} == set(StepName)
     assert len(ALL) == len(set(ALL))
 
 
@@ -67,42 +67,42 @@ async def test_the_addresses_are_its_own_also_while_a_revert_has_them_unplugged(
     plugged = replica.nics
     replica.nics = [replace(nic, network=None, address=None) for nic in plugged]
     with pytest.raises(NotFound):
-        await world.call(Step.CONNECT_NETWORKS, own)
+        await world.call(StepName.CONNECT_NETWORKS, own)
 
     def ended() -> None:
         replica.nics = plugged
 
     world.centre.faults.add(FaultRule("cloud-director", "GET metadata", FaultKind.DELAY, act=ended))
-    await world.call(Step.CONNECT_NETWORKS, own)
-    await world.call(Step.DISCONNECT_NETWORKS, own)
+    await world.call(StepName.CONNECT_NETWORKS, own)
+    await world.call(StepName.DISCONNECT_NETWORKS, own)
 
 
 async def test_a_revert_takes_no_foreign_restore_point(world: World) -> None:
     own = await world.values("acme", "mail-01")
     foreign = await world.values("globex", "crm-db-01")
-    await world.call(Step.MARK_PROCESSING, own)
+    await world.call(StepName.MARK_PROCESSING, own)
     own_state = world.centre.state()["stands on"]
     with pytest.raises(NotFound):
-        await world.call(Step.REVERT_SNAPSHOT, {**own, "point": foreign["point"]})
+        await world.call(StepName.REVERT_SNAPSHOT, {**own, "point": foreign["point"]})
     assert world.centre.state()["stands on"] == own_state
-    await world.call(Step.REVERT_TO_LATEST, own)
-    await world.call(Step.MARK_NORMAL, own)
+    await world.call(StepName.REVERT_TO_LATEST, own)
+    await world.call(StepName.MARK_NORMAL, own)
 
 
 async def test_a_revert_connects_no_foreign_network(world: World) -> None:
     own = await world.values("acme", "mail-01")
     foreign = await world.values("globex", "crm-db-01")
-    await world.call(Step.MARK_PROCESSING, own)
+    await world.call(StepName.MARK_PROCESSING, own)
     nics = world.centre.state()["nics"]["mail-01_replica"]
     with pytest.raises(FailoverError):
-        await world.call(Step.REVERT_SNAPSHOT, {**own, "nics": foreign["nics"]})
+        await world.call(StepName.REVERT_SNAPSHOT, {**own, "nics": foreign["nics"]})
     assert world.centre.state()["nics"]["mail-01_replica"] == nics
-    await world.call(Step.REVERT_TO_LATEST, own)
-    await world.call(Step.MARK_NORMAL, own)
+    await world.call(StepName.REVERT_TO_LATEST, own)
+    await world.call(StepName.MARK_NORMAL, own)
 
 
-@pytest.mark.parametrize("step", [Step.HOLD_REPLICATION, Step.RELEASE_REPLICATION])
-async def test_a_known_name_does_not_open_the_way_to_another_vm(world: World, step: Step) -> None:
+@pytest.mark.parametrize("step", [StepName.HOLD_REPLICATION, StepName.RELEASE_REPLICATION])
+async def test_a_known_name_does_not_open_the_way_to_another_vm(world: World, step: StepName) -> None:
     """The name is the failed-over VM's, the object behind it another VM of the site."""
     before = world.centre.state()
     own = await world.values("acme", "erp-db-01")
@@ -135,7 +135,12 @@ async def test_its_own_vms_that_are_no_replicas_are_refused(world: World) -> Non
     appliance = world.centre.cloud.vm("acme-network-extension")
     before = world.centre.state()
     values = {**await world.values("acme", "erp-db-01"), "replica_id": appliance.id}
-    for step in (Step.MARK_PROCESSING, Step.POWER_ON_REPLICA, Step.POWER_OFF_REPLICA, Step.CONNECT_NETWORKS):
+    for step in (
+        StepName.MARK_PROCESSING,
+        StepName.POWER_ON_REPLICA,
+        StepName.POWER_OFF_REPLICA,
+        StepName.CONNECT_NETWORKS,
+    ):
         with pytest.raises(NotFound):
             await world.call(step, values)
     assert world.centre.state() == before

@@ -27,7 +27,7 @@ from partial_failover.contracts.network import Nic
 from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.remembered import NicMemory
 from partial_failover.contracts.replica import Marker, ReplicaState
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.settings import ProviderWorkerSettings, TestNetworkSettings, load
 from tests.activities.world import RUN, Values, World, built
 from tests.connectors.servers import answering, closed_port
@@ -69,7 +69,7 @@ async def look(
     changed = [settings.model_copy(update={"tenants": (acme, *others)})]
     world = World(centre, changed, await built(changed), None, {})  # type: ignore[arg-type]  # no ids are looked up here
     values: Values = {"replica_id": under_test(centre).id, "run": RUN, "check": check}
-    result = await world.call(f"{PROVIDER}/{Step.CHECK_GUEST}", values, **info)
+    result = await world.call(f"{PROVIDER}/{StepName.CHECK_GUEST}", values, **info)
     assert isinstance(result, CheckResult)
     return result
 

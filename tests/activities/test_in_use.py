@@ -12,7 +12,7 @@ from partial_failover.contracts.plan import PlanResult
 from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.run import WorkflowRun
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.settings import load
 from tests.activities.world import RUN, World, YesFence, built
 
@@ -40,7 +40,7 @@ async def held(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
 async def test_who_has_it_is_named_and_no_vcenter_is_asked(held: World) -> None:
     calls = len(held.centre.faults.calls)
     values: dict[str, object] = {"request": PartialFailoverRequest(vm="erp-db-01"), "run": RUN}
-    found = await held.call(f"{PROVIDER}/{Step.PLAN_FAILOVER}", values)
+    found = await held.call(f"{PROVIDER}/{StepName.PLAN_FAILOVER}", values)
     assert isinstance(found, PlanResult) and found.in_use and found.plan is None
     (problem,) = found.problems
     assert TEST.workflow_id in problem.what and "cancel a test" in problem.do

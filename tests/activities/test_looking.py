@@ -16,7 +16,7 @@ from partial_failover.contracts.plan import PlanInput, PlanResult, Problem
 from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.report import ReplicaList
 from partial_failover.contracts.request import ListReplicasRequest, PartialFailoverRequest
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from tests.activities.world import RUN, World, name_of
 
 SECONDS = 2.0
@@ -33,7 +33,7 @@ def silent(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     world.centre.faults.clear()
 
 
-async def last_attempt(world: World, step: Step, data: object) -> object:
+async def last_attempt(world: World, step: StepName, data: object) -> object:
     """Run a step as the attempt that writes down what did not answer."""
     run = next(s for s in world.process.lists["acme", PROVIDER] if name_of(s) == step)
     environment = ActivityEnvironment()
@@ -45,7 +45,7 @@ async def test_a_silent_vcenter_is_waited_for_once_and_not_for_each_replica(
     world: World, silent: None
 ) -> None:
     began = time.monotonic()
-    found = await last_attempt(world, Step.INSPECT_REPLICAS, ListReplicasRequest())
+    found = await last_attempt(world, StepName.INSPECT_REPLICAS, ListReplicasRequest())
     assert time.monotonic() - began < 3 * SECONDS
     assert isinstance(found, ReplicaList) and len(found.replicas) == 3
     for replica in found.replicas:
@@ -56,7 +56,7 @@ async def test_a_silent_vcenter_is_waited_for_once_and_not_for_each_replica(
 
 async def test_a_silent_vcenter_hides_nothing_else(world: World, silent: None) -> None:
     data = PlanInput(request=PartialFailoverRequest(vm="mail-01", adopt=True), run=RUN)
-    found = await last_attempt(world, Step.PLAN_FAILOVER, data)
+    found = await last_attempt(world, StepName.PLAN_FAILOVER, data)
     assert isinstance(found, PlanResult)
     adoption, vcenter = found.problems
     assert "nothing to adopt" in adoption.what

@@ -13,7 +13,7 @@ from lab.cloud_director.model import Vm
 from lab.injected_faults import FaultKind, FaultRule
 from lab.site import APPLIANCE
 from partial_failover.connectors.cloud_director.metadata_store import APPLIANCE as WIRING
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from tests.activities.world import Values, World, built
 
 NAME = f"acme-{APPLIANCE}"
@@ -32,17 +32,17 @@ def appliance(world: World) -> Iterator[Vm]:
 async def own_values(world: World) -> Values:
     """Of a failover that has connected the appliance."""
     own = await world.values("acme", "erp-db-01")
-    await world.call(Step.CONNECT_NETWORKS, own)
+    await world.call(StepName.CONNECT_NETWORKS, own)
     return own
 
 
 async def test_connected_before_it_is_forgotten(world: World, appliance: Vm) -> None:
     own, other = await own_values(world), replace(world, process=await built(world.settings))
-    connect = partial(asyncio.run, other.call(Step.CONNECT_NETWORKS, own))
+    connect = partial(asyncio.run, other.call(StepName.CONNECT_NETWORKS, own))
     world.centre.faults.add(FORGET(act=connect))
-    await world.call(Step.DISCONNECT_NETWORKS, own)
+    await world.call(StepName.DISCONNECT_NETWORKS, own)
     assert len(appliance.nics) > 1
-    await other.call(Step.DISCONNECT_NETWORKS, own)
+    await other.call(StepName.DISCONNECT_NETWORKS, own)
 
 
 async def test_connected_after_it_was_forgotten(world: World, appliance: Vm) -> None:
@@ -57,12 +57,12 @@ async def test_connected_after_it_was_forgotten(world: World, appliance: Vm) -> 
     world.centre.faults.add(attach)
     forget = FORGET(act=partial(waited, lambda: attach.happened is not None))
     world.centre.faults.add(forget)
-    disconnecting = asyncio.create_task(world.call(Step.DISCONNECT_NETWORKS, own))
+    disconnecting = asyncio.create_task(world.call(StepName.DISCONNECT_NETWORKS, own))
     await asyncio.to_thread(waited, lambda: forget.happened is not None)
-    await other.call(Step.CONNECT_NETWORKS, own)
+    await other.call(StepName.CONNECT_NETWORKS, own)
     await disconnecting
     assert len(appliance.nics) > 1
-    await other.call(Step.DISCONNECT_NETWORKS, own)
+    await other.call(StepName.DISCONNECT_NETWORKS, own)
 
 
 def waited(true: Callable[[], bool]) -> None:

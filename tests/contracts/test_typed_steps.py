@@ -11,7 +11,7 @@ from activities.shared.steps import carries_out
 from activities.tenant_site.hold_replication import HoldReplication
 from partial_failover.contracts import steps
 from partial_failover.contracts.queues import PROVIDER
-from partial_failover.contracts.step import Step, TypedStep
+from partial_failover.contracts.step import Step, StepName
 from partial_failover.contracts.step_data import ReplicaInput, StepInput, StepResult
 from tests.examples import ROOT
 
@@ -88,8 +88,8 @@ def test_the_type_checker_finds_each_wrong_snippet_and_nothing_else(tmp_path: Pa
 
 
 def test_every_name_is_declared_and_no_other() -> None:
-    declared = [value for value in vars(steps).values() if isinstance(value, TypedStep)]
-    assert {step.name for step in declared} == set(Step)
+    declared = [value for value in vars(steps).values() if isinstance(value, Step)]
+    assert {step.name for step in declared} == set(StepName)
 
 
 def test_a_base_of_the_input_is_refused_at_import() -> None:
@@ -101,7 +101,7 @@ def test_a_base_of_the_input_is_refused_at_import() -> None:
 
 
 def test_no_input_is_the_base_of_another() -> None:
-    inputs = {value.input for value in vars(steps).values() if isinstance(value, TypedStep)}
+    inputs = {value.input for value in vars(steps).values() if isinstance(value, Step)}
     assert ReplicaInput in inputs
     assert not [(a, b) for a in inputs for b in inputs if a is not b and issubclass(a, b)]
 

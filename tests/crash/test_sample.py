@@ -10,47 +10,47 @@ from activities.tenant_site.site import Site
 from lab.crash_matrix.bench import Bench
 from lab.crash_matrix.cases import Case, Intervention, Phase, Point, cases
 from lab.injected_faults import FaultKind
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 
-ELSEWHERE = {Step.INSPECT_REPLICAS: "of ListReplicas, which changes nothing"}
+ELSEWHERE = {StepName.INSPECT_REPLICAS: "of ListReplicas, which changes nothing"}
 """Steps that no failover and no failover test runs."""
 
 SAMPLE = [
     (
-        (Step.HOLD_REPLICATION, "POST", FaultKind.DROP_AFTER),
-        (Step.RELEASE_REPLICATION, "DELETE", FaultKind.DROP_AFTER),
+        (StepName.HOLD_REPLICATION, "POST", FaultKind.DROP_AFTER),
+        (StepName.RELEASE_REPLICATION, "DELETE", FaultKind.DROP_AFTER),
     ),
     (
-        (Step.REVERT_SNAPSHOT, "RevertToSnapshot_Task", FaultKind.DROP_AFTER),
-        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", FaultKind.TASK_ERROR),
+        (StepName.REVERT_SNAPSHOT, "RevertToSnapshot_Task", FaultKind.DROP_AFTER),
+        (StepName.REVERT_TO_LATEST, "RevertToSnapshot_Task", FaultKind.TASK_ERROR),
     ),
     (
-        (Step.POWER_ON_REPLICA, "POST powerOn", FaultKind.BUSY),
-        (Step.POWER_OFF_REPLICA, "POST undeploy", FaultKind.TASK_HANG),
+        (StepName.POWER_ON_REPLICA, "POST powerOn", FaultKind.BUSY),
+        (StepName.POWER_OFF_REPLICA, "POST undeploy", FaultKind.TASK_HANG),
     ),
     (
-        (Step.MARK_PROCESSING, "POST metadata", FaultKind.EXPIRE_SESSION),
-        (Step.MARK_NORMAL, "DELETE", FaultKind.DROP_AFTER),
+        (StepName.MARK_PROCESSING, "POST metadata", FaultKind.EXPIRE_SESSION),
+        (StepName.MARK_NORMAL, "DELETE", FaultKind.DROP_AFTER),
     ),
     (
-        (Step.CONFIGURE_TENANT_PROXY_ARP, "lease", FaultKind.DROP_AFTER),
-        (Step.REMOVE_TENANT_PROXY_ARP, "release", FaultKind.DROP_BEFORE),
+        (StepName.CONFIGURE_TENANT_PROXY_ARP, "lease", FaultKind.DROP_AFTER),
+        (StepName.REMOVE_TENANT_PROXY_ARP, "release", FaultKind.DROP_BEFORE),
     ),
-    ((Step.MARK_PROCESSING, "POST metadata", Intervention.TERMINATED),),
-    ((Step.MARK_FAILOVER, "GET vm", Intervention.CANCELLED),),
-    ((Step.REVERT_SNAPSHOT, "GET", Intervention.CANCELLED),),
+    ((StepName.MARK_PROCESSING, "POST metadata", Intervention.TERMINATED),),
+    ((StepName.MARK_FAILOVER, "GET vm", Intervention.CANCELLED),),
+    ((StepName.REVERT_SNAPSHOT, "GET", Intervention.CANCELLED),),
     (
-        (Step.HOLD_REPLICATION, "POST", FaultKind.EXPIRE_SESSION),
-        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Intervention.KILLED_AFTER),
+        (StepName.HOLD_REPLICATION, "POST", FaultKind.EXPIRE_SESSION),
+        (StepName.REVERT_TO_LATEST, "RevertToSnapshot_Task", Intervention.KILLED_AFTER),
     ),
     (
-        (Step.REVERT_SNAPSHOT, "POST reloadFromVc", Intervention.TERMINATED),
-        (Step.REVERT_TO_LATEST, "RevertToSnapshot_Task", Intervention.TERMINATED),
+        (StepName.REVERT_SNAPSHOT, "POST reloadFromVc", Intervention.TERMINATED),
+        (StepName.REVERT_TO_LATEST, "RevertToSnapshot_Task", Intervention.TERMINATED),
     ),
 ]
 
 
-def choose(points: list[Point], phase: Phase, step: Step, call: str, intervention: str) -> Case:
+def choose(points: list[Point], phase: Phase, step: StepName, call: str, intervention: str) -> Case:
     """The first such case."""
     return next(
         c
@@ -65,7 +65,7 @@ def choose(points: list[Point], phase: Phase, step: Step, call: str, interventio
     "sample", SAMPLE, ids=lambda s: " then ".join(f"{step}-{intervention}" for step, _, intervention in s)
 )
 async def test_a_case_ends_in_failover_or_normal(
-    bench: Bench, points: list[Point], sample: tuple[tuple[Step, str, str], ...]
+    bench: Bench, points: list[Point], sample: tuple[tuple[StepName, str, str], ...]
 ) -> None:
     phases = (Phase.FAILOVER, Phase.UNDO)
     outcomes = await bench.run(

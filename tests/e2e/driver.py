@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError
 from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.temporal.converter import data_converter
 from tests.examples import ROOT
 from tests.waiting import until
@@ -132,7 +132,7 @@ async def timeline(handle: Handle) -> list[Row]:
     ]
 
 
-def assert_order(rows: list[Row], *steps: Step) -> None:
+def assert_order(rows: list[Row], *steps: StepName) -> None:
     """Each step was completed before the next one in `steps` was scheduled."""
     by_step = {row.step: row for row in rows}
     for one, then in pairwise(steps):

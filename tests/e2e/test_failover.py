@@ -9,7 +9,7 @@ from lab.lab import Lab
 from lab.site import APPLIANCE
 from partial_failover.contracts.queues import PROVIDER, TENANT_SITE
 from partial_failover.contracts.replica import ReplicaState
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from tests.e2e import wire
 from tests.e2e.driver import Handle, assert_order, in_failover, page, record, timeline, undo
 from tests.e2e.wire import needs_root
@@ -18,63 +18,63 @@ from tests.waiting import until
 DB, WEB, UNUSED = "192.168.10.50", "192.168.10.51", "192.168.10.99"
 APP, OTHER_APP = "192.168.10.20", "192.168.10.21"
 PROVIDER_STEPS = {
-    Step.PLAN_FAILOVER,
-    Step.MARK_PROCESSING,
-    Step.REVERT_SNAPSHOT,
-    Step.POWER_ON_REPLICA,
-    Step.CONNECT_NETWORKS,
-    Step.POWER_ON_PROVIDER_APPLIANCE,
-    Step.START_VPN_SERVER,
-    Step.CONFIGURE_PROVIDER_PROXY_ARP,
-    Step.MARK_FAILOVER,
-    Step.POWER_OFF_REPLICA,
-    Step.REMOVE_PROVIDER_PROXY_ARP,
-    Step.POWER_OFF_PROVIDER_APPLIANCE,
-    Step.DISCONNECT_NETWORKS,
-    Step.REVERT_TO_LATEST,
-    Step.MARK_NORMAL,
-    Step.CONFIRM_NORMAL,
+    StepName.PLAN_FAILOVER,
+    StepName.MARK_PROCESSING,
+    StepName.REVERT_SNAPSHOT,
+    StepName.POWER_ON_REPLICA,
+    StepName.CONNECT_NETWORKS,
+    StepName.POWER_ON_PROVIDER_APPLIANCE,
+    StepName.START_VPN_SERVER,
+    StepName.CONFIGURE_PROVIDER_PROXY_ARP,
+    StepName.MARK_FAILOVER,
+    StepName.POWER_OFF_REPLICA,
+    StepName.REMOVE_PROVIDER_PROXY_ARP,
+    StepName.POWER_OFF_PROVIDER_APPLIANCE,
+    StepName.DISCONNECT_NETWORKS,
+    StepName.REVERT_TO_LATEST,
+    StepName.MARK_NORMAL,
+    StepName.CONFIRM_NORMAL,
 }
 SITE_STEPS = {
-    Step.CHECK_TENANT_SITE,
-    Step.HOLD_REPLICATION,
-    Step.POWER_ON_TENANT_APPLIANCE,
-    Step.START_VPN_CLIENT,
-    Step.CONFIGURE_TENANT_PROXY_ARP,
-    Step.VERIFY_CONNECTIVITY,
-    Step.REMOVE_TENANT_PROXY_ARP,
-    Step.POWER_OFF_TENANT_APPLIANCE,
-    Step.RELEASE_REPLICATION,
+    StepName.CHECK_TENANT_SITE,
+    StepName.HOLD_REPLICATION,
+    StepName.POWER_ON_TENANT_APPLIANCE,
+    StepName.START_VPN_CLIENT,
+    StepName.CONFIGURE_TENANT_PROXY_ARP,
+    StepName.VERIFY_CONNECTIVITY,
+    StepName.REMOVE_TENANT_PROXY_ARP,
+    StepName.POWER_OFF_TENANT_APPLIANCE,
+    StepName.RELEASE_REPLICATION,
 }
 ORDERS = (
     (
-        Step.PLAN_FAILOVER,
-        Step.CHECK_TENANT_SITE,
-        Step.HOLD_REPLICATION,
-        Step.REVERT_SNAPSHOT,
-        Step.POWER_ON_REPLICA,
-        Step.MARK_FAILOVER,
-        Step.POWER_OFF_REPLICA,
-        Step.REVERT_TO_LATEST,
-        Step.MARK_NORMAL,
-        Step.CONFIRM_NORMAL,
-        Step.RELEASE_REPLICATION,
+        StepName.PLAN_FAILOVER,
+        StepName.CHECK_TENANT_SITE,
+        StepName.HOLD_REPLICATION,
+        StepName.REVERT_SNAPSHOT,
+        StepName.POWER_ON_REPLICA,
+        StepName.MARK_FAILOVER,
+        StepName.POWER_OFF_REPLICA,
+        StepName.REVERT_TO_LATEST,
+        StepName.MARK_NORMAL,
+        StepName.CONFIRM_NORMAL,
+        StepName.RELEASE_REPLICATION,
     ),
     (
-        Step.CHECK_TENANT_SITE,
-        Step.CONNECT_NETWORKS,
-        Step.POWER_ON_PROVIDER_APPLIANCE,
-        Step.START_VPN_SERVER,
-        Step.START_VPN_CLIENT,
-        Step.CONFIGURE_TENANT_PROXY_ARP,
-        Step.MARK_FAILOVER,
-        Step.POWER_OFF_REPLICA,
-        Step.REMOVE_TENANT_PROXY_ARP,
-        Step.POWER_OFF_TENANT_APPLIANCE,
-        Step.REMOVE_PROVIDER_PROXY_ARP,
-        Step.POWER_OFF_PROVIDER_APPLIANCE,
-        Step.DISCONNECT_NETWORKS,
-        Step.MARK_NORMAL,
+        StepName.CHECK_TENANT_SITE,
+        StepName.CONNECT_NETWORKS,
+        StepName.POWER_ON_PROVIDER_APPLIANCE,
+        StepName.START_VPN_SERVER,
+        StepName.START_VPN_CLIENT,
+        StepName.CONFIGURE_TENANT_PROXY_ARP,
+        StepName.MARK_FAILOVER,
+        StepName.POWER_OFF_REPLICA,
+        StepName.REMOVE_TENANT_PROXY_ARP,
+        StepName.POWER_OFF_TENANT_APPLIANCE,
+        StepName.REMOVE_PROVIDER_PROXY_ARP,
+        StepName.POWER_OFF_PROVIDER_APPLIANCE,
+        StepName.DISCONNECT_NETWORKS,
+        StepName.MARK_NORMAL,
     ),
 )
 """Of the replica's branch, and of the appliances'."""
@@ -136,17 +136,17 @@ async def test_the_timeline_reads_like_the_procedure(lab: Lab, acme: Client) -> 
     await reachable(handle)
     report = await undo(handle)
     rows = await timeline(handle)
-    assert {row.step for row in rows if not row.completed} == {Step.WATCH_FAILOVER}, "undo ends the watch"
+    assert {row.step for row in rows if not row.completed} == {StepName.WATCH_FAILOVER}, "undo ends the watch"
     assert {row.step for row in rows if row.queue == PROVIDER} == PROVIDER_STEPS
     assert {row.step for row in rows if row.queue == TENANT_SITE} == SITE_STEPS
     assert all(row.summary for row in rows)
     by_step = {row.step: row.summary for row in rows}
-    assert by_step[Step.HOLD_REPLICATION] == "Hold replication of mail-01"
-    assert by_step[Step.REVERT_SNAPSHOT].startswith("Revert mail-01_replica to Restore Point 4 of 20")
+    assert by_step[StepName.HOLD_REPLICATION] == "Hold replication of mail-01"
+    assert by_step[StepName.REVERT_SNAPSHOT].startswith("Revert mail-01_replica to Restore Point 4 of 20")
     for order in ORDERS:
         assert_order(rows, *order)
     assert [r.step for r in report.steps if r.outcome == "failed"] == []
-    assert rows[-1].step == Step.RELEASE_REPLICATION, "replication is released last"
+    assert rows[-1].step == StepName.RELEASE_REPLICATION, "replication is released last"
 
 
 @pytest.mark.root

@@ -11,7 +11,7 @@ from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from partial_failover.connectors.cloud_director.metadata_store import MARKER
 from partial_failover.contracts.failover_test import TestResult
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.reports import page
 from tests.e2e.driver import start
 from tests.e2e.failover_tests import REPLICA, VM, assert_put_back, report_of
@@ -30,7 +30,7 @@ def _put_back(lab: Lab, began: int) -> bool:
 class Kill:
     """`worker` is killed when its call has had its effect, and waits for the answer."""
 
-    step: Step
+    step: StepName
     worker: str
     endpoint: str
     call: str
@@ -39,12 +39,12 @@ class Kill:
 
 
 KILLS = [
-    Kill(Step.HOLD_REPLICATION, "initech", "initech-veeam", "POST *lobalExclusions*"),
-    Kill(Step.ISOLATE_REPLICA, "provider", "cloud-director", "PUT networkConnectionSection"),
-    Kill(Step.POWER_ON_ISOLATED, "provider", "cloud-director", "POST powerOn"),
-    Kill(Step.POWER_OFF_REPLICA, "provider", "cloud-director", "POST undeploy"),
-    Kill(Step.REVERT_TO_LATEST, "provider", "provider-vcenter", "RevertToSnapshot_Task", passes=1),
-    Kill(Step.RECORD_TEST, "provider", "cloud-director", "POST metadata", when=_put_back),
+    Kill(StepName.HOLD_REPLICATION, "initech", "initech-veeam", "POST *lobalExclusions*"),
+    Kill(StepName.ISOLATE_REPLICA, "provider", "cloud-director", "PUT networkConnectionSection"),
+    Kill(StepName.POWER_ON_ISOLATED, "provider", "cloud-director", "POST powerOn"),
+    Kill(StepName.POWER_OFF_REPLICA, "provider", "cloud-director", "POST undeploy"),
+    Kill(StepName.REVERT_TO_LATEST, "provider", "provider-vcenter", "RevertToSnapshot_Task", passes=1),
+    Kill(StepName.RECORD_TEST, "provider", "cloud-director", "POST metadata", when=_put_back),
 ]
 
 

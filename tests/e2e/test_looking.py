@@ -8,7 +8,7 @@ from temporalio.client import Client
 
 from lab.lab import Lab
 from partial_failover.contracts.report import ReadinessReport, ReplicaList
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from tests.e2e import inject
 from tests.e2e.calls import changes
 from tests.e2e.driver import in_failover, page, record, start, timeline, undo
@@ -67,7 +67,7 @@ async def test_readiness_when_all_is_well(lab: Lab, acme: Client) -> None:
     assert report.ready and [r.vm for r in report.replicas] == ["erp-db-01", "erp-web-01", "mail-01"]
     assert "| mail-01 | yes |" in await page(handle)
     assert changes(lab, since) == []
-    first, second, _ = [row for row in await timeline(handle) if row.step == Step.PLAN_FAILOVER]
+    first, second, _ = [row for row in await timeline(handle) if row.step == StepName.PLAN_FAILOVER]
     assert first.completed is not None and second.scheduled < first.completed, "they are checked side by side"
 
 

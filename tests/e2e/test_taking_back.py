@@ -12,7 +12,7 @@ from lab.lab import Lab
 from lab.site import APPLIANCE
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from tests.e2e import inject, wire
 from tests.e2e.calls import changes
 from tests.e2e.driver import failure_of, in_failover, in_state, page, record, start, timeline, undo
@@ -56,7 +56,11 @@ async def test_an_original_that_comes_back_meanwhile(lab: Lab, acme: Client) -> 
     assert failure.type == "AddressInUse" and "192.168.10.50" in failure.message
     assert "Everything was taken back" in failure.message
     steps = {row.step for row in await timeline(handle) if row.completed}
-    assert {Step.POWER_ON_REPLICA, Step.START_VPN_CLIENT, Step.CONFIGURE_PROVIDER_PROXY_ARP} <= steps
+    assert {
+        StepName.POWER_ON_REPLICA,
+        StepName.START_VPN_CLIENT,
+        StepName.CONFIGURE_PROVIDER_PROXY_ARP,
+    } <= steps
     assert changes(lab, since)[-1] == RELEASE
 
 

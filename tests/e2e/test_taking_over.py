@@ -12,7 +12,7 @@ from lab.lab import Lab
 from partial_failover.connectors.cloud_director.metadata_store import NICS
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import ReadinessReport
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from tests.e2e.driver import (
     Handle,
     failure_of,
@@ -149,7 +149,7 @@ async def test_a_run_that_was_reset_leaves_the_next_ones_failover_alone(lab: Lab
     second = await in_failover(initech, {"vm": VM})
     before = lab.centre.state()
     steps = [e.activity_task_scheduled_event_attributes for e in (await first.fetch_history()).events]
-    mark = next(s for s in steps if s.activity_type.name == Step.MARK_PROCESSING)
+    mark = next(s for s in steps if s.activity_type.name == StepName.MARK_PROCESSING)
     described = await first.describe()
     answer = await initech.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(

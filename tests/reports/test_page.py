@@ -21,7 +21,7 @@ from partial_failover.contracts.failover_test import (
     against,
 )
 from partial_failover.contracts.replica import ReplicaState, RestorePoint
-from partial_failover.contracts.step import Step, StepRecord
+from partial_failover.contracts.step import StepName, StepRecord
 from partial_failover.contracts.version import VERSION
 from partial_failover.reports import page
 
@@ -31,7 +31,11 @@ HOSTILE = '</td></svg><script>alert(1)</script><img src=x onerror="y"> & "q" \x0
 
 def steps(text: str) -> tuple[StepRecord, ...]:
     """One done and two failed, each a second after the one before."""
-    outcomes = ((Step.HOLD_REPLICATION, "done"), (Step.REVERT_SNAPSHOT, "failed"), (Step.CHECK_GUEST, "fail"))
+    outcomes = (
+        (StepName.HOLD_REPLICATION, "done"),
+        (StepName.REVERT_SNAPSHOT, "failed"),
+        (StepName.CHECK_GUEST, "fail"),
+    )
     return tuple(
         StepRecord(
             step=step,

@@ -8,7 +8,7 @@ from temporalio.client import Client
 
 from partial_failover.contracts.plan import Extension
 from partial_failover.contracts.replica import ReplicaState
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from tests.workflows.runs import failure_of, in_state, report_of, start, workers
 from tests.workflows.world import LAN, World
 
@@ -24,7 +24,7 @@ async def test_a_tenant_appliance_without_a_gateway_to_dial_is_refused(
     async with workers(client, world):
         failure = await asyncio.wait_for(failure_of(await start(client, {"vm": "erp-db-01"})), 20)
     assert "no cloud gateway is set" in failure.message and "(provider)" in failure.message
-    assert world.log == [Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE]
+    assert world.log == [StepName.PLAN_FAILOVER, StepName.CHECK_TENANT_SITE]
 
 
 @pytest.mark.parametrize("provider", [True, False])
@@ -66,4 +66,4 @@ async def test_the_tenants_appliance_needs_an_address_of_its_own(
     async with workers(client, world):
         failure = await asyncio.wait_for(failure_of(await start(client, {"vm": "erp-db-01"})), 20)
     assert says in failure.message and "(provider)" in failure.message
-    assert world.log == [Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE]
+    assert world.log == [StepName.PLAN_FAILOVER, StepName.CHECK_TENANT_SITE]

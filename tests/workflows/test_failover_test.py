@@ -15,7 +15,7 @@ from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import ReadinessReport, ReplicaList
 from partial_failover.contracts.schedule import TestSchedule
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.temporal.schedules import put
 from tests.workflows.runs import (
     ONE,
@@ -30,19 +30,19 @@ from tests.workflows.testing_world import TestingWorld
 from tests.workflows.world import NEW, OLD
 
 FORWARD = (
-    Step.HOLD_REPLICATION,
-    Step.MARK_PROCESSING,
-    Step.REVERT_SNAPSHOT,
-    Step.ISOLATE_REPLICA,
-    Step.POWER_ON_ISOLATED,
+    StepName.HOLD_REPLICATION,
+    StepName.MARK_PROCESSING,
+    StepName.REVERT_SNAPSHOT,
+    StepName.ISOLATE_REPLICA,
+    StepName.POWER_ON_ISOLATED,
 )
 TUNNEL = (
-    Step.CONNECT_NETWORKS,
-    Step.POWER_ON_PROVIDER_APPLIANCE,
-    Step.START_VPN_SERVER,
-    Step.POWER_ON_TENANT_APPLIANCE,
-    Step.START_VPN_CLIENT,
-    Step.VERIFY_TUNNEL,
+    StepName.CONNECT_NETWORKS,
+    StepName.POWER_ON_PROVIDER_APPLIANCE,
+    StepName.START_VPN_SERVER,
+    StepName.POWER_ON_TENANT_APPLIANCE,
+    StepName.START_VPN_CLIENT,
+    StepName.VERIFY_TUNNEL,
 )
 
 
@@ -56,14 +56,14 @@ async def test_it_passes_and_everything_is_put_back(client: Client) -> None:
     assert vm.rpo.met and vm.rto.met and vm.time_to_heartbeat_s is not None
     assert [c.outcome for c in vm.checks] == ["pass"] * 3
     assert set(TUNNEL).isdisjoint(world.log), "nothing of the appliances is touched"
-    assert world.log.index(Step.HOLD_REPLICATION) < world.log.index(Step.REVERT_SNAPSHOT)
-    assert world.log.index(Step.ISOLATE_REPLICA) < world.log.index(Step.POWER_ON_ISOLATED)
-    assert world.log[-2:] == [Step.RELEASE_REPLICATION, Step.RECORD_TEST]
+    assert world.log.index(StepName.HOLD_REPLICATION) < world.log.index(StepName.REVERT_SNAPSHOT)
+    assert world.log.index(StepName.ISOLATE_REPLICA) < world.log.index(StepName.POWER_ON_ISOLATED)
+    assert world.log[-2:] == [StepName.RELEASE_REPLICATION, StepName.RECORD_TEST]
     assert world.records[0][1].period_s == 7 * 86400
 
 
 @pytest.mark.parametrize("step", FORWARD)
-async def test_a_step_that_fails_is_what_failed_first(client: Client, step: Step) -> None:
+async def test_a_step_that_fails_is_what_failed_first(client: Client, step: StepName) -> None:
     world = TestingWorld()
     world.refuse(step)
     async with workers(client, world):
@@ -92,7 +92,7 @@ async def test_a_restore_point_that_is_too_old_fails_and_is_not_made_older_by_a_
         (vm,) = (await run_test(client, {**ONE, "rpo": "1h"})).vms
     assert vm.result is TestResult.FAILED and vm.rpo.met is False
     assert vm.said.startswith("The restore point one is") and "the target (RPO) is 1 h" in vm.said
-    assert world.log == [Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE, Step.RECORD_TEST]
+    assert world.log == [StepName.PLAN_FAILOVER, StepName.CHECK_TENANT_SITE, StepName.RECORD_TEST]
 
 
 async def test_an_old_restore_point_that_was_asked_for_fails_first_and_the_test_goes_on(
@@ -105,12 +105,12 @@ async def test_an_old_restore_point_that_was_asked_for_fails_first_and_the_test_
         (vm,) = (await run_test(client, {**ONE, "restore_point": OLD.id, "rpo": "1h"})).vms
     assert vm.result is TestResult.FAILED and vm.rpo.met is False
     assert vm.said.startswith("The restore point one is")
-    assert Step.CHECK_GUEST in world.log and world.left_over() == set()
+    assert StepName.CHECK_GUEST in world.log and world.left_over() == set()
 
 
 async def test_the_target_for_the_time_is_missed(client: Client) -> None:
     world = TestingWorld()
-    world.block.add(Step.POWER_ON_ISOLATED)
+    world.block.add(StepName.POWER_ON_ISOLATED)
     async with workers(client, world):
         handle = await start(client, {**ONE, "rto": "1s"}, "FailoverTest")
         await in_state(await child(client, handle), ReplicaState.PROCESSING)
@@ -120,8 +120,8 @@ async def test_the_target_for_the_time_is_missed(client: Client) -> None:
     assert report.result is TestResult.FAILED and "the target (RTO) is 1 s" in report.said
 
 
-@pytest.mark.parametrize("step", [Step.REVERT_SNAPSHOT, Step.POWER_ON_ISOLATED, Step.CHECK_GUEST])
-async def test_at_its_deadline_it_is_undone(client: Client, step: Step) -> None:
+@pytest.mark.parametrize("step", [StepName.REVERT_SNAPSHOT, StepName.POWER_ON_ISOLATED, StepName.CHECK_GUEST])
+async def test_at_its_deadline_it_is_undone(client: Client, step: StepName) -> None:
     world = TestingWorld()
     world.block.add(step)
     async with workers(client, world):
@@ -132,27 +132,27 @@ async def test_at_its_deadline_it_is_undone(client: Client, step: Step) -> None:
 
 async def test_cancelled_every_replica_is_put_back(client: Client) -> None:
     world = TestingWorld()
-    world.block.add(Step.CHECK_GUEST)
-    world.reached[Step.CHECK_GUEST] = asyncio.Event()
+    world.block.add(StepName.CHECK_GUEST)
+    world.reached[StepName.CHECK_GUEST] = asyncio.Event()
     async with workers(client, world):
         handle = await start(client, {"parallel": 1}, "FailoverTest")
-        await asyncio.wait_for(world.reached[Step.CHECK_GUEST].wait(), 20)
+        await asyncio.wait_for(world.reached[StepName.CHECK_GUEST].wait(), 20)
         await handle.cancel()
         with pytest.raises(WorkflowFailureError) as caught:
             await handle.result()
     assert isinstance(caught.value.cause, CancelledError)
     assert world.left_over() == set()
-    assert world.log.count(Step.HOLD_REPLICATION) == 1, "no other test was begun"
+    assert world.log.count(StepName.HOLD_REPLICATION) == 1, "no other test was begun"
     assert world.records == []
 
 
 async def test_terminated_the_test_of_a_vm_still_puts_it_back(client: Client) -> None:
     world = TestingWorld()
-    world.block.add(Step.CHECK_GUEST)
-    world.reached[Step.CHECK_GUEST] = asyncio.Event()
+    world.block.add(StepName.CHECK_GUEST)
+    world.reached[StepName.CHECK_GUEST] = asyncio.Event()
     async with workers(client, world):
         handle = await start(client, ONE, "FailoverTest")
-        await asyncio.wait_for(world.reached[Step.CHECK_GUEST].wait(), 20)
+        await asyncio.wait_for(world.reached[StepName.CHECK_GUEST].wait(), 20)
         await handle.terminate()
         world.block.clear()
         await (await child(client, handle)).result()
@@ -179,16 +179,16 @@ async def test_a_vm_whose_marker_says_that_it_is_in_use_is_skipped(client: Clien
     async with workers(client, world):
         report = await run_test(client, ONE)
     assert report.result is TestResult.SKIPPED and "in use" in report.vms[0].said
-    assert world.log == [Step.PLAN_FAILOVER]
+    assert world.log == [StepName.PLAN_FAILOVER]
 
 
 async def test_a_failover_of_a_vm_under_test_is_refused_until_the_test_is_cancelled(client: Client) -> None:
     world = TestingWorld()
-    world.block.add(Step.CHECK_GUEST)
-    world.reached[Step.CHECK_GUEST] = asyncio.Event()
+    world.block.add(StepName.CHECK_GUEST)
+    world.reached[StepName.CHECK_GUEST] = asyncio.Event()
     async with workers(client, world):
         test = await start(client, ONE, "FailoverTest")
-        await asyncio.wait_for(world.reached[Step.CHECK_GUEST].wait(), 20)
+        await asyncio.wait_for(world.reached[StepName.CHECK_GUEST].wait(), 20)
         failure = await failure_of(await start(client, {"vm": "erp-db-01"}))
         assert failure.type == "AlreadyInFailover" and "cancel a test" in failure.message
         await test.cancel()
@@ -207,13 +207,17 @@ async def test_the_tunnel_alone_is_brought_up_and_nothing_announced(client: Clie
         (vm,) = (await run_test(client, {**ONE, "network": "extension"})).vms
     assert vm.result is TestResult.PASSED and vm.time_to_tunnel_s is not None
     assert set(TUNNEL) <= set(world.log)
-    announced = {Step.CONFIGURE_PROVIDER_PROXY_ARP, Step.CONFIGURE_TENANT_PROXY_ARP, Step.MARK_FAILOVER}
+    announced = {
+        StepName.CONFIGURE_PROVIDER_PROXY_ARP,
+        StepName.CONFIGURE_TENANT_PROXY_ARP,
+        StepName.MARK_FAILOVER,
+    }
     assert announced.isdisjoint(world.log)
     assert world.left_over() == set()
 
 
 @pytest.mark.parametrize("step", TUNNEL)
-async def test_a_tunnel_that_cannot_be_brought_up_is_taken_back(client: Client, step: Step) -> None:
+async def test_a_tunnel_that_cannot_be_brought_up_is_taken_back(client: Client, step: StepName) -> None:
     world = TestingWorld()
     world.refuse(step, times=9)
     async with workers(client, world):
@@ -224,10 +228,10 @@ async def test_a_tunnel_that_cannot_be_brought_up_is_taken_back(client: Client, 
 
 async def test_a_tunnel_that_another_test_switched_off_is_brought_up_again(client: Client) -> None:
     world = TestingWorld()
-    world.refuse(Step.VERIFY_TUNNEL, "ApplianceChanged")
+    world.refuse(StepName.VERIFY_TUNNEL, "ApplianceChanged")
     async with workers(client, world):
         (vm,) = (await run_test(client, {**ONE, "network": "extension"})).vms
-    assert vm.result is TestResult.PASSED and world.log.count(Step.START_VPN_SERVER) == 2
+    assert vm.result is TestResult.PASSED and world.log.count(StepName.START_VPN_SERVER) == 2
 
 
 async def test_without_appliances_there_is_no_tunnel_to_test(client: Client) -> None:
@@ -240,7 +244,7 @@ async def test_without_appliances_there_is_no_tunnel_to_test(client: Client) -> 
 
 async def test_what_cannot_be_put_back_keeps_the_test_open_and_then_fails_it(client: Client) -> None:
     world = TestingWorld()
-    world.refuse(Step.REVERT_TO_LATEST, times=9)
+    world.refuse(StepName.REVERT_TO_LATEST, times=9)
     async with workers(client, world):
         handle = await start(client, ONE, "FailoverTest")
         test = await child(client, handle)
@@ -255,7 +259,7 @@ async def test_what_cannot_be_put_back_keeps_the_test_open_and_then_fails_it(cli
 
 async def test_what_a_person_mended_is_put_back(client: Client) -> None:
     world = TestingWorld()
-    world.refuse(Step.REVERT_TO_LATEST)
+    world.refuse(StepName.REVERT_TO_LATEST)
     async with workers(client, world):
         handle = await start(client, ONE, "FailoverTest")
         test = await child(client, handle)
@@ -267,7 +271,7 @@ async def test_what_a_person_mended_is_put_back(client: Client) -> None:
 
 async def test_a_record_that_cannot_be_kept_spoils_no_test(client: Client) -> None:
     world = TestingWorld()
-    world.refuse(Step.RECORD_TEST, times=9)
+    world.refuse(StepName.RECORD_TEST, times=9)
     async with workers(client, world):
         (vm,) = (await run_test(client, ONE)).vms
     assert vm.result is TestResult.PASSED and "could not be kept" in vm.warnings[0]

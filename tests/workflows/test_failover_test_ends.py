@@ -12,7 +12,7 @@ from partial_failover.contracts.failover_test import FailoverTestReport, TestRec
 from partial_failover.contracts.plan import PlanResult
 from partial_failover.contracts.replica import Marker, ReplicaState
 from partial_failover.contracts.report import ReadinessReport
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.contracts.step_data import HoldInput, StepResult
 from tests.workflows.runs import ONE, Handle, child, failure_of, in_state, run_test, start, workers
 from tests.workflows.testing_world import TestingWorld
@@ -21,7 +21,7 @@ from tests.workflows.world import OLD, World, problem
 TWO = {"vms": ["erp-db-01", "erp-web-01"], "parallel": 1}
 
 
-async def reached(world: TestingWorld, step: Step) -> None:
+async def reached(world: TestingWorld, step: StepName) -> None:
     """Wait until the step runs; it is to be blocked."""
     event = world.reached.setdefault(step, asyncio.Event())
     await asyncio.wait_for(event.wait(), 20)
@@ -34,10 +34,10 @@ async def report_in(handle: Handle) -> FailoverTestReport:
 
 async def test_cancelling_the_test_of_one_vm_leaves_the_others(client: Client) -> None:
     world = TestingWorld()
-    world.block.add(Step.CHECK_GUEST)
+    world.block.add(StepName.CHECK_GUEST)
     async with workers(client, world):
         handle = await start(client, TWO, "FailoverTest")
-        await reached(world, Step.CHECK_GUEST)
+        await reached(world, StepName.CHECK_GUEST)
         await (await child(client, handle)).cancel()
         world.block.clear()
         report = FailoverTestReport.model_validate(await handle.result())
@@ -51,10 +51,10 @@ async def test_cancelling_the_test_of_one_vm_leaves_the_others(client: Client) -
 
 async def test_when_the_only_vm_was_cancelled_the_test_was(client: Client) -> None:
     world = TestingWorld()
-    world.block.add(Step.CHECK_GUEST)
+    world.block.add(StepName.CHECK_GUEST)
     async with workers(client, world):
         handle = await start(client, ONE, "FailoverTest")
-        await reached(world, Step.CHECK_GUEST)
+        await reached(world, StepName.CHECK_GUEST)
         await (await child(client, handle)).cancel()
         report = FailoverTestReport.model_validate(await handle.result())
     assert report.result is TestResult.CANCELLED and world.left_over() == set()
@@ -62,10 +62,10 @@ async def test_when_the_only_vm_was_cancelled_the_test_was(client: Client) -> No
 
 async def test_a_test_that_was_ended_from_outside_is_not_said_to_be_over(client: Client) -> None:
     world = TestingWorld()
-    world.block.add(Step.CHECK_GUEST)
+    world.block.add(StepName.CHECK_GUEST)
     async with workers(client, world):
         handle = await start(client, ONE, "FailoverTest")
-        await reached(world, Step.CHECK_GUEST)
+        await reached(world, StepName.CHECK_GUEST)
         await (await child(client, handle)).terminate()
         world.block.clear()
         report = await report_in(handle)
@@ -77,7 +77,7 @@ async def test_a_test_that_was_ended_from_outside_is_not_said_to_be_over(client:
 
 async def test_what_is_left_over_counts_more_than_a_cancellation(client: Client) -> None:
     world = TestingWorld()
-    world.refuse(Step.REVERT_TO_LATEST, times=9)
+    world.refuse(StepName.REVERT_TO_LATEST, times=9)
     async with workers(client, world):
         handle = await start(client, TWO, "FailoverTest")
         test = await child(client, handle)
@@ -92,10 +92,10 @@ async def test_what_is_left_over_counts_more_than_a_cancellation(client: Client)
 
 async def test_cancelled_while_it_is_put_back_it_reports_all_the_same(client: Client) -> None:
     world = TestingWorld()
-    world.block.add(Step.REVERT_TO_LATEST)
+    world.block.add(StepName.REVERT_TO_LATEST)
     async with workers(client, world):
         handle = await start(client, ONE, "FailoverTest")
-        await reached(world, Step.REVERT_TO_LATEST)
+        await reached(world, StepName.REVERT_TO_LATEST)
         await (await child(client, handle)).cancel()
         await asyncio.sleep(0.3)
         world.block.clear()
@@ -106,10 +106,10 @@ async def test_cancelled_while_it_is_put_back_it_reports_all_the_same(client: Cl
 
 async def test_cancelled_as_a_whole_it_ends_as_cancelled(client: Client) -> None:
     world = TestingWorld()
-    world.block.add(Step.POWER_ON_ISOLATED)
+    world.block.add(StepName.POWER_ON_ISOLATED)
     async with workers(client, world):
         handle = await start(client, TWO, "FailoverTest")
-        await reached(world, Step.POWER_ON_ISOLATED)
+        await reached(world, StepName.POWER_ON_ISOLATED)
         await handle.cancel()
         with pytest.raises(WorkflowFailureError) as caught:
             await handle.result()
@@ -124,7 +124,7 @@ async def test_a_replica_that_a_failover_left_is_skipped(client: Client, state: 
     async with workers(client, world):
         report = await run_test(client, ONE)
     assert report.result is TestResult.SKIPPED and "It was left. Repair it" in report.vms[0].said
-    assert world.log == [Step.PLAN_FAILOVER]
+    assert world.log == [StepName.PLAN_FAILOVER]
 
 
 async def test_a_replica_that_a_test_left_fails(client: Client) -> None:
@@ -136,20 +136,20 @@ async def test_a_replica_that_a_test_left_fails(client: Client) -> None:
     async with workers(client, world):
         report = await run_test(client, ONE)
     assert report.result is TestResult.FAILED and "A test left it" in report.said
-    assert world.log == [Step.PLAN_FAILOVER, Step.RECORD_TEST]
+    assert world.log == [StepName.PLAN_FAILOVER, StepName.RECORD_TEST]
 
 
 async def test_a_deadline_that_is_over_before_the_hold(client: Client) -> None:
     world = TestingWorld()
-    world.block.add(Step.CHECK_TENANT_SITE)
+    world.block.add(StepName.CHECK_TENANT_SITE)
     async with workers(client, world):
         handle = await start(client, {**ONE, "deadline": "1s"}, "FailoverTest")
-        await reached(world, Step.CHECK_TENANT_SITE)
+        await reached(world, StepName.CHECK_TENANT_SITE)
         await asyncio.sleep(1.2)
         world.block.clear()
         report = FailoverTestReport.model_validate(await handle.result())
     assert report.result is TestResult.FAILED and "was over before it began" in report.said
-    assert world.log == [Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE, Step.RECORD_TEST]
+    assert world.log == [StepName.PLAN_FAILOVER, StepName.CHECK_TENANT_SITE, StepName.RECORD_TEST]
 
 
 async def test_no_hold_where_the_target_would_be_missed_by_it(client: Client) -> None:
@@ -162,14 +162,14 @@ async def test_no_hold_where_the_target_would_be_missed_by_it(client: Client) ->
         report = await run_test(client, {**terms, "restore_point": OLD.id, "rpo": "1h"})
     (vm,) = report.vms
     assert vm.result is TestResult.SKIPPED and "on hold for too long" in vm.said and "45 min" in vm.said
-    assert world.log == [Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE]
+    assert world.log == [StepName.PLAN_FAILOVER, StepName.CHECK_TENANT_SITE]
 
 
 async def test_only_a_failover_may_stop_a_job(client: Client) -> None:
     asked: list[bool] = []
 
     class Asked(TestingWorld):
-        @activity.defn(name=Step.HOLD_REPLICATION)
+        @activity.defn(name=StepName.HOLD_REPLICATION)
         async def hold(self, data: HoldInput) -> StepResult:
             asked.append(data.may_stop)
             return await World.hold(self, data)
@@ -204,7 +204,7 @@ async def test_what_was_not_looked_at_did_not_hold(
 
 async def test_a_check_that_the_deadline_cut_off_was_made(client: Client) -> None:
     world = TestingWorld()
-    world.block.add(Step.CHECK_GUEST)
+    world.block.add(StepName.CHECK_GUEST)
     async with workers(client, world):
         (vm,) = (await run_test(client, {**ONE, "checks": ["power"], "deadline": "2s"})).vms
     assert [c.outcome for c in vm.checks] == ["fail"] and "time was over" in vm.checks[0].reason
@@ -212,7 +212,7 @@ async def test_a_check_that_the_deadline_cut_off_was_made(client: Client) -> Non
 
 async def test_replicas_that_cannot_be_looked_at_fail_the_test_with_a_report(client: Client) -> None:
     world = TestingWorld()
-    world.refuse(Step.INSPECT_REPLICAS)
+    world.refuse(StepName.INSPECT_REPLICAS)
     async with workers(client, world):
         handle = await start(client, {}, "FailoverTest")
         report = FailoverTestReport.model_validate(await handle.result())

@@ -6,7 +6,7 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from tests.workflows.runs import failure_of, start, workers
 from tests.workflows.testing_world import TestingWorld
 
@@ -14,7 +14,7 @@ from tests.workflows.testing_world import TestingWorld
 @pytest.mark.parametrize("workflow", ["ListReplicas", "CheckReadiness"])
 async def test_a_look_that_fails_says_why_in_the_words_of_the_leaf(client: Client, workflow: str) -> None:
     world = TestingWorld()
-    world.refuse(Step.INSPECT_REPLICAS, "NotFound")
+    world.refuse(StepName.INSPECT_REPLICAS, "NotFound")
     async with workers(client, world):
         failure = await asyncio.wait_for(failure_of(await start(client, {}, workflow)), 20)
     assert failure.type == "NotFound" and failure.message == "no InspectReplicas"
@@ -23,11 +23,11 @@ async def test_a_look_that_fails_says_why_in_the_words_of_the_leaf(client: Clien
 @pytest.mark.parametrize("workflow", ["ListReplicas", "CheckReadiness"])
 async def test_a_look_that_is_cancelled_is_cancelled(client: Client, workflow: str) -> None:
     world = TestingWorld()
-    world.block.add(Step.INSPECT_REPLICAS)
-    world.reached[Step.INSPECT_REPLICAS] = asyncio.Event()
+    world.block.add(StepName.INSPECT_REPLICAS)
+    world.reached[StepName.INSPECT_REPLICAS] = asyncio.Event()
     async with workers(client, world):
         handle = await start(client, {}, workflow)
-        await asyncio.wait_for(world.reached[Step.INSPECT_REPLICAS].wait(), 20)
+        await asyncio.wait_for(world.reached[StepName.INSPECT_REPLICAS].wait(), 20)
         await handle.cancel()
         with pytest.raises(WorkflowFailureError) as caught:
             await asyncio.wait_for(handle.result(), 20)

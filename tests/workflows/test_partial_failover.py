@@ -15,7 +15,7 @@ from partial_failover.contracts.errors import LostLock, Who
 from partial_failover.contracts.plan import Extension
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from tests.workflows.runs import failure_of, in_state, report_of, start, workers
 from tests.workflows.world import FORWARD, World, problem
 
@@ -34,8 +34,8 @@ async def test_failover_and_undo(client: Client) -> None:
     assert report.reason == "corrupt"
     assert report.time_to_power_on_s is not None and report.time_to_undo_s is not None
     assert [r.outcome for r in report.steps].count("failed") == 0
-    assert world.log.index(Step.HOLD_REPLICATION) < world.log.index(Step.REVERT_SNAPSHOT)
-    assert world.log[-1] is Step.RELEASE_REPLICATION
+    assert world.log.index(StepName.HOLD_REPLICATION) < world.log.index(StepName.REVERT_SNAPSHOT)
+    assert world.log[-1] is StepName.RELEASE_REPLICATION
 
 
 async def test_undo_needs_no_input(client: Client) -> None:
@@ -60,7 +60,7 @@ async def test_undo_after(skipping: Client) -> None:
 
 
 @pytest.mark.parametrize("step", FORWARD)
-async def test_a_step_that_fails_is_taken_back(client: Client, step: Step) -> None:
+async def test_a_step_that_fails_is_taken_back(client: Client, step: StepName) -> None:
     world = World()
     world.refuse(step)
     async with workers(client, world):
@@ -72,7 +72,7 @@ async def test_a_step_that_fails_is_taken_back(client: Client, step: Step) -> No
 
 
 @pytest.mark.parametrize("step", FORWARD)
-async def test_cancelled_at_a_step_it_ends_normal(client: Client, step: Step) -> None:
+async def test_cancelled_at_a_step_it_ends_normal(client: Client, step: StepName) -> None:
     world = World()
     world.block.add(step)
     world.reached[step] = asyncio.Event()
@@ -89,10 +89,14 @@ async def test_cancelled_at_a_step_it_ends_normal(client: Client, step: Step) ->
 
 async def test_nothing_begins_before_the_replica_is_marked(client: Client) -> None:
     world = World()
-    world.refuse(Step.MARK_PROCESSING)
+    world.refuse(StepName.MARK_PROCESSING)
     async with workers(client, world):
         await failure_of(await start(client, {"vm": "erp-db-01"}))
-    assert not {Step.HOLD_REPLICATION, Step.CONNECT_NETWORKS, Step.POWER_ON_TENANT_APPLIANCE} & set(world.log)
+    assert not {
+        StepName.HOLD_REPLICATION,
+        StepName.CONNECT_NETWORKS,
+        StepName.POWER_ON_TENANT_APPLIANCE,
+    } & set(world.log)
 
 
 async def test_cancelled_in_failover_it_is_undone(client: Client) -> None:
@@ -108,13 +112,13 @@ async def test_cancelled_in_failover_it_is_undone(client: Client) -> None:
 
 async def test_cancelled_while_it_is_taken_back_it_still_ends_normal(client: Client) -> None:
     world = World()
-    world.block.add(Step.POWER_OFF_REPLICA)
-    world.reached[Step.POWER_OFF_REPLICA] = asyncio.Event()
+    world.block.add(StepName.POWER_OFF_REPLICA)
+    world.reached[StepName.POWER_OFF_REPLICA] = asyncio.Event()
     async with workers(client, world):
         handle = await start(client, {"vm": "erp-db-01"})
         await in_state(handle, ReplicaState.FAILOVER)
         await handle.execute_update("undo", {})
-        await asyncio.wait_for(world.reached[Step.POWER_OFF_REPLICA].wait(), 20)
+        await asyncio.wait_for(world.reached[StepName.POWER_OFF_REPLICA].wait(), 20)
         await handle.cancel()
         world.block.clear()
         report = await report_of(handle)
@@ -124,8 +128,8 @@ async def test_cancelled_while_it_is_taken_back_it_still_ends_normal(client: Cli
 
 async def test_cancelled_as_failed_failover_it_still_says_what_is_left(client: Client) -> None:
     world = World()
-    world.refuse(Step.MARK_FAILOVER)
-    world.refuse(Step.POWER_OFF_REPLICA)
+    world.refuse(StepName.MARK_FAILOVER)
+    world.refuse(StepName.POWER_OFF_REPLICA)
     async with workers(client, world):
         handle = await start(client, {"vm": "erp-db-01"})
         await in_state(handle, ReplicaState.FAILED_FAILOVER)
@@ -136,38 +140,49 @@ async def test_cancelled_as_failed_failover_it_still_says_what_is_left(client: C
     assert FailoverReport.model_validate(failure.details[0]).left_over
 
 
-@pytest.mark.parametrize("step", [Step.HOLD_REPLICATION, Step.POWER_ON_REPLICA, Step.MARK_FAILOVER])
-async def test_a_run_that_lost_the_replica_leaves_it_alone(client: Client, step: Step) -> None:
+@pytest.mark.parametrize(
+    "step", [StepName.HOLD_REPLICATION, StepName.POWER_ON_REPLICA, StepName.MARK_FAILOVER]
+)
+async def test_a_run_that_lost_the_replica_leaves_it_alone(client: Client, step: StepName) -> None:
     """Another run has it: whatever this one did is that one's now."""
     world = World()
     world.refuse(step, LostLock.__name__)
-    world.refuse(Step.POWER_OFF_REPLICA, LostLock.__name__)
-    world.refuse(Step.REMOVE_TENANT_PROXY_ARP, LostLock.__name__)
+    world.refuse(StepName.POWER_OFF_REPLICA, LostLock.__name__)
+    world.refuse(StepName.REMOVE_TENANT_PROXY_ARP, LostLock.__name__)
     async with workers(client, world):
         failure = await failure_of(await start(client, {"vm": "erp-db-01"}))
     assert failure.type == LostLock.__name__
-    taken_back = {Step.REVERT_TO_LATEST, Step.RELEASE_REPLICATION, Step.REMOVE_TENANT_PROXY_ARP}
+    taken_back = {StepName.REVERT_TO_LATEST, StepName.RELEASE_REPLICATION, StepName.REMOVE_TENANT_PROXY_ARP}
     assert not taken_back & set(world.log)
 
 
 async def test_what_was_reverted_long_ago_is_reverted_again_before_it_counts(skipping: Client) -> None:
     """The backup server is away for more than ten minutes; a vCenter remembers no power-on for longer."""
     world = World(watched=False)
-    world.fail[Step.RELEASE_REPLICATION] = [ApplicationError("away", type="Unavailable")] * 45
+    world.fail[StepName.RELEASE_REPLICATION] = [ApplicationError("away", type="Unavailable")] * 45
     async with workers(skipping, world):
         handle = await start(skipping, {"vm": "erp-db-01", "undo_after": "1m"})
         report = await report_of(handle)
     assert report.state is ReplicaState.NORMAL and world.left_over() == set()
-    assert world.log.count(Step.REVERT_TO_LATEST) >= 2
-    last = [s for s in world.log if s in (Step.REVERT_TO_LATEST, Step.MARK_NORMAL, Step.CONFIRM_NORMAL)][-3:]
-    assert last == [Step.REVERT_TO_LATEST, Step.MARK_NORMAL, Step.CONFIRM_NORMAL]
+    assert world.log.count(StepName.REVERT_TO_LATEST) >= 2
+    last = [
+        s
+        for s in world.log
+        if s in (StepName.REVERT_TO_LATEST, StepName.MARK_NORMAL, StepName.CONFIRM_NORMAL)
+    ][-3:]
+    assert last == [StepName.REVERT_TO_LATEST, StepName.MARK_NORMAL, StepName.CONFIRM_NORMAL]
 
 
 @pytest.mark.parametrize(
     "step",
-    [Step.POWER_OFF_REPLICA, Step.REMOVE_PROVIDER_PROXY_ARP, Step.REVERT_TO_LATEST, Step.RELEASE_REPLICATION],
+    [
+        StepName.POWER_OFF_REPLICA,
+        StepName.REMOVE_PROVIDER_PROXY_ARP,
+        StepName.REVERT_TO_LATEST,
+        StepName.RELEASE_REPLICATION,
+    ],
 )
-async def test_what_cannot_be_taken_back_stays_open_and_is_mended(client: Client, step: Step) -> None:
+async def test_what_cannot_be_taken_back_stays_open_and_is_repaired(client: Client, step: StepName) -> None:
     world = World()
     world.refuse(step)
     async with workers(client, world):
@@ -182,10 +197,14 @@ async def test_what_cannot_be_taken_back_stays_open_and_is_mended(client: Client
     assert world.left_over() == set()
 
 
-@pytest.mark.parametrize("step", [Step.POWER_OFF_REPLICA, Step.REVERT_TO_LATEST, Step.DISCONNECT_NETWORKS])
-async def test_a_failed_failover_that_cannot_be_taken_back_is_mended(client: Client, step: Step) -> None:
+@pytest.mark.parametrize(
+    "step", [StepName.POWER_OFF_REPLICA, StepName.REVERT_TO_LATEST, StepName.DISCONNECT_NETWORKS]
+)
+async def test_a_failed_failover_that_cannot_be_taken_back_is_repaired(
+    client: Client, step: StepName
+) -> None:
     world = World()
-    world.refuse(Step.POWER_ON_REPLICA)
+    world.refuse(StepName.POWER_ON_REPLICA)
     world.refuse(step)
     async with workers(client, world):
         handle = await start(client, {"vm": "erp-db-01"})
@@ -198,7 +217,7 @@ async def test_a_failed_failover_that_cannot_be_taken_back_is_mended(client: Cli
 
 async def test_left_over_accepted_as_is(client: Client) -> None:
     world = World()
-    world.refuse(Step.DISCONNECT_NETWORKS, times=9)
+    world.refuse(StepName.DISCONNECT_NETWORKS, times=9)
     async with workers(client, world):
         handle = await start(client, {"vm": "erp-db-01"})
         await in_state(handle, ReplicaState.FAILOVER)
@@ -213,7 +232,7 @@ async def test_left_over_accepted_as_is(client: Client) -> None:
 
 async def test_updates_in_the_wrong_state_are_refused(client: Client) -> None:
     world = World()
-    world.block.add(Step.POWER_ON_REPLICA)
+    world.block.add(StepName.POWER_ON_REPLICA)
     async with workers(client, world):
         handle = await start(client, {"vm": "erp-db-01"})
         await in_state(handle, ReplicaState.PROCESSING)
@@ -255,7 +274,7 @@ async def test_all_problems_are_said_at_once(client: Client) -> None:
     assert failure.type == "NotReady"
     assert "ten networks" in failure.message and "backup server" in failure.message
     assert "Nothing was changed" in failure.message
-    assert set(world.log) == {Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE}
+    assert set(world.log) == {StepName.PLAN_FAILOVER, StepName.CHECK_TENANT_SITE}
 
 
 @pytest.mark.parametrize(
@@ -306,11 +325,11 @@ async def test_one_end_alone_needs_the_other_ends_fingerprint(client: Client) ->
 
 async def test_an_appliance_that_was_switched_off_meanwhile_is_started_over(client: Client) -> None:
     world = World()
-    world.refuse(Step.CONFIGURE_PROVIDER_PROXY_ARP, kind="ApplianceChanged", times=2)
+    world.refuse(StepName.CONFIGURE_PROVIDER_PROXY_ARP, kind="ApplianceChanged", times=2)
     async with workers(client, world):
         handle = await start(client, {"vm": "erp-db-01"})
         await in_state(handle, ReplicaState.FAILOVER)
-        assert world.log.count(Step.CONNECT_NETWORKS) == 3
+        assert world.log.count(StepName.CONNECT_NETWORKS) == 3
         await handle.execute_update("undo", {})
         await handle.result()
     assert world.left_over() == set()

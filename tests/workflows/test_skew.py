@@ -7,7 +7,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from partial_failover.contracts.replica import ReplicaState
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.contracts.step_data import ApplianceStep, StepResult
 from tests.workflows.runs import eventually, in_state, start, workers
 from tests.workflows.world import World
@@ -22,7 +22,7 @@ class NewerResult(StepResult):
 class NewerWorld(World):
     """One of its steps is of a later version."""
 
-    def __init__(self, newer: Step) -> None:
+    def __init__(self, newer: StepName) -> None:
         super().__init__()
         self.newer = newer
 
@@ -38,12 +38,12 @@ class NewerWorld(World):
         return run
 
 
-@pytest.mark.parametrize("step", [Step.CONFIGURE_TENANT_PROXY_ARP, Step.REMOVE_TENANT_PROXY_ARP])
-async def test_it_waits_until_the_workers_are_of_one_version(client: Client, step: Step) -> None:
+@pytest.mark.parametrize("step", [StepName.CONFIGURE_TENANT_PROXY_ARP, StepName.REMOVE_TENANT_PROXY_ARP])
+async def test_it_waits_until_the_workers_are_of_one_version(client: Client, step: StepName) -> None:
     world = NewerWorld(step)
     async with workers(client, world):
         handle = await start(client, {"vm": "erp-db-01"})
-        if step is Step.REMOVE_TENANT_PROXY_ARP:
+        if step is StepName.REMOVE_TENANT_PROXY_ARP:
             await in_state(handle, ReplicaState.FAILOVER)
             await handle.execute_update("undo")
 

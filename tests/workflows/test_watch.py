@@ -8,7 +8,7 @@ from temporalio.client import Client
 from partial_failover.contracts.appliance import Claim
 from partial_failover.contracts.plan import Extension
 from partial_failover.contracts.replica import ReplicaState
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from tests.workflows.runs import Handle, eventually, in_state, report_of, start, workers
 from tests.workflows.world import World
 
@@ -41,8 +41,8 @@ async def test_a_tunnel_that_is_lost_is_made_again(client: Client) -> None:
         await handle.execute_update("undo")
         report = await report_of(handle)
     assert any("lost the connection" in w for w in report.warnings)
-    assert world.log.count(Step.START_VPN_CLIENT) == 2
-    assert world.log.count(Step.REVERT_SNAPSHOT) == world.log.count(Step.POWER_ON_REPLICA) == 1
+    assert world.log.count(StepName.START_VPN_CLIENT) == 2
+    assert world.log.count(StepName.REVERT_SNAPSHOT) == world.log.count(StepName.POWER_ON_REPLICA) == 1
     assert world.left_over() == set()
 
 
@@ -58,7 +58,7 @@ async def test_a_hold_that_somebody_ended_is_made_again(client: Client) -> None:
         await handle.execute_update("undo")
         report = await report_of(handle)
     assert any("found released" in w for w in report.warnings)
-    assert world.log.count(Step.HOLD_REPLICATION) == 2
+    assert world.log.count(StepName.HOLD_REPLICATION) == 2
     assert world.left_over() == set()
 
 
@@ -68,7 +68,7 @@ async def test_a_hold_that_cannot_be_made_again_is_tried_again(client: Client) -
         handle = await start(client, {"vm": "erp-db-01"})
         await in_state(handle, ReplicaState.FAILOVER)
         await watched(world, 1)
-        world.refuse(Step.HOLD_REPLICATION, times=2)
+        world.refuse(StepName.HOLD_REPLICATION, times=2)
         world.effects.remove("held")
         await watched(world, 4)
         assert "held" in world.effects
@@ -92,17 +92,17 @@ async def test_another_owner_of_the_address_is_named_once(client: Client) -> Non
     assert world.watches[1].claims == world.claims
 
 
-async def test_undo_waits_for_what_is_being_mended(client: Client) -> None:
+async def test_undo_waits_for_what_is_being_repaired(client: Client) -> None:
     """Or a step of the repairing would act on what was taken back."""
     world = World()
     async with workers(client, world):
         handle = await start(client, {"vm": "erp-db-01"})
         await in_state(handle, ReplicaState.FAILOVER)
         await watched(world, 1)
-        world.block.add(Step.START_VPN_CLIENT)
-        world.reached[Step.START_VPN_CLIENT] = asyncio.Event()
+        world.block.add(StepName.START_VPN_CLIENT)
+        world.reached[StepName.START_VPN_CLIENT] = asyncio.Event()
         world.effects -= {"client", "tenant lease"}
-        await asyncio.wait_for(world.reached[Step.START_VPN_CLIENT].wait(), 20)
+        await asyncio.wait_for(world.reached[StepName.START_VPN_CLIENT].wait(), 20)
         await handle.execute_update("undo")
         world.block.clear()
         await report_of(handle)

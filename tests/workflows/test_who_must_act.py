@@ -5,7 +5,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from partial_failover.contracts.errors import Misconfigured, NoRight, Unavailable, Who
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.temporal.interceptors import as_failure
 from tests.workflows.runs import failure_of, start, workers
 from tests.workflows.world import World
@@ -19,8 +19,8 @@ async def problems_of(client: Client, world: World) -> list[dict[str, str]]:
     return [dict(problem) for problem in failure.details[0]]
 
 
-@pytest.mark.parametrize("step", [Step.PLAN_FAILOVER, Step.CHECK_TENANT_SITE])
-async def test_a_step_says_who_must_act(client: Client, step: Step) -> None:
+@pytest.mark.parametrize("step", [StepName.PLAN_FAILOVER, StepName.CHECK_TENANT_SITE])
+async def test_a_step_says_who_must_act(client: Client, step: StepName) -> None:
     world, error = (
         World(),
         NoRight("acme may not do this", left="Nothing was changed", do="Give it the right"),
@@ -31,10 +31,10 @@ async def test_a_step_says_who_must_act(client: Client, step: Step) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "who"), [(Step.PLAN_FAILOVER, Who.PROVIDER), (Step.CHECK_TENANT_SITE, Who.TENANT)]
+    ("step", "who"), [(StepName.PLAN_FAILOVER, Who.PROVIDER), (StepName.CHECK_TENANT_SITE, Who.TENANT)]
 )
 async def test_what_nobody_must_act_on_yet_is_looked_after_by_its_side(
-    client: Client, step: Step, who: Who
+    client: Client, step: StepName, who: Who
 ) -> None:
     world, failure = World(), as_failure(Unavailable("It does not answer"))
     final = ApplicationError(failure.message, *failure.details, type=failure.type, non_retryable=True)
@@ -46,7 +46,7 @@ async def test_what_nobody_must_act_on_yet_is_looked_after_by_its_side(
 async def test_a_failure_carries_the_parts_to_its_end(client: Client) -> None:
     world = World()
     error = Misconfigured("No such network", left="Nothing was changed", do="Create it")
-    world.fail[Step.CONNECT_NETWORKS] = [as_failure(error)]
+    world.fail[StepName.CONNECT_NETWORKS] = [as_failure(error)]
     async with workers(client, world):
         failure = await failure_of(await start(client, {"vm": "erp-db-01"}))
     assert failure.type == "Misconfigured"

@@ -31,7 +31,7 @@ from partial_failover.contracts.plan import (
 from partial_failover.contracts.replica import ReplicaState, RestorePoint
 from partial_failover.contracts.replication import HoldTarget
 from partial_failover.contracts.run import lease_id
-from partial_failover.contracts.step import Step
+from partial_failover.contracts.step import StepName
 from partial_failover.contracts.step_data import (
     ApplianceReady,
     ApplianceStep,
@@ -65,18 +65,18 @@ LAN = Network(
 )
 ADDRESS = IPv4Address("192.168.10.50")
 FORWARD = (
-    Step.HOLD_REPLICATION,
-    Step.MARK_PROCESSING,
-    Step.REVERT_SNAPSHOT,
-    Step.POWER_ON_REPLICA,
-    Step.CONNECT_NETWORKS,
-    Step.POWER_ON_PROVIDER_APPLIANCE,
-    Step.START_VPN_SERVER,
-    Step.CONFIGURE_PROVIDER_PROXY_ARP,
-    Step.POWER_ON_TENANT_APPLIANCE,
-    Step.START_VPN_CLIENT,
-    Step.CONFIGURE_TENANT_PROXY_ARP,
-    Step.MARK_FAILOVER,
+    StepName.HOLD_REPLICATION,
+    StepName.MARK_PROCESSING,
+    StepName.REVERT_SNAPSHOT,
+    StepName.POWER_ON_REPLICA,
+    StepName.CONNECT_NETWORKS,
+    StepName.POWER_ON_PROVIDER_APPLIANCE,
+    StepName.START_VPN_SERVER,
+    StepName.CONFIGURE_PROVIDER_PROXY_ARP,
+    StepName.POWER_ON_TENANT_APPLIANCE,
+    StepName.START_VPN_CLIENT,
+    StepName.CONFIGURE_TENANT_PROXY_ARP,
+    StepName.MARK_FAILOVER,
 )
 
 
@@ -90,13 +90,13 @@ class World:
         self.gateway: CloudGateway | None = CloudGateway(host="203.0.113.1", port=6180)
         self.peer_fingerprint: str | None = None
         self.spares: dict[str, dict[str, IPv4Address]] = {"provider": {}, "tenant": {}}
-        self.log: list[Step] = []
+        self.log: list[StepName] = []
         self.watches: list[WatchStatus] = []
         """What the workflow knew at each watch that began."""
         self.claims: tuple[Claim, ...] = ()
-        self.fail: dict[Step, list[ApplicationError]] = {}
-        self.block: set[Step] = set()
-        self.reached: dict[Step, asyncio.Event] = {}
+        self.fail: dict[StepName, list[ApplicationError]] = {}
+        self.block: set[StepName] = set()
+        self.reached: dict[StepName, asyncio.Event] = {}
         self.effects: set[str] = set()
         self.marker: ReplicaState | None = None
         self.stands_on = NEW.id
@@ -116,12 +116,12 @@ class World:
         self.marker, self.stands_on, self.written = ReplicaState.FAILOVER, OLD.id, "orders"
         self.adoption = Adoption(workflow_id="gone", run_id="gone", revert=False)
 
-    def refuse(self, step: Step, kind: str = "NoRight", times: int = 1) -> None:
+    def refuse(self, step: StepName, kind: str = "NoRight", times: int = 1) -> None:
         """`step` fails for good, `times` times, then works again."""
         error = ApplicationError(f"no {step}", type=kind, non_retryable=True)
         self.fail[step] = [error] * times
 
-    async def _enter(self, step: Step) -> None:
+    async def _enter(self, step: StepName) -> None:
         self.reached.setdefault(step, asyncio.Event()).set()
         while step in self.block:
             activity.heartbeat()
@@ -133,13 +133,13 @@ class World:
     def provider(self) -> Sequence[Callable[..., Any]]:  # Any: each step has its own input and result
         """Steps of the provider's queue."""
         acts = [
-            self._effect(Step.CONNECT_NETWORKS, ApplianceStep, "networks"),
-            self._appliance(Step.POWER_ON_PROVIDER_APPLIANCE, "provider appliance on"),
-            self._effect(Step.START_VPN_SERVER, VpnServerInput, "server"),
-            self._effect(Step.CONFIGURE_PROVIDER_PROXY_ARP, ApplianceStep, "provider lease"),
-            self._undo(Step.REMOVE_PROVIDER_PROXY_ARP, "provider lease", "server"),
-            self._undo(Step.POWER_OFF_PROVIDER_APPLIANCE, "provider appliance on"),
-            self._undo(Step.DISCONNECT_NETWORKS, "networks"),
+            self._effect(StepName.CONNECT_NETWORKS, ApplianceStep, "networks"),
+            self._appliance(StepName.POWER_ON_PROVIDER_APPLIANCE, "provider appliance on"),
+            self._effect(StepName.START_VPN_SERVER, VpnServerInput, "server"),
+            self._effect(StepName.CONFIGURE_PROVIDER_PROXY_ARP, ApplianceStep, "provider lease"),
+            self._undo(StepName.REMOVE_PROVIDER_PROXY_ARP, "provider lease", "server"),
+            self._undo(StepName.POWER_OFF_PROVIDER_APPLIANCE, "provider appliance on"),
+            self._undo(StepName.DISCONNECT_NETWORKS, "networks"),
         ]
         return [
             *acts,
@@ -158,18 +158,18 @@ class World:
     def tenant_site(self) -> Sequence[Callable[..., Any]]:  # Any: each step has its own input and result
         """Steps of the tenant-site's queue."""
         return [
-            self._appliance(Step.POWER_ON_TENANT_APPLIANCE, "tenant appliance on"),
-            self._effect(Step.START_VPN_CLIENT, VpnClientInput, "client"),
-            self._effect(Step.CONFIGURE_TENANT_PROXY_ARP, ApplianceStep, "tenant lease"),
-            self._undo(Step.REMOVE_TENANT_PROXY_ARP, "tenant lease", "client"),
-            self._undo(Step.POWER_OFF_TENANT_APPLIANCE, "tenant appliance on"),
+            self._appliance(StepName.POWER_ON_TENANT_APPLIANCE, "tenant appliance on"),
+            self._effect(StepName.START_VPN_CLIENT, VpnClientInput, "client"),
+            self._effect(StepName.CONFIGURE_TENANT_PROXY_ARP, ApplianceStep, "tenant lease"),
+            self._undo(StepName.REMOVE_TENANT_PROXY_ARP, "tenant lease", "client"),
+            self._undo(StepName.POWER_OFF_TENANT_APPLIANCE, "tenant appliance on"),
             self.check_site,
             self.hold,
             self.release,
             self.verify,
         ]
 
-    def _effect(self, step: Step, takes: type, effect: str) -> Callable[..., Any]:  # Any: see provider
+    def _effect(self, step: StepName, takes: type, effect: str) -> Callable[..., Any]:  # Any: see provider
         async def run(data: Any) -> StepResult:  # Any: the annotation is set below
             await self._enter(step)
             self.effects.add(effect)
@@ -178,7 +178,7 @@ class World:
         run.__annotations__["data"] = takes
         return activity.defn(name=step)(run)
 
-    def _appliance(self, step: Step, effect: str) -> Callable[..., Any]:  # Any: see provider
+    def _appliance(self, step: StepName, effect: str) -> Callable[..., Any]:  # Any: see provider
         @activity.defn(name=step)
         async def run(data: ApplianceStep) -> ApplianceReady:
             await self._enter(step)
@@ -187,7 +187,7 @@ class World:
 
         return run
 
-    def _undo(self, step: Step, *effects: str) -> Callable[..., Any]:  # Any: see provider
+    def _undo(self, step: StepName, *effects: str) -> Callable[..., Any]:  # Any: see provider
         @activity.defn(name=step)
         async def run(data: ApplianceStep) -> StepResult:
             await self._enter(step)
@@ -196,10 +196,10 @@ class World:
 
         return run
 
-    @activity.defn(name=Step.PLAN_FAILOVER)
+    @activity.defn(name=StepName.PLAN_FAILOVER)
     async def plan(self, data: PlanInput) -> PlanResult:
         """The one replica of this world."""
-        await self._enter(Step.PLAN_FAILOVER)
+        await self._enter(StepName.PLAN_FAILOVER)
         if self.problems["provider"]:
             return PlanResult(plan=None, problems=self.problems["provider"])
         side = ProviderSide(
@@ -223,10 +223,10 @@ class World:
         )
         return PlanResult(plan=plan)
 
-    @activity.defn(name=Step.CHECK_TENANT_SITE)
+    @activity.defn(name=StepName.CHECK_TENANT_SITE)
     async def check_site(self, data: TenantSiteInput) -> TenantSite:
         """The tenant's backup server knows the VM."""
-        await self._enter(Step.CHECK_TENANT_SITE)
+        await self._enter(StepName.CHECK_TENANT_SITE)
         target = HoldTarget(name=data.vm, object_id="vm-1", host="vc", jobs=("job",))
         return TenantSite(
             target=target,
@@ -235,93 +235,93 @@ class World:
             problems=self.problems["tenant"],
         )
 
-    @activity.defn(name=Step.HOLD_REPLICATION)
+    @activity.defn(name=StepName.HOLD_REPLICATION)
     async def hold(self, data: HoldInput) -> StepResult:
         """Replication is held."""
-        await self._enter(Step.HOLD_REPLICATION)
+        await self._enter(StepName.HOLD_REPLICATION)
         self.effects.add("held")
         return StepResult(changed=True, note="held")
 
-    @activity.defn(name=Step.RELEASE_REPLICATION)
+    @activity.defn(name=StepName.RELEASE_REPLICATION)
     async def release(self, data: ReleaseInput) -> StepResult:
         """The world's own gate: a written-to or running replica must never be replicated onto."""
         assert self.stands_on == NEW.id and "on" not in self.effects and self.marker is None
-        await self._enter(Step.RELEASE_REPLICATION)
+        await self._enter(StepName.RELEASE_REPLICATION)
         self.effects.discard("held")
         return StepResult(changed=True, note="released")
 
-    async def _mark(self, step: Step, state: ReplicaState | None) -> StepResult:
+    async def _mark(self, step: StepName, state: ReplicaState | None) -> StepResult:
         await self._enter(step)
         self.marker = state
         return StepResult(changed=True, note=str(state))
 
-    @activity.defn(name=Step.MARK_PROCESSING)
+    @activity.defn(name=StepName.MARK_PROCESSING)
     async def mark_processing(self, data: MarkInput) -> StepResult:
         """Processing."""
-        return await self._mark(Step.MARK_PROCESSING, ReplicaState.PROCESSING)
+        return await self._mark(StepName.MARK_PROCESSING, ReplicaState.PROCESSING)
 
-    @activity.defn(name=Step.MARK_FAILOVER)
+    @activity.defn(name=StepName.MARK_FAILOVER)
     async def mark_failover(self, data: MarkInput) -> StepResult:
         """Failover."""
-        return await self._mark(Step.MARK_FAILOVER, ReplicaState.FAILOVER)
+        return await self._mark(StepName.MARK_FAILOVER, ReplicaState.FAILOVER)
 
-    @activity.defn(name=Step.MARK_FAILED_FAILOVER)
+    @activity.defn(name=StepName.MARK_FAILED_FAILOVER)
     async def mark_failed(self, data: MarkInput) -> StepResult:
         """FailedFailover."""
-        return await self._mark(Step.MARK_FAILED_FAILOVER, ReplicaState.FAILED_FAILOVER)
+        return await self._mark(StepName.MARK_FAILED_FAILOVER, ReplicaState.FAILED_FAILOVER)
 
-    @activity.defn(name=Step.MARK_NORMAL)
+    @activity.defn(name=StepName.MARK_NORMAL)
     async def mark_normal(self, data: CleanInput) -> StepResult:
         """Normal: no marker."""
-        return await self._mark(Step.MARK_NORMAL, None)
+        return await self._mark(StepName.MARK_NORMAL, None)
 
-    @activity.defn(name=Step.REVERT_SNAPSHOT)
+    @activity.defn(name=StepName.REVERT_SNAPSHOT)
     async def revert(self, data: RevertInput) -> StepResult:
         """Only held, Processing and off."""
         assert "held" in self.effects and self.marker is ReplicaState.PROCESSING
         assert "on" not in self.effects
-        await self._enter(Step.REVERT_SNAPSHOT)
+        await self._enter(StepName.REVERT_SNAPSHOT)
         self.stands_on = data.point.id
         return StepResult(changed=True, note="reverted")
 
-    @activity.defn(name=Step.REVERT_TO_LATEST)
+    @activity.defn(name=StepName.REVERT_TO_LATEST)
     async def to_latest(self, data: RevertToLatestInput) -> StepResult:
         """Only Processing and off."""
         assert self.marker is ReplicaState.PROCESSING and "on" not in self.effects
-        await self._enter(Step.REVERT_TO_LATEST)
+        await self._enter(StepName.REVERT_TO_LATEST)
         self.stands_on, self.written = NEW.id, ""
         return StepResult(changed=True, note="reverted")
 
-    @activity.defn(name=Step.POWER_ON_REPLICA)
+    @activity.defn(name=StepName.POWER_ON_REPLICA)
     async def power_on(self, data: ReplicaInput) -> StepResult:
         """On, after the revert."""
         assert self.stands_on == OLD.id
-        await self._enter(Step.POWER_ON_REPLICA)
+        await self._enter(StepName.POWER_ON_REPLICA)
         self.effects.add("on")
         return StepResult(changed=True, note="on")
 
-    @activity.defn(name=Step.POWER_OFF_REPLICA)
+    @activity.defn(name=StepName.POWER_OFF_REPLICA)
     async def power_off(self, data: ReplicaInput) -> PoweredOff:
         """Off; only Processing."""
         assert self.marker is ReplicaState.PROCESSING
-        await self._enter(Step.POWER_OFF_REPLICA)
+        await self._enter(StepName.POWER_OFF_REPLICA)
         self.effects.discard("on")
         return PoweredOff(changed=True, note="off", at=datetime.now(UTC))
 
-    @activity.defn(name=Step.CONFIRM_NORMAL)
+    @activity.defn(name=StepName.CONFIRM_NORMAL)
     async def confirm(self, data: CleanInput) -> NormalProof:
         """The proof."""
-        await self._enter(Step.CONFIRM_NORMAL)
+        await self._enter(StepName.CONFIRM_NORMAL)
         return NormalProof(replica_id=REPLICA, run=data.run, restore_point=NEW, read_at=datetime.now(UTC))
 
-    @activity.defn(name=Step.VERIFY_CONNECTIVITY)
+    @activity.defn(name=StepName.VERIFY_CONNECTIVITY)
     async def verify(self, data: ApplianceStep) -> Connectivity:
         """Reachable when both leases are there."""
-        await self._enter(Step.VERIFY_CONNECTIVITY)
+        await self._enter(StepName.VERIFY_CONNECTIVITY)
         reachable = {"tenant lease", "provider lease", "on"} <= self.effects
         return Connectivity(changed=False, note="looked", reachable=reachable, rtt_ms=1.0)
 
-    @activity.defn(name=Step.WATCH_FAILOVER)
+    @activity.defn(name=StepName.WATCH_FAILOVER)
     async def watch(self, data: WatchInput) -> WatchStatus:
         """Until the world is otherwise than is known. Not in the log: it runs beside everything."""
         if not self.watched:

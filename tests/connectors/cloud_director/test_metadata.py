@@ -194,7 +194,7 @@ def test_the_provider_works_in_maintenance_mode_and_the_tenant_does_not(
 
 
 @pytest.mark.parametrize("action", ["enter", "exit"])
-def test_a_lost_reply_in_maintenance_is_mended(site: Site, vdc: OrganizationVdc, action: str) -> None:
+def test_a_lost_reply_in_maintenance_is_repaired(site: Site, vdc: OrganizationVdc, action: str) -> None:
     vapp = site.vapp.id
     site.plan(f"POST {action}MaintenanceMode", FaultKind.DROP_AFTER)
     vdc.hold_maintenance(vapp, "one", attempt())
