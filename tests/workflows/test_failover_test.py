@@ -257,7 +257,7 @@ async def test_what_cannot_be_put_back_keeps_the_test_open_and_then_fails_it(cli
     assert report.vms[0].left_over and report.vms[0].state is ReplicaState.FAILED_FAILOVER
 
 
-async def test_what_a_person_mended_is_put_back(client: Client) -> None:
+async def test_what_a_person_repaired_is_put_back(client: Client) -> None:
     world = TestingWorld()
     world.refuse(StepName.REVERT_TO_LATEST)
     async with workers(client, world):
