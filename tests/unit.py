@@ -12,7 +12,7 @@ import pytest
 
 from tests.imports import imported, source
 
-STARTS = {"subprocess", "lab.lab", "lab.data_centre", "lab.temporal_server", "lab.fabric.fabric"}
+STARTS = {"subprocess", "mypy", "lab.lab", "lab.data_centre", "lab.temporal_server", "lab.fabric.fabric"}
 
 
 @cache
