@@ -109,7 +109,7 @@ def tool(name: str) -> str:
 def said(*argv: str | Path, folder: Path = REPOSITORY, stdin: str = "") -> str:
     """What a command printed; it must end well."""
     done = subprocess.run(
-        [*map(str, argv)], cwd=folder, capture_output=True, text=True, input=stdin, timeout=60, check=False
+        [*map(str, argv)], cwd=folder, capture_output=True, text=True, input=stdin, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -39,12 +39,12 @@ def own_vdc(client: CloudDirector) -> OrganizationVdc:
 
 @dataclass
 class Beats:
-    """An attempt that remembers its heartbeats."""
+    """An attempt that remembers what it left with the server: the tasks that it started, and its heartbeats."""
 
     seen: list[str | None] = field(default_factory=list)
 
     def attempt(self, seconds: float = 20.0, earlier: str | None = None) -> Attempt:
-        return Attempt(time.monotonic() + seconds, self.seen.append, earlier)
+        return Attempt(time.monotonic() + seconds, self.seen.append, earlier, leave=self.seen.append)
 
 
 @dataclass
