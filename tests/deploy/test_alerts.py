@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.commands import said, tool
+from tests.deploy.commands import output_of, tool
 from tests.deploy.monitoring_files import FOLDER, alerts, dashboard, panels
 
 PODS = ("a", "b", "t")
@@ -14,8 +14,8 @@ PODS = ("a", "b", "t")
 
 
 def test_alert_rules_hold_and_fire_when_they_should() -> None:
-    said(tool("promtool"), "check", "rules", "alerts.yaml", folder=FOLDER)
-    said(tool("promtool"), "test", "rules", "alerts.test.yaml", folder=FOLDER)
+    output_of(tool("promtool"), "check", "rules", "alerts.yaml", folder=FOLDER)
+    output_of(tool("promtool"), "test", "rules", "alerts.test.yaml", folder=FOLDER)
 
 
 def test_every_alert_is_shown_to_fire_and_to_be_silent() -> None:
@@ -31,7 +31,7 @@ def test_everything_that_the_dashboard_asks_for_can_be_read(tmp_path: Path) -> N
     assert len(rules) >= len(dashboard()["panels"])
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
-    assert f"{len(rules)} rules found" in said(tool("promtool"), "check", "rules", file)
+    assert f"{len(rules)} rules found" in output_of(tool("promtool"), "check", "rules", file)
 
 
 def gauge(name: str, value: int, **labels: str) -> list[dict[str, str]]:
@@ -89,7 +89,7 @@ def test_what_three_processes_show_is_counted_once_and_the_first_of_all_is_count
     test = {"interval": "1m", "input_series": ONE_OF_EACH, "promql_expr_test": one}
     file = tmp_path / "test.yaml"
     file.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
-    said(tool("promtool"), "test", "rules", file)
+    output_of(tool("promtool"), "test", "rules", file)
 
 
 @pytest.mark.parametrize("title", ["Time to power-on (24 h)", "Time to reachable (24 h)"])
@@ -101,4 +101,4 @@ def test_the_first_failover_of_a_process_has_its_times(tmp_path: Path, title: st
     test = {"interval": "1m", "input_series": buckets, "promql_expr_test": [asked]}
     file = tmp_path / "test.yaml"
     file.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
-    said(tool("promtool"), "test", "rules", file)
+    output_of(tool("promtool"), "test", "rules", file)

@@ -13,7 +13,7 @@ from lab.lab import Lab
 from partial_failover.cli import cloud_init
 from partial_failover.cli.cloud_init import MANAGEMENT, ManagementNic, NewAppliance
 from partial_failover.contracts.appliance import ApplianceRole
-from tests.deploy.commands import REPOSITORY, Ran, command, said, tool
+from tests.deploy.commands import REPOSITORY, Ran, command, output_of, tool
 
 DEPLOY = REPOSITORY / "deploy" / "appliance"
 MAC = "00:50:56:0a:0b:0c"
@@ -55,7 +55,7 @@ def seed(folder: Path, new: NewAppliance) -> Path:
 @pytest.mark.parametrize("role", ApplianceRole)
 def test_an_appliance_is_as_cloud_init_wants_it(tmp_path: Path, role: ApplianceRole) -> None:
     file = seed(tmp_path, new_appliance(role)) / "user-data"
-    assert "Valid cloud-config" in said(tool("cloud-init"), "schema", "--config-file", file)
+    assert "Valid cloud-config" in output_of(tool("cloud-init"), "schema", "--config-file", file)
     assert file.stat().st_size < 60_000, "platforms take user data of 64 kB"
 
 
@@ -80,7 +80,7 @@ def test_the_first_boot_enables_every_unit() -> None:
 
 @pytest.mark.parametrize("unit", sorted(DEPLOY.glob("*.service")), ids=lambda unit: str(unit.stem))
 def test_a_unit_is_hardened_as_far_as_both_must_see_one_namespace(unit: Path) -> None:
-    shown = said(tool("systemd-analyze"), "security", "--offline=true", "--threshold=53", unit)
+    shown = output_of(tool("systemd-analyze"), "security", "--offline=true", "--threshold=53", unit)
     assert "Overall exposure" in shown.splitlines()[-1]
     settings = {line.partition("=")[0] for line in unit.read_text().splitlines() if not line.startswith("#")}
     own_mounts = (
@@ -92,7 +92,9 @@ def test_a_unit_is_hardened_as_far_as_both_must_see_one_namespace(unit: Path) ->
 def test_a_seed_is_read_from_a_disc_and_from_guestinfo(tmp_path: Path) -> None:
     tool("cloud-init")
     seed(tmp_path, new_appliance(ApplianceRole.TENANT))
-    meta, by_disc, by_guestinfo = json.loads(said("/usr/bin/python3", "-c", READ, tmp_path).splitlines()[-1])
+    meta, by_disc, by_guestinfo = json.loads(
+        output_of("/usr/bin/python3", "-c", READ, tmp_path).splitlines()[-1]
+    )
     assert meta["instance-id"] == "network-extension-0050560a0b0c"
     assert by_disc == by_guestinfo
     assert list(by_disc["ethernets"]) == [MANAGEMENT], "the interfaces belong to the program"
@@ -105,7 +107,7 @@ def test_the_management_nic_gets_its_address_by_its_mac(tmp_path: Path, renderer
     folder = seed(tmp_path, new if by_hand else replace(new, management=ManagementNic(MAC)))
     convert = ["devel", "net-convert", "--kind", "yaml", "--distro", "debian", "--output-kind", renderer]
     convert += ["--mac", f"ens192,{MAC}", "--directory", str(tmp_path / "made")]
-    said(tool("cloud-init"), *convert, "--network-data", folder / "network-config")
+    output_of(tool("cloud-init"), *convert, "--network-data", folder / "network-config")
     made = "".join(f.read_text() for f in (tmp_path / "made").rglob("*") if f.is_file())
     assert MAC in made
     assert ("10.99.0.11/24" in made and "10.99.0.53" in made) is by_hand
@@ -128,7 +130,7 @@ async def test_the_command_writes_a_seed_that_only_its_owner_reads(lab: Lab, tmp
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ((), "--mac"),
         (("--mac", "eth0"), "is no MAC"),
@@ -138,8 +140,8 @@ async def test_the_command_writes_a_seed_that_only_its_owner_reads(lab: Lab, tmp
     ],
 )
 async def test_an_appliance_that_could_not_be_reached_is_refused(
-    lab: Lab, tmp_path: Path, more: tuple[str, ...], said: str
+    lab: Lab, tmp_path: Path, more: tuple[str, ...], message: str
 ) -> None:
     refused = await rendered(lab, tmp_path, *more)
-    assert refused.code == 2 and said in refused.error
+    assert refused.code == 2 and message in refused.error
     assert not (tmp_path / "seed").exists()

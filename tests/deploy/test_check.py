@@ -95,7 +95,7 @@ ACME_VMS = ("erp-db-01", "erp-web-01", "mail-01")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "where", "said"),
+    ("spoil", "where", "message"),
     [
         (a_wrong_certificate, ("(all)", "Cloud Director"), "certificate was not accepted"),
         (a_wrong_certificate, ("(all)", "vCenter 127.0.0.1"), "certificate of vCenter"),
@@ -115,14 +115,14 @@ ACME_VMS = ("erp-db-01", "erp-web-01", "mail-01")
     ],
 )
 async def test_the_provider_is_told_what_is_wrong(
-    lab: Lab, tmp_path: Path, spoil: Any, where: tuple[str, str], said: str
+    lab: Lab, tmp_path: Path, spoil: Any, where: tuple[str, str], message: str
 ) -> None:
     data = configured(lab, "provider")
     spoil(lab, data, tmp_path)
     ran = await check(lab, written(tmp_path, data))
     assert ran.code == 1
     assert lines(ran.out)[where].startswith("FAILED"), ran.out
-    assert said in lines(ran.out)[where], ran.out
+    assert message in lines(ran.out)[where], ran.out
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def an_account_that_may_not_switch(lab: Lab, data: dict[str, Any], folder: Path)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "what", "said"),
+    ("spoil", "what", "message"),
     [
         (another_vcenter, "original VMs", "sees none of erp-db-01, erp-web-01, mail-01"),
         (an_account_that_may_not_switch, "appliance", "lacks: VirtualMachine.Interact.PowerOff"),
@@ -189,14 +189,14 @@ def an_account_that_may_not_switch(lab: Lab, data: dict[str, Any], folder: Path)
     ],
 )
 async def test_the_tenant_is_told_what_is_wrong(
-    lab: Lab, tmp_path: Path, spoil: Any, what: str, said: str
+    lab: Lab, tmp_path: Path, spoil: Any, what: str, message: str
 ) -> None:
     data = configured(lab, "acme")
     spoil(lab, data, tmp_path)
     ran = await check(lab, written(tmp_path, data))
     assert ran.code == 1
     assert lines(ran.out)["acme", what].startswith("FAILED"), ran.out
-    assert said in lines(ran.out)["acme", what], ran.out
+    assert message in lines(ran.out)["acme", what], ran.out
 
 
 async def test_an_original_that_is_gone_is_doubtful_and_no_failure(lab: Lab) -> None:

@@ -60,7 +60,7 @@ def a_port_where_nobody_listens(lab: Lab, data: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("switched_on")
 @pytest.mark.parametrize(
-    ("spoil", "found", "said"),
+    ("spoil", "status", "message"),
     [
         (nothing, "ok", "answers; program version"),
         (another_host_key, "FAILED", "shows another host key"),
@@ -70,13 +70,13 @@ def a_port_where_nobody_listens(lab: Lab, data: dict[str, Any]) -> None:
     ],
 )
 async def test_the_tenants_appliance_is_asked(
-    lab: Lab, tmp_path: Path, spoil: Any, found: str, said: str
+    lab: Lab, tmp_path: Path, spoil: Any, status: str, message: str
 ) -> None:
     data = configured(lab, "acme")
     spoil(lab, data)
     ran = await check(lab, written(tmp_path, data))
     appliance = lines(ran.out)["acme", "appliance"]
-    assert appliance.startswith(found) and said in appliance, ran.out
+    assert appliance.startswith(status) and message in appliance, ran.out
 
 
 @pytest.mark.usefixtures("switched_on")

@@ -13,7 +13,7 @@ from lab.tenants import TENANTS
 from partial_failover.cli import gateway
 from partial_failover.process import lifecycle
 from partial_failover.settings import BadSettings, ProviderWorkerSettings, load
-from tests.deploy.commands import configured, said, tool, written
+from tests.deploy.commands import configured, output_of, tool, written
 
 REPOSITORY = Path(__file__).parents[2]
 DEPLOY = REPOSITORY / "deploy"
@@ -51,7 +51,7 @@ def test_units_are_as_systemd_wants_them(tmp_path: Path) -> None:
     for unit in units:
         text = unit.read_text().replace("/opt/partial-failover/.venv/bin/python", "/usr/bin/python3")
         (tmp_path / unit.name).write_text(text)
-    assert said(tool("systemd-analyze"), "verify", *(tmp_path / u.name for u in units)) == ""
+    assert output_of(tool("systemd-analyze"), "verify", *(tmp_path / u.name for u in units)) == ""
 
 
 def test_a_worker_that_is_told_to_stop_is_not_killed_before_it_has_ended() -> None:
@@ -63,7 +63,7 @@ def test_a_worker_that_is_told_to_stop_is_not_killed_before_it_has_ended() -> No
 
 
 def test_the_containerfile_passes_its_linter() -> None:
-    assert said(tool("hadolint"), DEPLOY / "worker" / "Containerfile") == ""
+    assert output_of(tool("hadolint"), DEPLOY / "worker" / "Containerfile") == ""
 
 
 def copied() -> set[str]:
@@ -98,7 +98,7 @@ def test_the_gateway_is_as_haproxy_wants_it_and_has_a_port_for_each_tenant(lab: 
     assert isinstance(settings, ProviderWorkerSettings)
     file = tmp_path / "haproxy.cfg"
     file.write_text(gateway.render(gateway.relays(settings)))
-    said(tool("haproxy"), "-c", "-f", file)
+    output_of(tool("haproxy"), "-c", "-f", file)
     for tenant in (t for t in TENANTS if t.extension == "appliance"):
         assert f"listen tenant-{tenant.name}\n    bind :{6180 + tenant.number}\n" in file.read_text()
         assert f"server appliance 10.99.0.{10 + tenant.number}:6180 check" in file.read_text()

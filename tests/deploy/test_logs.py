@@ -95,7 +95,7 @@ TAKEN = socket.create_server(("127.0.0.1", 0))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "temporal", "code", "said"),
+    ("spoil", "temporal", "code", "message"),
     [
         (nothing, "127.0.0.1:1", 1, "Temporal at 127.0.0.1:1 cannot be reached"),
         (nothing, "::::", 2, "address '::::' cannot be used"),
@@ -106,7 +106,7 @@ TAKEN = socket.create_server(("127.0.0.1", 0))
     ],
 )
 async def test_a_worker_that_cannot_start_says_why_in_its_last_line(
-    lab: Lab, tmp_path: Path, spoil: Any, temporal: str | None, code: int, said: str
+    lab: Lab, tmp_path: Path, spoil: Any, temporal: str | None, code: int, message: str
 ) -> None:
     data = configured(lab, "initech")
     spoil(data)
@@ -115,5 +115,5 @@ async def test_a_worker_that_cannot_start_says_why_in_its_last_line(
     )
     assert ran.code == code, ran.error
     *_, line = [json.loads(text) for text in ran.error.splitlines()]
-    assert line["level"] == "ERROR" and said in line["message"] and "trace" not in line
+    assert line["level"] == "ERROR" and message in line["message"] and "trace" not in line
     assert ran.out == ""

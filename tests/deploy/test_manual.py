@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from partial_failover.cli.main import app
 from partial_failover.settings import ProviderWorkerSettings, load
-from tests.deploy.commands import REPOSITORY, said, tool
+from tests.deploy.commands import REPOSITORY, output_of, tool
 
 MANUAL = (REPOSITORY / "docs" / "operations.md").read_text()
 OVERLAY = REPOSITORY / "deploy" / "worker" / "overlay"
@@ -63,7 +63,7 @@ def test_what_it_names_of_deploy_is_there(path: str) -> None:
 
 
 def test_the_overlay_is_whole() -> None:
-    built = list(yaml.safe_load_all(said(tool("kubectl"), "kustomize", OVERLAY)))
+    built = list(yaml.safe_load_all(output_of(tool("kubectl"), "kustomize", OVERLAY)))
     for document in built:
         kubernetes_validate.validate(document, "1.34", strict=True)
     made: dict[str, Any] = {document["kind"]: document for document in built}
@@ -95,7 +95,7 @@ def test_what_it_has_operators_make_here_is_never_committed() -> None:
     made = {name.rsplit("=", 1)[-1] for c in commands() for name in re.findall(r"--from-file=(\S+)", c)}
     made |= {"provider.yaml", "tenant-site.yaml", "pair.key", "haproxy.cfg", "appliance-key.pub", "ca.pem"}
     made |= set(re.findall(r"--into (\S+)", MANUAL))
-    ignored = said(
+    ignored = output_of(
         "git", "check-ignore", "--no-index", *(f"{name}/" if "seed" in name else name for name in made)
     )
     assert {name.rstrip("/") for name in ignored.split()} == made

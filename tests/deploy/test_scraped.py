@@ -14,7 +14,7 @@ from lab.child import dies_with_parent
 from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from lab.ports import free_port
-from tests.deploy.commands import said, tool
+from tests.deploy.commands import output_of, tool
 from tests.deploy.monitoring_files import FOLDER, alerts, dashboard, panels
 from tests.deploy.watched import Watched
 from tests.waiting import NotYet, json_page, until
@@ -51,7 +51,7 @@ class Prometheus:
         rules = [str(FOLDER / "alerts.yaml")]
         file = folder / "prometheus.yaml"
         file.write_text(yaml.safe_dump({"global": often, "rule_files": rules, "scrape_configs": jobs}))
-        said(tool("promtool"), "check", "config", file)
+        output_of(tool("promtool"), "check", "config", file)
         options = [f"--config.file={file}", f"--storage.tsdb.path={folder}/data"]
         with (folder / "prometheus.log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -9,7 +9,7 @@ from temporalio.service import TLSConfig
 
 from lab.lab import Lab
 from partial_failover.settings import BadSettings, TenantSiteWorkerSettings, load
-from tests.deploy.commands import REPOSITORY, check, configured, run, said, tool, written
+from tests.deploy.commands import REPOSITORY, check, configured, output_of, run, tool, written
 from tests.examples import FOLDER as PLACE
 from tests.examples import example, provide
 
@@ -134,5 +134,5 @@ async def test_the_check_finds_everything_by_its_credentials(lab: Lab, tmp_path:
 
 def test_the_units_are_hardened() -> None:
     for unit in UNITS.values():
-        shown = said(tool("systemd-analyze"), "security", "--offline=true", "--threshold=20", unit)
+        shown = output_of(tool("systemd-analyze"), "security", "--offline=true", "--threshold=20", unit)
         assert "OK" in shown.splitlines()[-1]
