@@ -39,7 +39,7 @@ def own_vdc(client: CloudDirector) -> OrganizationVdc:
 
 @dataclass
 class Beats:
-    """An attempt that remembers what it left with the server: the tasks that it started, and its heartbeats."""
+    """An attempt that remembers what it left with the server: tasks that it started, and heartbeats."""
 
     seen: list[str | None] = field(default_factory=list)
 
