@@ -206,7 +206,7 @@ async def test_a_check_that_the_deadline_cut_off_was_made(client: Client) -> Non
     world = TestingWorld()
     world.block.add(StepName.CHECK_GUEST)
     async with workers(client, world):
-        (vm,) = (await run_test(client, {**ONE, "checks": ["power"], "deadline": "2s"})).vms
+        (vm,) = (await run_test(client, {**ONE, "checks": ["power"], "deadline": "10s"})).vms
     assert [c.outcome for c in vm.checks] == ["fail"] and "time was over" in vm.checks[0].reason
 
 
