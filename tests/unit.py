@@ -1,8 +1,8 @@
 """Which tests are unit tests: `pytest --unit`, or `make unit`. Derived, so that nobody marks a test by hand.
 
 A unit test starts nothing that takes seconds: neither its file nor a helper of tests behind it imports what
-starts a server, a process or a namespace, and it uses none of our fixtures that several tests share: those
-are servers and sites.
+starts a server, a process or a namespace, or waits for one, and it uses none of our fixtures that several
+tests share: those are servers and sites.
 """
 
 from functools import cache
@@ -12,7 +12,15 @@ import pytest
 
 from tests.imports import imported, source
 
-STARTS = {"subprocess", "mypy", "lab.lab", "lab.data_centre", "lab.temporal_server", "lab.fabric.fabric"}
+STARTS = {
+    "subprocess",
+    "mypy",
+    "lab.lab",
+    "lab.data_centre",
+    "lab.temporal_server",
+    "lab.fabric.fabric",
+    "tests.waiting",
+}
 
 
 @cache
