@@ -23,9 +23,7 @@ from workflows.partial_failover import PartialFailover
 
 ROOT = Path(__file__).parent.parent
 README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs/architecture.md"
-DOCUMENTS = sorted(
-    [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
-)
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 EXAMPLES = sorted(ROOT.glob("config*.example.yaml"))
 INPUTS: dict[str, type[BaseModel]] = {
     "ListReplicas": ListReplicasRequest,
