@@ -7,7 +7,7 @@ from typing import Any  # Any: values of many kinds, only compared
 
 from lab.data_centre import SUFFIX, DataCentre
 from lab.hypervisor import Snapshot, Vm
-from partial_failover.connectors.cloud_director.metadata_store import MARKER, TESTS
+from partial_failover.connectors.cloud_director.metadata_store import MAINTENANCE, MARKER, TESTS
 
 TENANT, VM = "acme", "erp-db-01"
 LOOKS_PER_SECOND = 100
@@ -94,8 +94,7 @@ class Rules:
         cloud = self.centre.cloud.vm(self._vm + SUFFIX)
         self._require((cloud.status, cloud.deployed) == (4, True), "Cloud Director shows it powered on")
         self._require(self.held(), "replication held")
-        maintenance = [a.name for a in self.centre.cloud.world.vapps if a.maintenance]
-        self._require(not maintenance, f"no vApp in maintenance mode; it was {maintenance}")
+        self._must_leave_maintenance_to_others()
         wired = self.replica.nics
         self._require(wired == self._wired, f"plugged in as before; it was {wired}")
         if self.site.access is not None:
@@ -116,6 +115,19 @@ class Rules:
         self._require(stands == chosen, f"it stands on {chosen}; it stands on {stands}")
         reads = self.replica.disk.read("orders")
         self._require(reads == self._holds[chosen], f"it reads what {chosen} holds; it reads {reads}")
+
+    def _must_leave_maintenance_to_others(self) -> None:
+        """A vApp is in maintenance mode only for a replica that is written down there, never for this one:
+        another of its VMs may be in a revert at this moment."""
+        world = self.centre.cloud.world
+        with world.lock:
+            own = self.centre.cloud.vm(self._vm + SUFFIX).id
+            records = {
+                a.name: a.metadata.get(("SYSTEM", MAINTENANCE.key)) for a in world.vapps if a.maintenance
+            }
+        owners = {name: json.loads(text.value)["owners"] if text else [] for name, text in records.items()}
+        needless = {name: those for name, those in owners.items() if not those or own in those}
+        self._require(not needless, f"no vApp in maintenance mode but for others; it was {needless}")
 
     def _must_be_reached(self) -> None:
         """Both appliances have its lease and are to run the tunnel."""

@@ -16,7 +16,8 @@ from lab.data_centre import SUFFIX, DataCentre
 from lab.fabric import provision
 from lab.hypervisor import Snapshot
 from lab.site import APPLIANCE
-from partial_failover.connectors.cloud_director.metadata_store import MARKER
+from partial_failover.connectors.cloud_director.metadata_store import MAINTENANCE, MARKER
+from partial_failover.contracts.remembered import MaintenanceRecord
 from partial_failover.contracts.replica import Marker, ReplicaState
 
 REPLICA = VM + SUFFIX
@@ -146,6 +147,26 @@ def test_replication_that_goes_on_is_seen(rules: Rules) -> None:
     until(lambda: rules.broken != [])
     hold(rules)
     assert rules.broken == [HELD]
+
+
+@pytest.mark.parametrize(
+    ("owners", "fits"), [(["another"], True), (["another", "its own"], False), ([], False)]
+)
+def test_maintenance_mode_in_failover_is_for_others_alone(
+    rules: Rules, owners: list[str], fits: bool
+) -> None:
+    cloud = rules.centre.cloud
+    vapp = cloud.vapp(f"{TENANT}-replicas")
+    own = [cloud.vm(REPLICA).id if owner == "its own" else owner for owner in owners]
+    fail_over(rules, rules.points[-1])
+    if own:
+        text = MaintenanceRecord(owners=tuple(own)).model_dump_json()
+        vapp.metadata["SYSTEM", MAINTENANCE.key] = MetadataValue(text, "PRIVATE")
+    vapp.maintenance = True
+    rules.must_be_in_failover()
+    vapp.maintenance = False
+    vapp.metadata.pop(("SYSTEM", MAINTENANCE.key), None)
+    assert any("maintenance" in broken for broken in rules.broken) is not fits
 
 
 def test_a_lease_a_tunnel_and_maintenance_that_are_left_over_are_seen(rules: Rules, tmp_path: Path) -> None:
