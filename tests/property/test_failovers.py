@@ -90,10 +90,12 @@ class Failovers(RuleBasedStateMachine):
         return {} if how == "latest" else {"restore_point": point.moref if how == "id" else at}
 
     def _start_a_second(self, vm: str, request: dict[str, Any], first: Handle) -> None:
-        """It is refused; or, when the first has ended at that very moment, taken back."""
+        """One of the two is refused. As a rule the second; the first, when that was without a worker until the
+        second had the lock. Such a second is taken back, as is one that finds the first at its end."""
         second = harness.start(vm, **request)
-        harness.wait(lambda: harness.over(first) or harness.ended(second), "the second to be refused")
+        harness.wait(lambda: harness.over(first) or harness.ended(second), "one of two to be refused")
         if not harness.ended(second):
+            harness.rules[vm].give_up()
             harness.do(second.cancel())
             harness.wait(lambda: harness.over(second), "the second to be taken back")
 
