@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from threading import BoundedSemaphore
 
-from activities.provider import test_records
+from activities.provider import failover_test_records
 from activities.provider.check_guest import CheckGuest
 from activities.provider.configure_proxy_arp import ProviderProxyArp
 from activities.provider.confirm_normal import ConfirmNormal
@@ -124,7 +124,7 @@ def provider(process: Process, settings: ProviderWorkerSettings) -> None:
         theirs = ProviderTenant(tenant, vdc, vcenters, extension, fence, turns)
         process.add(client, PROVIDER, provider_activities(theirs), WORKFLOWS)
         tunnel = extension.status if extension else None
-        records = partial(test_records.replicas, theirs), partial(test_records.kept, theirs)
+        records = partial(failover_test_records.replicas, theirs), partial(failover_test_records.kept, theirs)
         metrics = FailoverTestMetrics(client, *records)
         process.tenants.append(Tenant(client, PROVIDER, tunnel, test_metrics=metrics))
 

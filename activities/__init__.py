@@ -1,1 +1,1 @@
-"""One documented step each: idempotent, fenced, verified. Thin: the work is the connectors'."""
+"""One documented step each: idempotent, fenced, verified. Connectors know how a system is spoken to."""

@@ -47,6 +47,21 @@ ALLOWED: dict[str, set[str]] = {
 }
 """Room → the rooms that it imports. What stands in no row is not of the product."""
 
+LIBRARIES = {
+    "pyvcloud": "partial_failover.connectors.cloud_director",
+    "pyVmomi": "partial_failover.connectors.vsphere",
+    "httpx": "partial_failover.connectors",
+    "asyncssh": "partial_failover.connectors.appliance",
+}
+"""Client library → where alone it is known."""
+
+APART = {
+    "activities.provider": ("activities.tenant_site",),
+    "activities.tenant_site": ("activities.provider",),
+    "activities.shared": ("activities.provider", "activities.tenant_site"),
+}
+"""The steps of a role → those that they never need."""
+
 
 def room(module: str) -> str | None:
     """The room that a module of this repository is in; None for any other. The product's package is no room
@@ -57,15 +72,27 @@ def room(module: str) -> str | None:
     return first if source(first) else None
 
 
-def arrows() -> dict[str, dict[str, set[str]]]:
-    """From each room of the product to each that it imports: the modules that do."""
+def product() -> dict[str, frozenset[str]]:
+    """Each module of the product, and what it imports."""
     packages = [ROOT / name for name in ("workflows", "activities", "appliance", "partial_failover")]
     files = [ROOT / "worker.py", *(file for package in packages for file in package.rglob("*.py"))]
+    return {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): imported(file)
+        for file in files
+    }
+
+
+def under(module: str, package: str) -> bool:
+    """Whether it is that package, or in it."""
+    return module == package or module.startswith(f"{package}.")
+
+
+def arrows() -> dict[str, dict[str, set[str]]]:
+    """From each room of the product to each that it imports: the modules that do."""
     drawn: dict[str, dict[str, set[str]]] = {}
-    for file in files:
-        module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for module, names in product().items():
         here = room(module)
-        for there in filter(None, map(room, imported(file))):
+        for there in filter(None, map(room, names)):
             if here and there != here:
                 drawn.setdefault(here, {}).setdefault(there, set()).add(module)
     return drawn

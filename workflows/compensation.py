@@ -1,14 +1,15 @@
 """Taking a failover back: undo in Failover, and the compensation of one that failed or was cancelled.
 
-| step that was begun       | its effect                | taken back by            | what stays                      |
-|---------------------------|---------------------------|--------------------------|---------------------------------|
-| PowerOnReplica            | replica on                | PowerOffReplica          |                                 |
-| StartVpnClient, ConfigureTenantProxyArp, PowerOnTenantAppliance | lease, tunnel, power | RemoveTenantProxyArp, PowerOffTenantAppliance | other leases, power from before |
-| StartVpnServer, ConfigureProviderProxyArp, PowerOnProviderAppliance | lease, tunnel, power | RemoveProviderProxyArp, PowerOffProviderAppliance | other leases, power from before |
-| ConnectNetworks           | networks and NICs         | DisconnectNetworks       | networks from before            |
-| RevertSnapshot            | disk at the chosen point  | RevertToLatest           | restore points                  |
-| MarkProcessing            | marker                    | MarkNormal               | another run's marker            |
-| HoldReplication           | exclusion                 | ConfirmNormal, ReleaseReplication | another's exclusion    |
+| step that was begun                                                 | its effect               | taken back by                                     | what stays                      |
+|---------------------------------------------------------------------|--------------------------|---------------------------------------------------|---------------------------------|
+| PowerOnReplica, PowerOnIsolated                                     | replica on               | PowerOffReplica                                   |                                 |
+| StartVpnClient, ConfigureTenantProxyArp, PowerOnTenantAppliance     | lease, tunnel, power     | RemoveTenantProxyArp, PowerOffTenantAppliance     | other leases, power from before |
+| StartVpnServer, ConfigureProviderProxyArp, PowerOnProviderAppliance | lease, tunnel, power     | RemoveProviderProxyArp, PowerOffProviderAppliance | other leases, power from before |
+| ConnectNetworks                                                     | networks and NICs        | DisconnectNetworks                                | networks from before            |
+| IsolateReplica                                                      | NICs                     | RevertToLatest                                    |                                 |
+| RevertSnapshot                                                      | disk at the chosen point | PowerOffReplica, RevertToLatest                   | restore points                  |
+| MarkProcessing, MarkFailover, MarkFailedFailover                    | marker                   | MarkNormal                                        | another run's marker            |
+| HoldReplication                                                     | exclusion                | ConfirmNormal, ReleaseReplication                 | another's exclusion             |
 
 Replication is released last, and only against the proof "powered off, reverted, Normal".
 """  # noqa: E501

@@ -1,8 +1,8 @@
 """One failover per replica, by Temporal's own uniqueness of workflow IDs.
 
 The lock is a tiny child whose ID is made from the replica's id. The server ends it with its parent
-(parent close policy), so it can neither leak nor be forgotten. Steps that destroy data ask the server
-whether the lock's parent is still their own run (`activities.shared.fence`).
+(parent close policy), so it can neither leak nor be forgotten. Before each mutation a step asks the server
+whether the lock's parent is still its own run (`activities.shared.fence`).
 """
 
 from datetime import timedelta

@@ -1,6 +1,6 @@
 """Proxy ARP at the provider: the replica's ARP requests for production VMs are answered."""
 
-from activities.provider.provider_appliance import ProviderApplianceSteps
+from activities.provider.appliance_steps import ProviderApplianceSteps
 from activities.provider.steps import provider_step
 from activities.shared.appliances import (
     place_leases,

@@ -15,7 +15,7 @@ class ConfirmNormal(ProviderSteps):
 
     @provider_step(steps.CONFIRM_NORMAL)
     def confirm_normal(self, data: CleanInput) -> NormalProof:
-        """The gate of release: powered off, reverted, Normal, read in Cloud Director and vCenter."""
+        """Through the gate of release, and Normal: read in Cloud Director and vCenter."""
         vm = self.tenant.replica(data.replica_id)
         existing = marker.read(self.tenant, vm)
         if existing is not None:

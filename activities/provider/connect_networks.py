@@ -1,6 +1,6 @@
 """The organization VDC networks of the provider's appliance: all are connected, and it is wired back."""
 
-from activities.provider.provider_appliance import ProviderApplianceSteps
+from activities.provider.appliance_steps import ProviderApplianceSteps
 from activities.provider.steps import provider_step
 from activities.shared.attempt import current_attempt
 from partial_failover.connectors.attempt import Attempt

@@ -5,7 +5,7 @@ from time import monotonic
 
 from temporalio import activity
 
-from activities.provider import marker, test_records
+from activities.provider import failover_test_records, marker
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared import probes
 from activities.shared.probes import collected_problems, with_timeout
@@ -46,7 +46,7 @@ class InspectReplicas(ProviderSteps):
         with collected_problems(problems, Who.PROVIDER):
             points = self._restore_points(vm, silent)
         with collected_problems(problems, Who.PROVIDER):
-            tests = test_records.read(self.tenant, vm).tests
+            tests = failover_test_records.read(self.tenant, vm).tests
         return ReplicaSummary(
             vm=self.tenant.original_of(vm),
             replica=vm.name,

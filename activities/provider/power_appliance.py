@@ -1,6 +1,6 @@
 """Powering the provider's appliance on, and off when nobody uses it."""
 
-from activities.provider.provider_appliance import ProviderApplianceSteps
+from activities.provider.appliance_steps import ProviderApplianceSteps
 from activities.provider.steps import provider_step
 from activities.shared.appliances import declare_networks, may_go_off, require_open, wait_until_it_answers
 from activities.shared.attempt import current_attempt

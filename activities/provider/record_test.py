@@ -1,6 +1,6 @@
 """The result of a failover test is kept with its replica."""
 
-from activities.provider import test_records
+from activities.provider import failover_test_records
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
 from partial_failover.connectors.cloud_director.metadata_store import TESTS
@@ -17,6 +17,6 @@ class RecordTest(ProviderSteps):
         """Keep a test's result with its replica."""
         attempt = current_attempt(self.tenant.fence)
         vm = self.tenant.replica_of(data.vm)
-        records = test_records.read(self.tenant, vm).with_new(data.record)
+        records = failover_test_records.read(self.tenant, vm).with_new(data.record)
         changed = self.tenant.vdc.remembered.write(TESTS, vm.id, records, attempt)
         return StepResult(changed=changed, note=f"{data.vm}: {data.record.result}")

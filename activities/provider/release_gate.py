@@ -1,4 +1,8 @@
-"""The gate of release: the replica is off, on its latest restore point, and was not on since its revert."""
+"""The gate of release: the replica is off, on its latest restore point, and was not on since its revert.
+
+MarkNormal asks it, and ConfirmNormal, which makes the proof of it; without that proof ReleaseReplication, at
+the tenant's site, releases nothing.
+"""
 
 from activities.provider.restore_points import latest
 from activities.provider.tenant import ProviderTenant

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from activities.provider.provider_appliance import ProviderApplianceSteps
+from activities.provider.appliance_steps import ProviderApplianceSteps
 from activities.provider.steps import provider_step
 from activities.shared.appliances import unless_switched_off, wait_for_tunnel
 from activities.shared.attempt import current_attempt

@@ -1,1 +1,1 @@
-"""What every step has: its attempt, its fence, its probes."""
+"""What the steps of both roles share: their attempt and its fence, probes, what both do at an appliance."""

@@ -6,8 +6,8 @@ from activities.shared.appliances import (
     unless_switched_off,
     wait_until_it_answers,
 )
+from activities.tenant_site.appliance_steps import TenantApplianceSteps
 from activities.tenant_site.steps import tenant_site_step
-from activities.tenant_site.tenant_appliance import TenantApplianceSteps
 from partial_failover.contracts import steps
 from partial_failover.contracts.replica import Power
 from partial_failover.contracts.step_data import ApplianceStep, StepResult

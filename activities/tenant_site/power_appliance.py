@@ -1,8 +1,8 @@
 """Powering the tenant's appliance on, and off when nobody uses it."""
 
 from activities.shared.appliances import declare_networks, may_go_off, require_open, wait_until_it_answers
+from activities.tenant_site.appliance_steps import TenantApplianceSteps
 from activities.tenant_site.steps import tenant_site_step
-from activities.tenant_site.tenant_appliance import TenantApplianceSteps
 from partial_failover.contracts import steps
 from partial_failover.contracts.replica import Power
 from partial_failover.contracts.step_data import ApplianceReady, ApplianceStep, StepResult

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from activities.tenant_site.appliance_steps import TenantApplianceSteps
 from activities.tenant_site.steps import tenant_site_step
-from activities.tenant_site.tenant_appliance import TenantApplianceSteps
 from partial_failover.contracts import steps
 from partial_failover.contracts.step_data import ApplianceStep, Connectivity
 

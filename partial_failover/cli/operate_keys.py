@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from partial_failover.cli import rotate
+from partial_failover.cli import appliance_keys
 from partial_failover.cli.shared import ConfigFile, provider_settings, refused, settings
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.settings import BadSettings, TenantSiteWorkerSettings
@@ -22,7 +22,7 @@ def ssh_keys(
 ) -> None:
     """Let the configured SSH key into the appliances."""
     loaded = settings(config)
-    outcomes = asyncio.run(rotate.authorize(loaded, [file.read_text() for file in also or ()]))
+    outcomes = asyncio.run(appliance_keys.authorize(loaded, [file.read_text() for file in also or ()]))
     for tenant, outcome in outcomes.items():
         typer.echo(f"{tenant}: {outcome}")
     if any(outcome.startswith("FAILED") for outcome in outcomes.values()):
@@ -42,7 +42,9 @@ def rotate_vpn_keys(
 
 
 def _rotate_one(config: Path, tenant: str) -> None:
-    fingerprint, cut = asyncio.run(rotate.rotate_one(rotate.appliance(settings(config), tenant)))
+    fingerprint, cut = asyncio.run(
+        appliance_keys.rotate_one(appliance_keys.appliance(settings(config), tenant))
+    )
     typer.echo(fingerprint)
     if cut:
         typer.echo(
@@ -54,8 +56,8 @@ def _rotate_both(config: Path, site: Path, tenant: str) -> None:
     provider, tenant_site = provider_settings(config), settings(site)
     if not isinstance(tenant_site, TenantSiteWorkerSettings):
         raise BadSettings("--site: is not a tenant site's (role: tenant-site)")
-    ends = rotate.appliance(provider, tenant), rotate.appliance(tenant_site, tenant)
-    cut = asyncio.run(rotate.rotate(*ends, rotate.gateway(provider, tenant)))
+    ends = appliance_keys.appliance(provider, tenant), appliance_keys.appliance(tenant_site, tenant)
+    cut = asyncio.run(appliance_keys.rotate(*ends, appliance_keys.gateway(provider, tenant)))
     tunnel = "there was no tunnel" if cut is None else f"the tunnel was down for {cut:.1f} s"
     typer.echo(f"Both appliances of {tenant} have new VPN keys; {tunnel}")
 
@@ -66,7 +68,7 @@ def pin_vpn_key(
     fingerprint: Annotated[str, Option(help="of the other end's certificate")],
 ) -> None:
     """Tell an appliance of the other end's new VPN key."""
-    appliance = rotate.appliance(settings(config), tenant)
+    appliance = appliance_keys.appliance(settings(config), tenant)
     changed = asyncio.run(appliance.pin(fingerprint, _attempt()))
     typer.echo(f"{tenant}: {'done' if changed else 'there is no tunnel, or it was so already'}")
 
@@ -78,11 +80,11 @@ def host_key(
 ) -> None:
     """Have an appliance make another SSH host key, or use it."""
     loaded = settings(config)
-    appliance = rotate.appliance(loaded, tenant)
+    appliance = appliance_keys.appliance(loaded, tenant)
     if not use:
         typer.echo(f"new_host_key: {asyncio.run(appliance.new_host_key(_attempt()))}")
         return
-    key = rotate.ssh(loaded, tenant).new_host_key
+    key = appliance_keys.ssh(loaded, tenant).new_host_key
     if key is None:
         raise BadSettings(f"new_host_key of {tenant} is not set: whoever uses this file would be locked out")
     changed = asyncio.run(appliance.use_host_key(key, _attempt()))
@@ -90,4 +92,4 @@ def host_key(
 
 
 def _attempt() -> Attempt:
-    return Attempt(time.monotonic() + rotate.SECONDS)
+    return Attempt(time.monotonic() + appliance_keys.SECONDS)

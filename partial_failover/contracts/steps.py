@@ -1,4 +1,4 @@
-"""Every step of the procedure, declared once: name, role, input, result, budget.
+"""Every step of the procedure, declared once: name, role and so queue, input, result, budget.
 
 A workflow calls `call(steps.REVERT_SNAPSHOT, data, title)`; in `activities/` a method is marked
 `@provider_step(steps.REVERT_SNAPSHOT)`.

@@ -1,4 +1,4 @@
-"""`python worker.py config.yaml --check`: looks at everything that a worker needs, and changes nothing."""
+"""`partial-failover worker config.yaml --check`: looks at all that a worker needs, and changes nothing."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,1 +1,1 @@
-"""What knows Temporal: client, converter, search attributes, interceptors, task queues, namespaces."""
+"""What knows Temporal: client, converter, search attributes, interceptors, namespaces, schedules."""

@@ -1,4 +1,4 @@
-"""`worker.py --check`: every way in which a configuration can be wrong is named, and nothing is changed."""
+"""`--check`: every way in which a configuration can be wrong is named, and nothing is changed."""
 
 import ssl
 from pathlib import Path

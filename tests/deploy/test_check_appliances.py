@@ -1,4 +1,4 @@
-"""`worker.py --check` with the appliances switched on: what they say of themselves is looked at."""
+"""`--check` with the appliances switched on: what they say of themselves is looked at."""
 
 from collections.abc import Iterator
 from pathlib import Path

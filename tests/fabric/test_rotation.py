@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.fabric import provision
-from partial_failover.cli.rotate import rotate, rotate_one
+from partial_failover.cli.appliance_keys import rotate, rotate_one
 from partial_failover.connectors.appliance import Appliance, public_key
 from partial_failover.contracts.errors import Misconfigured, NoRight, Unavailable
 from partial_failover.contracts.plan import CloudGateway

@@ -90,8 +90,9 @@ class Failovers(RuleBasedStateMachine):
         return {} if how == "latest" else {"restore_point": point.moref if how == "id" else at}
 
     def _start_a_second(self, vm: str, request: dict[str, Any], first: Handle) -> None:
-        """One of the two is refused. As a rule the second; the first, when that was without a worker until the
-        second had the lock. Such a second is taken back, as is one that finds the first at its end."""
+        """One of the two is refused: as a rule the second; the first, when that was without a worker until
+        the second had the lock. Such a second is taken back, as is one that finds the first at its end.
+        """
         second = harness.start(vm, **request)
         harness.wait(lambda: harness.over(first) or harness.ended(second), "one of two to be refused")
         if not harness.ended(second):

@@ -1,4 +1,4 @@
-"""New keys for appliances, also while failovers run through them."""
+"""What is done at the appliances for new keys, also while failovers run through them."""
 
 import asyncio
 import time
