@@ -9,13 +9,16 @@ import httpx
 
 ASKED_EVERY = 0.2
 """Seconds."""
+PATIENCE = 120.0
+"""Seconds that a test waits for what must come. Longer than the most loaded machine needs, because it says
+nothing about speed: only a test that fails waits so long."""
 
 
 class NotYet(Exception):
     """What was seen instead of what is waited for."""
 
 
-async def until(reached: Callable[[], Awaitable[object]], within: float = 40) -> None:
+async def until(reached: Callable[[], Awaitable[object]], within: float = PATIENCE) -> None:
     """Ask until it is so. What is not true, and `NotYet`, mean that it is not so yet; what was seen last is
     told at the end."""
     seen: object = "no answer"

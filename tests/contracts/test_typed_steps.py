@@ -77,7 +77,6 @@ class OtherWrongRole(TenantSiteSteps):
 """
 
 
-@pytest.mark.timeout(900)  # without a cache it reads all that the product imports
 def test_the_type_checker_finds_each_wrong_snippet_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "snippets.py"
     file.write_text(SNIPPETS)

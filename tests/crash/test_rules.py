@@ -19,6 +19,7 @@ from lab.site import APPLIANCE
 from partial_failover.connectors.cloud_director.metadata_store import MAINTENANCE, MARKER
 from partial_failover.contracts.remembered import MaintenanceRecord
 from partial_failover.contracts.replica import Marker, ReplicaState
+from tests.waiting import PATIENCE
 
 REPLICA = VM + SUFFIX
 LEASE = "902ab23f-d6e8-4aba-8be9-46f1a9b3a998"
@@ -77,7 +78,7 @@ def fail_over(rules: Rules, point: Snapshot) -> None:
 
 
 def until(reached: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + PATIENCE
     while not reached():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)

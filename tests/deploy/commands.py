@@ -18,6 +18,7 @@ import yaml
 from lab.lab import Lab
 from partial_failover.settings import load
 from partial_failover.site_check import check as checks
+from tests.waiting import PATIENCE
 
 REPOSITORY = Path(__file__).parents[2]
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -42,7 +43,7 @@ async def run(lab: Lab, *arguments: str | Path, **environment: str) -> Ran:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, error = await asyncio.wait_for(process.communicate(), 60)
+    out, error = await asyncio.wait_for(process.communicate(), PATIENCE)
     return Ran(process.returncode or 0, out.decode(), error.decode())
 
 

@@ -62,7 +62,7 @@ async def test_a_temporal_server_that_is_gone_leaves_only_json(lab: Lab, tmp_pat
             )
 
         try:
-            await until(complained, within=60)
+            await until(complained)
         finally:
             await asyncio.to_thread(watched.process.kill)
     lines = watched.lines()

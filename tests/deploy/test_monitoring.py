@@ -8,7 +8,7 @@ import pytest
 from lab.injected_faults import FaultKind, FaultRule
 from lab.lab import Lab
 from tests.deploy.watched import Watched, value
-from tests.waiting import NotYet, json_page, until
+from tests.waiting import PATIENCE, NotYet, json_page, until
 
 
 async def test_health_says_that_it_gets_work_for_every_tenant(watched: Watched) -> None:
@@ -32,7 +32,7 @@ async def test_a_failover_shows_in_metrics_and_log(lab: Lab, watched: Watched) -
     )
     await until(lambda: in_failover(lab))
     await handle.execute_update("undo", {})
-    await asyncio.wait_for(handle.result(), 60)
+    await asyncio.wait_for(handle.result(), PATIENCE)
     site.hypervisor.power_on(original)
 
     lines = await watched.measured()
@@ -59,7 +59,9 @@ async def test_a_step_that_fails_is_counted_with_its_error(lab: Lab, watched: Wa
     before = value(await watched.measured(), "failover_step_failures_total", **failed) or 0
     lab.centre.faults.add(FaultRule("provider-vcenter", "RetrievePropertiesEx", FaultKind.REFUSE, times=2))
     client = await lab.client("initech")
-    await asyncio.wait_for(client.execute_workflow("ListReplicas", {}, id="list", task_queue="provider"), 30)
+    await asyncio.wait_for(
+        client.execute_workflow("ListReplicas", {}, id="list", task_queue="provider"), PATIENCE
+    )
     assert value(await watched.measured(), "failover_step_failures_total", **failed) == before + 1
 
 

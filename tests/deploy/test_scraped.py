@@ -17,7 +17,7 @@ from lab.ports import free_port
 from tests.deploy.commands import output_of, tool
 from tests.deploy.monitoring_files import FOLDER, alerts, dashboard, panels
 from tests.deploy.watched import Watched
-from tests.waiting import NotYet, json_page, until
+from tests.waiting import PATIENCE, NotYet, json_page, until
 
 KUBERNETES = FOLDER.parent / "worker" / "kubernetes"
 POD = {
@@ -131,7 +131,7 @@ async def test_every_metric_that_is_asked_for_is_there(lab: Lab, prometheus: Pro
     )
     await until_there(prometheus, asked_for() - {"failover_ended_total"})
     await handle.execute_update("undo", {})
-    await asyncio.wait_for(handle.result(), 60)
+    await asyncio.wait_for(handle.result(), PATIENCE)
     site.hypervisor.power_on(site.vm("mail-01"))
     await until_there(prometheus, asked_for())
 
@@ -143,7 +143,7 @@ async def until_there(prometheus: Prometheus, names: set[str]) -> None:
             raise NotYet(f"nothing makes {sorted(lacking)}")
         return True
 
-    await until(are_there, within=60)
+    await until(are_there)
 
 
 async def small_things_happen(lab: Lab) -> None:

@@ -22,7 +22,7 @@ from partial_failover.monitoring.tenant_monitor import Tenant, TenantMonitor
 from partial_failover.temporal.namespaces import Wanted, provision
 from partial_failover.temporal.schedules import put
 from tests.deploy.watched import Watched, lines_of, metered_client, value
-from tests.waiting import NotYet, page, until
+from tests.waiting import PATIENCE, NotYet, page, until
 from workflows.lock import ReplicaLock
 
 
@@ -97,7 +97,7 @@ async def test_a_restarted_worker_knows_what_was_tested_and_what_is_overdue(lab:
             assert await shown(worker, "failover_test_last_run", vm="crm-db-01") is None, "nobody wants it"
             request["rpo"] = "100d"
             await initech.execute_workflow("FailoverTest", request, id="passes", task_queue="provider")
-            await until(lambda: is_newer(worker, last or 0), within=60)
+            await until(lambda: is_newer(worker, last or 0))
             assert await shown(worker, "failover_test_last_failed", **vm) == last
     finally:
         await acme.get_schedule_handle("weekly").delete()
@@ -138,7 +138,7 @@ async def test_a_test_is_no_failover_and_wants_no_tunnel(lab: Lab, tmp_path: Pat
     finally:
         await handle.cancel()
         with pytest.raises(WorkflowFailureError):
-            await asyncio.wait_for(handle.result(), 60)
+            await asyncio.wait_for(handle.result(), PATIENCE)
 
 
 async def test_the_provider_sees_that_a_tenants_site_has_no_worker(lab: Lab, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from partial_failover.contracts.report import FailoverReport
 from partial_failover.contracts.step import StepName
 from partial_failover.temporal.converter import data_converter
 from tests.examples import ROOT
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 HISTORIES = ROOT / "tests" / "histories"
 SCRUBBED = {"identity": "worker", "stackTrace": ""}
@@ -93,11 +93,11 @@ async def undo(handle: Handle) -> FailoverReport:
 
 async def report_of(handle: Handle) -> FailoverReport:
     """The report of a workflow that completes."""
-    result = await asyncio.wait_for(handle.result(), 60)
+    result = await asyncio.wait_for(handle.result(), PATIENCE)
     return FailoverReport.model_validate(result)
 
 
-async def failure_of(handle: Handle, within: float = 60) -> ApplicationError:
+async def failure_of(handle: Handle, within: float = PATIENCE) -> ApplicationError:
     """The failure of a workflow that fails."""
     with pytest.raises(WorkflowFailureError) as caught:
         await asyncio.wait_for(handle.result(), within)

@@ -7,6 +7,7 @@ from partial_failover.connectors.cloud_director.metadata_store import TESTS
 from partial_failover.contracts.failover_test import FailoverTestReport, VmTestReport
 from partial_failover.contracts.replica import ReplicaState
 from tests.e2e.driver import Handle
+from tests.waiting import PATIENCE
 
 VM, REPLICA, NETWORK = "tps-01", "tps-01_replica", "initech-lan"
 """Of a tenant without appliances, whose replicas are on production's own broadcast domain: what is not
@@ -14,7 +15,7 @@ isolated there is heard at once."""
 RECORDS = ("SYSTEM", TESTS.key)
 
 
-async def report_of(handle: Handle, within: float = 90) -> FailoverTestReport:
+async def report_of(handle: Handle, within: float = PATIENCE) -> FailoverTestReport:
     """The report of a `FailoverTest`."""
     return FailoverTestReport.model_validate(await asyncio.wait_for(handle.result(), within))
 

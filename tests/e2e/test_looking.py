@@ -12,6 +12,7 @@ from partial_failover.contracts.step import StepName
 from tests.e2e import inject
 from tests.e2e.calls import changes
 from tests.e2e.driver import in_failover, page, record, start, timeline, undo
+from tests.waiting import PATIENCE
 
 
 async def test_list_replicas(lab: Lab, acme: Client) -> None:
@@ -74,7 +75,7 @@ async def test_readiness_when_all_is_well(lab: Lab, acme: Client) -> None:
 async def test_readiness_while_the_backup_server_does_not_answer(lab: Lab, acme: Client) -> None:
     with inject.backup_away(lab.centre), inject.dhcp(lab.centre):
         handle = await start(acme, {}, "CheckReadiness")
-        report = ReadinessReport.model_validate(await asyncio.wait_for(handle.result(), 60))
+        report = ReadinessReport.model_validate(await asyncio.wait_for(handle.result(), PATIENCE))
     for one in report.replicas:
         assert "so replication cannot be held" in one.problems[-1].what
     assert "no static address" in report.replicas[0].problems[0].what

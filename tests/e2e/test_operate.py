@@ -38,7 +38,7 @@ async def test_keys_are_rotated_while_a_failover_runs(lab: Lab, acme: Client, tm
     assert done.code == 0, done.error
     down = re.search(r"the tunnel was down for ([0-9.]+) s", done.out)
     assert down is not None and float(down[1]) < 15, "one reconnect"
-    assert await wire.pings(lab, app, DB, within=15)
+    assert await wire.pings(lab, app, DB)
 
     let_in = await command(lab, "operate", "ssh-keys", ours, "--also", public)
     assert (let_in.code, let_in.out) == (0, "acme: done\n")
@@ -68,7 +68,7 @@ async def test_a_failover_that_runs_pins_a_new_vpn_key_by_itself(lab: Lab, acme:
     done = await command(lab, "operate", "rotate-vpn-keys", lab.configs[side], "--tenant", "acme")
     assert done.code == 0 and "The tunnel is down until" in done.error
     assert await wire.silent(lab, app, DB)
-    assert await wire.pings(lab, app, DB, within=90)
+    assert await wire.pings(lab, app, DB)
     print(f"the tunnel was down for {time.monotonic() - began:.1f} s")
     assert (await undo(handle)).left_over == ()
     assert await wire.silent(lab, app, DB)

@@ -17,7 +17,7 @@ from tests.e2e import inject, wire
 from tests.e2e.calls import changes
 from tests.e2e.driver import failure_of, in_failover, in_state, page, record, start, timeline, undo
 from tests.e2e.wire import needs_root
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 RELEASE = "DELETE /api/v1/globalExclusions/vm/{id}"
 
@@ -74,7 +74,7 @@ async def test_cancelled_in_the_middle_it_ends_normal(lab: Lab, acme: Client) ->
     await until(replica_on)
     await handle.cancel()
     with pytest.raises(WorkflowFailureError) as caught:
-        await asyncio.wait_for(handle.result(), 60)
+        await asyncio.wait_for(handle.result(), PATIENCE)
     assert isinstance(caught.value.cause, CancelledError)
     await record("cancelled", handle)
     found = await handle.describe()
@@ -88,7 +88,7 @@ async def test_cancelled_in_failover_it_ends_normal(lab: Lab, initech: Client) -
     lab.centre.replica("tps-01").write("orders", "new")
     await handle.cancel()
     with pytest.raises(WorkflowFailureError) as caught:
-        await asyncio.wait_for(handle.result(), 60)
+        await asyncio.wait_for(handle.result(), PATIENCE)
     assert isinstance(caught.value.cause, CancelledError)
     assert lab.centre.replica("tps-01").disk.read("orders") == "4000"
 
@@ -124,6 +124,6 @@ async def test_what_cannot_be_taken_back_stays_open_and_can_be_tried_again(lab: 
         assert "Left over: Power off tps-01" in (await page(handle)).replace("\\", "")
         assert len(lab.centre.sites["initech"].backup.exclusions) == 1, "replication may not go on"
     await handle.execute_update("retry_compensation", {})
-    report = await asyncio.wait_for(handle.result(), 60)
+    report = await asyncio.wait_for(handle.result(), PATIENCE)
     await record("failed-and-repaired", handle)
     assert report["state"] == "Normal" and report["left_over"] == []

@@ -23,7 +23,7 @@ from tests.e2e.driver import (
     start,
     undo,
 )
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 VM, REPLICA = "tps-01", "tps-01_replica"
 RELEASE = "DELETE /api/v1/globalExclusions/vm/{id}"
@@ -138,7 +138,7 @@ async def test_a_replica_that_was_switched_on_after_its_revert_is_not_released(
     assert held(lab) == 1
     lab.centre.faults.clear()
     await handle.execute_update("retry_compensation", {})
-    report = await asyncio.wait_for(handle.result(), 60)
+    report = await asyncio.wait_for(handle.result(), PATIENCE)
     assert report["state"] == "Normal" and held(lab) == 0 and not replica.torn
     assert replica.disk.read("orders") == "4000"
 

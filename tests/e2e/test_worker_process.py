@@ -183,7 +183,7 @@ async def test_sigterm_ends_a_worker_in_time_whatever_is_held_up(
     since, log, began = len(faults.calls), log_since_now(process), time.monotonic()
     ending = asyncio.create_task(asyncio.to_thread(process.stop, 4 * ENDS_WITHIN))
     try:
-        await until(lambda: all_stop(log), within=15)
+        await until(lambda: all_stop(log))
         others = [await start(client, {}, "ListReplicas") for client in (acme, globex)]
     finally:
         code = await ending

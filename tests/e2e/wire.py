@@ -8,6 +8,7 @@ import pytest
 
 from lab.fabric.fabric import Fabric
 from lab.lab import Lab
+from tests.waiting import PATIENCE
 
 MISSING = Fabric.missing()
 needs_root = pytest.mark.skipif(
@@ -32,7 +33,7 @@ def sandbox(lab: Lab) -> tuple[str, int]:
     return processes, len(spaces.splitlines())
 
 
-async def pings(lab: Lab, host: str, address: Address, within: float = 5) -> bool:
+async def pings(lab: Lab, host: str, address: Address, within: float = PATIENCE) -> bool:
     """Whether an echo reply comes within so many seconds."""
     end = asyncio.get_running_loop().time() + within
     while asyncio.get_running_loop().time() < end:

@@ -17,6 +17,7 @@ from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceRole, ApplianceStatus, Lease
 from partial_failover.contracts.errors import Unavailable
+from tests.waiting import PATIENCE
 
 PRODUCTION = "192.168.10.20"
 NEIGHBOUR = "192.168.10.21"
@@ -180,10 +181,10 @@ def _guest(address: str, gateway: str | None = None) -> list[GuestAddress]:
 
 def connect(access: Access) -> Appliance:
     """The product's own connector."""
-    return Appliance(access.host, access.port, access.host_key, access.key_file)
+    return Appliance(access.host, access.port, access.host_key, access.key_file, timeout=PATIENCE)
 
 
-def attempt(seconds: float = 30) -> Attempt:
+def attempt(seconds: float = PATIENCE) -> Attempt:
     """One attempt of an activity."""
     return Attempt(time.monotonic() + seconds)
 
@@ -193,7 +194,7 @@ def lease(number: int, address: str = REPLICA, network: str = "lan-a") -> Lease:
     return Lease(id=str(uuid.UUID(int=number)), network=network, address=IPv4Address(address))
 
 
-async def until(reached: Callable[[], bool], seconds: float = 10) -> bool:
+async def until(reached: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     """Look again and again until it is so, or the time is over."""
     end = time.monotonic() + seconds
     while not await asyncio.to_thread(reached):
@@ -203,7 +204,7 @@ async def until(reached: Callable[[], bool], seconds: float = 10) -> bool:
     return True
 
 
-async def booted(appliance: Appliance, seconds: float = 15) -> ApplianceStatus:
+async def booted(appliance: Appliance, seconds: float = PATIENCE) -> ApplianceStatus:
     """Wait for an appliance that was powered on."""
     end = time.monotonic() + seconds
     while True:

@@ -49,7 +49,7 @@ async def test_a_failover_is_cut_for_one_reconnect(site: Site) -> None:
 
     assert cut is not None and cut < 15
     print(f"the tunnel was down for {cut:.1f} s")
-    assert await until(lambda: reached(site), 5)
+    assert await until(lambda: reached(site))
     after = await asyncio.gather(site.provider.status(), site.tenant.status())
     for was, now in zip(before, after, strict=True):
         assert was.fingerprint != now.fingerprint and now.leases == was.leases
@@ -93,7 +93,7 @@ async def test_one_end_makes_a_new_vpn_key_and_the_other_is_told(site: Site) -> 
         assert await until(lambda: not reached(site)), "nobody accepts a certificate that is not pinned"
         assert await told.pin(fingerprint, attempt())
         assert not await told.pin(fingerprint, attempt())
-        assert await until(lambda: reached(site), 15)
+        assert await until(lambda: reached(site))
         assert (await told.status()).leases == before
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from lab.fabric.needs import lacks
 from tests.examples import ROOT
+from tests.waiting import PATIENCE
 
 OWN_A_FOLDER = """
 from lab.run_folder import RunFolder
@@ -65,7 +66,7 @@ def test_ctrl_c_while_it_still_loads_is_silent(tmp_path: Path) -> None:
     while "pydantic_core" not in maps.read_text():  # among the first things that it imports
         assert time.monotonic() < end
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert (said, process.returncode) == ("", -signal.SIGINT)
     assert not list(tmp_path.iterdir())
 

@@ -42,7 +42,7 @@ async def found_by_phase(server: TemporalServer, namespace: str) -> list[str]:
 
 
 async def until_found(server: TemporalServer, namespace: str) -> None:
-    await until(lambda: found_by_phase(server, namespace), within=10)
+    await until(lambda: found_by_phase(server, namespace))
 
 
 async def test_every_namespace_has_every_search_attribute(server: TemporalServer) -> None:

@@ -18,6 +18,7 @@ from lab.hypervisor import Hypervisor, Vm
 from lab.injected_faults import FaultKind, FaultRule, InjectedFaults
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
+from tests.waiting import PATIENCE
 
 PC = vmodl.query.PropertyCollector
 Device = vim.vm.device.VirtualDevice
@@ -64,7 +65,7 @@ class Client:
         return task.info
 
 
-def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

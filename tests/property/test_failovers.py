@@ -45,7 +45,7 @@ KINDS = [
 POINTS = st.tuples(st.sampled_from(["latest", "id", "time"]), st.integers(0, 3))
 """How a restore point is named, and how many there are after it."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 harness: Harness
 
 

@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.examples import ROOT
+from tests.waiting import PATIENCE
 
 
 class Command:
@@ -44,31 +45,35 @@ class Command:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def until(self, text: str, seconds: float = 120) -> None:
+    def until(self, text: str) -> None:
         """Wait until it has printed a text."""
-        end = time.monotonic() + seconds
-        while text not in self.output:
-            assert self._process.poll() is None and time.monotonic() < end, self.output
-            time.sleep(0.05)
+        self._wait(lambda: text in self.output)
+        assert text in self.output, self.output
         self._look()
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def end(self, seconds: float = 240) -> int:
+    def end(self) -> int:
         """Wait for its end: the exit code."""
-        end = time.monotonic() + seconds
-        while self._process.poll() is None:
-            assert time.monotonic() < end, self.output
-            time.sleep(0.05)
+        self._wait(lambda: False)
         self._reader.join(10)
         return self._process.returncode
+
+    def _wait(self, reached: Callable[[], bool]) -> None:
+        """Until then or its end, for as long as it goes on: what prints nothing for a while hangs."""
+        printed, end = 0, time.monotonic() + PATIENCE
+        while self._process.poll() is None and not reached():
+            if len(self.lines) > printed:
+                printed, end = len(self.lines), time.monotonic() + PATIENCE
+            assert time.monotonic() < end, f"nothing new for {PATIENCE:.0f} s\n{self.output}"
+            time.sleep(0.05)
 
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
 
-    def left(self, seconds: float = 5) -> list[str]:
+    def left(self, seconds: float = 30) -> list[str]:
         """Command lines of what it started and is still there after a while, and files that it left."""
         end = time.monotonic() + seconds
         while True:

@@ -16,6 +16,7 @@ from partial_failover.contracts.failover_test import FailoverTestReport
 from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
+from tests.waiting import PATIENCE
 from tests.workflows.world import World
 from worker import WORKFLOWS
 from workflows.partial_failover import PartialFailover
@@ -49,7 +50,7 @@ async def start(client: Client, data: object, workflow: str = "PartialFailover")
     return await client.start_workflow(workflow, data, id=f"{workflow}-{uuid.uuid4()}", task_queue=PROVIDER)
 
 
-async def eventually(true: Callable[[], Awaitable[bool]], within: float = 20) -> None:
+async def eventually(true: Callable[[], Awaitable[bool]], within: float = PATIENCE) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(within):
         while not await true():  # noqa: ASYNC110  (the condition lives in another process)
@@ -83,7 +84,7 @@ async def failure_of(handle: Handle) -> ApplicationError:
 async def run_test(client: Client, data: object) -> FailoverTestReport:
     """Start a test and wait for its report."""
     handle = await start(client, data, "FailoverTest")
-    return FailoverTestReport.model_validate(await asyncio.wait_for(handle.result(), 60))
+    return FailoverTestReport.model_validate(await asyncio.wait_for(handle.result(), PATIENCE))
 
 
 async def child(client: Client, handle: Handle, vm: str = "erp-db-01") -> Handle:

@@ -9,6 +9,7 @@ from temporalio.client import Client
 from partial_failover.contracts.plan import Extension
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import StepName
+from tests.waiting import PATIENCE
 from tests.workflows.runs import failure_of, in_state, report_of, start, workers
 from tests.workflows.world import LAN, World
 
@@ -22,7 +23,7 @@ async def test_a_tenant_appliance_without_a_gateway_to_dial_is_refused(
     world = World()
     world.provider_appliance, world.gateway, world.peer_fingerprint = provider, None, PEER
     async with workers(client, world):
-        failure = await asyncio.wait_for(failure_of(await start(client, {"vm": "erp-db-01"})), 20)
+        failure = await asyncio.wait_for(failure_of(await start(client, {"vm": "erp-db-01"})), PATIENCE)
     assert "no cloud gateway is set" in failure.message and "(provider)" in failure.message
     assert world.log == [StepName.PLAN_FAILOVER, StepName.CHECK_TENANT_SITE]
 
@@ -32,7 +33,7 @@ async def test_an_end_without_the_others_fingerprint_is_refused(client: Client, 
     world = World()
     world.provider_appliance, world.tenant_appliance = provider, not provider
     async with workers(client, world):
-        failure = await asyncio.wait_for(failure_of(await start(client, {"vm": "erp-db-01"})), 20)
+        failure = await asyncio.wait_for(failure_of(await start(client, {"vm": "erp-db-01"})), PATIENCE)
     missing = "tenant" if provider else "provider"
     assert f"the {missing}'s end is not known" in failure.message
     assert world.left_over() == set()
@@ -64,6 +65,6 @@ async def test_the_tenants_appliance_needs_an_address_of_its_own(
     world.spares["provider"] = {LAN.name: IPv4Address("192.168.10.251")}
     world.spares["tenant"] = {LAN.name: IPv4Address(spare), "a network of long ago": IPv4Address("10.0.0.1")}
     async with workers(client, world):
-        failure = await asyncio.wait_for(failure_of(await start(client, {"vm": "erp-db-01"})), 20)
+        failure = await asyncio.wait_for(failure_of(await start(client, {"vm": "erp-db-01"})), PATIENCE)
     assert says in failure.message and "(provider)" in failure.message
     assert world.log == [StepName.PLAN_FAILOVER, StepName.CHECK_TENANT_SITE]

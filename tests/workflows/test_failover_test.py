@@ -17,6 +17,7 @@ from partial_failover.contracts.report import ReadinessReport, ReplicaList
 from partial_failover.contracts.schedule import TestSchedule
 from partial_failover.contracts.step import StepName
 from partial_failover.temporal.schedules import put
+from tests.waiting import PATIENCE
 from tests.workflows.runs import (
     ONE,
     child,
@@ -136,7 +137,7 @@ async def test_cancelled_every_replica_is_put_back(client: Client) -> None:
     world.reached[StepName.CHECK_GUEST] = asyncio.Event()
     async with workers(client, world):
         handle = await start(client, {"parallel": 1}, "FailoverTest")
-        await asyncio.wait_for(world.reached[StepName.CHECK_GUEST].wait(), 20)
+        await asyncio.wait_for(world.reached[StepName.CHECK_GUEST].wait(), PATIENCE)
         await handle.cancel()
         with pytest.raises(WorkflowFailureError) as caught:
             await handle.result()
@@ -152,7 +153,7 @@ async def test_terminated_the_test_of_a_vm_still_puts_it_back(client: Client) ->
     world.reached[StepName.CHECK_GUEST] = asyncio.Event()
     async with workers(client, world):
         handle = await start(client, ONE, "FailoverTest")
-        await asyncio.wait_for(world.reached[StepName.CHECK_GUEST].wait(), 20)
+        await asyncio.wait_for(world.reached[StepName.CHECK_GUEST].wait(), PATIENCE)
         await handle.terminate()
         world.block.clear()
         await (await child(client, handle)).result()
@@ -188,7 +189,7 @@ async def test_a_failover_of_a_vm_under_test_is_refused_until_the_test_is_cancel
     world.reached[StepName.CHECK_GUEST] = asyncio.Event()
     async with workers(client, world):
         test = await start(client, ONE, "FailoverTest")
-        await asyncio.wait_for(world.reached[StepName.CHECK_GUEST].wait(), 20)
+        await asyncio.wait_for(world.reached[StepName.CHECK_GUEST].wait(), PATIENCE)
         failure = await failure_of(await start(client, {"vm": "erp-db-01"}))
         assert failure.type == "AlreadyInFailover" and "cancel a test" in failure.message
         await test.cancel()

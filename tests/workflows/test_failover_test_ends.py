@@ -14,6 +14,7 @@ from partial_failover.contracts.replica import Marker, ReplicaState
 from partial_failover.contracts.report import ReadinessReport
 from partial_failover.contracts.step import StepName
 from partial_failover.contracts.step_data import HoldInput, StepResult
+from tests.waiting import PATIENCE
 from tests.workflows.runs import ONE, Handle, child, failure_of, in_state, run_test, start, workers
 from tests.workflows.testing_world import TestingWorld
 from tests.workflows.world import OLD, World, problem
@@ -24,7 +25,7 @@ TWO = {"vms": ["erp-db-01", "erp-web-01"], "parallel": 1}
 async def reached(world: TestingWorld, step: StepName) -> None:
     """Wait until the step runs; it is to be blocked."""
     event = world.reached.setdefault(step, asyncio.Event())
-    await asyncio.wait_for(event.wait(), 20)
+    await asyncio.wait_for(event.wait(), PATIENCE)
 
 
 async def report_in(handle: Handle) -> FailoverTestReport:

@@ -16,6 +16,7 @@ from partial_failover.contracts.plan import Extension
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
 from partial_failover.contracts.step import StepName
+from tests.waiting import PATIENCE
 from tests.workflows.runs import failure_of, in_state, report_of, start, workers
 from tests.workflows.world import FORWARD, World, problem
 
@@ -78,7 +79,7 @@ async def test_cancelled_at_a_step_it_ends_normal(client: Client, step: StepName
     world.reached[step] = asyncio.Event()
     async with workers(client, world):
         handle = await start(client, {"vm": "erp-db-01"})
-        await asyncio.wait_for(world.reached[step].wait(), 20)
+        await asyncio.wait_for(world.reached[step].wait(), PATIENCE)
         await handle.cancel()
         world.block.clear()
         with pytest.raises(WorkflowFailureError) as caught:
@@ -118,7 +119,7 @@ async def test_cancelled_while_it_is_taken_back_it_still_ends_normal(client: Cli
         handle = await start(client, {"vm": "erp-db-01"})
         await in_state(handle, ReplicaState.FAILOVER)
         await handle.execute_update("undo", {})
-        await asyncio.wait_for(world.reached[StepName.POWER_OFF_REPLICA].wait(), 20)
+        await asyncio.wait_for(world.reached[StepName.POWER_OFF_REPLICA].wait(), PATIENCE)
         await handle.cancel()
         world.block.clear()
         report = await report_of(handle)

@@ -9,6 +9,7 @@ from partial_failover.contracts.appliance import Claim
 from partial_failover.contracts.plan import Extension
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import StepName
+from tests.waiting import PATIENCE
 from tests.workflows.runs import Handle, eventually, in_state, report_of, start, workers
 from tests.workflows.world import World
 
@@ -102,7 +103,7 @@ async def test_undo_waits_for_what_is_being_repaired(client: Client) -> None:
         world.block.add(StepName.START_VPN_CLIENT)
         world.reached[StepName.START_VPN_CLIENT] = asyncio.Event()
         world.effects -= {"client", "tenant lease"}
-        await asyncio.wait_for(world.reached[StepName.START_VPN_CLIENT].wait(), 20)
+        await asyncio.wait_for(world.reached[StepName.START_VPN_CLIENT].wait(), PATIENCE)
         await handle.execute_update("undo")
         world.block.clear()
         await report_of(handle)

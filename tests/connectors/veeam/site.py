@@ -12,6 +12,7 @@ from lab.veeam import Job, VeeamEndpoint
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.veeam import Veeam
 from partial_failover.contracts.replication import HoldTarget
+from tests.waiting import PATIENCE
 
 VERSIONS = ("1.3-rev0", "1.3-rev1", "1.3-rev2")
 
@@ -69,7 +70,7 @@ def attempt(seconds: float = 20.0, earlier: str | None = None) -> Attempt:
     return Attempt(monotonic() + seconds, earlier_task=earlier)
 
 
-async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(true: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Poll until `true` is."""
     end = monotonic() + seconds
     while not true():
