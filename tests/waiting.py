@@ -1,13 +1,15 @@
 """Waiting for what another process, or a server that is starting, will show."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
+from inspect import isawaitable
 from json import JSONDecodeError
 from typing import Any  # Any: JSON values
 
 import httpx
 
-ASKED_EVERY = 0.2
+ASKED_EVERY = 0.05
 """Seconds."""
 PATIENCE = 120.0
 """Seconds that a test waits for what must come. Longer than the most loaded machine needs, because it says
@@ -18,15 +20,24 @@ class NotYet(Exception):
     """What was seen instead of what is waited for."""
 
 
-async def until(reached: Callable[[], Awaitable[object]], within: float = PATIENCE) -> None:
-    """Ask until it is so. What is not true, and `NotYet`, mean that it is not so yet; what was seen last is
-    told at the end."""
+def blocking_until(reached: Callable[[], object], within: float = PATIENCE) -> None:
+    """Ask until it is so, where nothing else runs in this thread."""
+    end = time.monotonic() + within
+    while not (seen := reached()):
+        assert time.monotonic() < end, f"not within {within:.0f} s; seen last: {seen}"
+        time.sleep(ASKED_EVERY)
+
+
+async def until(reached: Callable[[], object], within: float = PATIENCE) -> None:
+    """Ask until it is so; `reached` answers at once, or with what is awaited. What is not true, and `NotYet`,
+    mean that it is not so yet; what was seen last is told at the end."""
     seen: object = "no answer"
     try:
         async with asyncio.timeout(within) as limit:
             while True:
                 try:
-                    seen = await reached()
+                    answer = reached()
+                    seen = await answer if isawaitable(answer) else answer
                     if seen:
                         return
                 except NotYet as error:

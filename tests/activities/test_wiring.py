@@ -2,8 +2,7 @@
 out: whoever comes last still knows how it was wired before."""
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -15,6 +14,7 @@ from lab.site import APPLIANCE
 from partial_failover.connectors.cloud_director.metadata_store import APPLIANCE as WIRING
 from partial_failover.contracts.step import StepName
 from tests.activities.world import Values, World, built
+from tests.waiting import blocking_until, until
 
 NAME = f"acme-{APPLIANCE}"
 FORGET = partial(FaultRule, "cloud-director", "DELETE metadata", FaultKind.DELAY, target=f"*/{WIRING.key}")
@@ -52,22 +52,14 @@ async def test_connected_after_it_was_forgotten(world: World, appliance: Vm) -> 
         "PUT networkConfigSection",
         FaultKind.DELAY,
         passes=1,  # that is where the networks are taken out
-        act=partial(waited, lambda: ("SYSTEM", WIRING.key) not in appliance.vapp.metadata),
+        act=partial(blocking_until, lambda: ("SYSTEM", WIRING.key) not in appliance.vapp.metadata),
     )
     world.centre.faults.add(attach)
-    forget = FORGET(act=partial(waited, lambda: attach.happened is not None))
+    forget = FORGET(act=partial(blocking_until, lambda: attach.happened is not None))
     world.centre.faults.add(forget)
     disconnecting = asyncio.create_task(world.call(StepName.DISCONNECT_NETWORKS, own))
-    await asyncio.to_thread(waited, lambda: forget.happened is not None)
+    await until(lambda: forget.happened is not None)
     await other.call(StepName.CONNECT_NETWORKS, own)
     await disconnecting
     assert len(appliance.nics) > 1
     await other.call(StepName.DISCONNECT_NETWORKS, own)
-
-
-def waited(true: Callable[[], bool]) -> None:
-    """Hold up the call, and no other, until that is so."""
-    end = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)

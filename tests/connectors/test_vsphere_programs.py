@@ -23,6 +23,7 @@ from partial_failover.contracts.errors import (
     Unavailable,
     WrongState,
 )
+from tests.waiting import PATIENCE, blocking_until
 
 USER, LOGIN, PATH = "failover@vsphere.local", ("tester", "guest<&>word"), "/usr/local/bin/verify-orders"
 
@@ -60,15 +61,14 @@ def world(tmp_path: Path) -> Iterator[World]:
     endpoint.close()
 
 
-def attempt(seconds: float = 20, earlier: str | None = None) -> Attempt:
+def attempt(seconds: float = PATIENCE, earlier: str | None = None) -> Attempt:
     return Attempt(deadline=time.monotonic() + seconds, earlier_task=earlier)
 
 
 def ended(world: World, given: Attempt) -> int:
-    end = time.monotonic() + 5
-    while (code := world.run(given)) is None:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    blocking_until(lambda: world.run(given) is not None)
+    code = world.run(given)
+    assert code is not None
     return code
 
 

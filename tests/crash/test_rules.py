@@ -1,7 +1,6 @@
 """The checker of the crash matrix can fail: each rule is broken once."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -19,7 +18,7 @@ from lab.site import APPLIANCE
 from partial_failover.connectors.cloud_director.metadata_store import MAINTENANCE, MARKER
 from partial_failover.contracts.remembered import MaintenanceRecord
 from partial_failover.contracts.replica import Marker, ReplicaState
-from tests.waiting import PATIENCE
+from tests.waiting import blocking_until
 
 REPLICA = VM + SUFFIX
 LEASE = "902ab23f-d6e8-4aba-8be9-46f1a9b3a998"
@@ -74,14 +73,7 @@ def fail_over(rules: Rules, point: Snapshot) -> None:
     rules.centre.provider.revert(rules.replica, point)
     rules.centre.provider.power_on(rules.replica)
     mark(rules, ReplicaState.FAILOVER, written=True)
-    until(lambda: rules.replica.disk.read("order") is not None)
-
-
-def until(reached: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not reached():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
+    blocking_until(lambda: rules.replica.disk.read("order") is not None)
 
 
 def test_a_failover_in_good_order_breaks_none_of_them_before_its_undo(rules: Rules) -> None:
@@ -100,7 +92,7 @@ def test_a_write_that_is_lost_for_a_moment_is_seen(rules: Rules) -> None:
     fail_over(rules, rules.points[-1])
     written = dict(rules.replica.disk.data)
     rules.replica.disk.data.clear()
-    until(lambda: rules.broken != [])
+    blocking_until(lambda: rules.broken != [])
     rules.replica.disk.data.update(written)
     assert rules.broken == [WRITE]
 
@@ -109,7 +101,7 @@ def test_a_revert_before_the_marker_says_undo_is_seen(rules: Rules) -> None:
     fail_over(rules, rules.points[-1])
     rules.give_up()
     rules.centre.provider.revert(rules.replica, rules.points[-1])
-    until(lambda: rules.broken != [])
+    blocking_until(lambda: rules.broken != [])
     assert rules.broken == [WRITE]
 
 
@@ -118,7 +110,7 @@ def test_whoever_takes_over_keeps_what_was_written(rules: Rules) -> None:
     rules.take_over()
     mark(rules, ReplicaState.PROCESSING, written=True)
     rules.centre.provider.revert(rules.replica, rules.points[-1])
-    until(lambda: rules.broken != [])
+    blocking_until(lambda: rules.broken != [])
     assert rules.broken == [WRITE]
 
 
@@ -145,7 +137,7 @@ def test_an_undo_to_the_chosen_point_is_seen(rules: Rules) -> None:
 def test_replication_that_goes_on_is_seen(rules: Rules) -> None:
     fail_over(rules, rules.points[-1])
     release(rules)
-    until(lambda: rules.broken != [])
+    blocking_until(lambda: rules.broken != [])
     hold(rules)
     assert rules.broken == [HELD]
 

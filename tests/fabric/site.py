@@ -1,10 +1,9 @@
 """A tenant's site and its org VDC for tests: two networks, a router, production, replicas, two appliances."""
 
-import asyncio
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceRole, ApplianceStatus, Lease
 from partial_failover.contracts.errors import Unavailable
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, NotYet, until
 
 PRODUCTION = "192.168.10.20"
 NEIGHBOUR = "192.168.10.21"
@@ -194,26 +193,18 @@ def lease(number: int, address: str = REPLICA, network: str = "lan-a") -> Lease:
     return Lease(id=str(uuid.UUID(int=number)), network=network, address=IPv4Address(address))
 
 
-async def until(reached: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-    """Look again and again until it is so, or the time is over."""
-    end = time.monotonic() + seconds
-    while not await asyncio.to_thread(reached):
-        if time.monotonic() > end:
-            return False
-        await asyncio.sleep(0.05)
-    return True
-
-
-async def booted(appliance: Appliance, seconds: float = PATIENCE) -> ApplianceStatus:
+async def booted(appliance: Appliance) -> ApplianceStatus:
     """Wait for an appliance that was powered on."""
-    end = time.monotonic() + seconds
-    while True:
+
+    async def answers() -> bool:
         try:
-            return await appliance.status()
-        except Unavailable:
-            if time.monotonic() > end:
-                raise
-            await asyncio.sleep(0.05)
+            await appliance.status()
+        except Unavailable as error:
+            raise NotYet(str(error)) from error
+        return True
+
+    await until(answers)
+    return await appliance.status()
 
 
 async def connect_appliances(site: Site) -> None:
@@ -225,7 +216,9 @@ async def connect_appliances(site: Site) -> None:
     await site.provider.serve_vpn(tenant.fingerprint, attempt())
     await site.tenant.connect_vpn(GATEWAY, 6180, provider.fingerprint, attempt())
     for appliance in (site.tenant, site.provider):
-        end = time.monotonic() + 15
-        while (await appliance.status()).vpn.state != "connected":
-            assert time.monotonic() < end, "no tunnel"
-            await asyncio.sleep(0.05)
+        await until(partial(connected, appliance))
+
+
+async def connected(appliance: Appliance) -> bool:
+    """The tunnel is there, as the appliance sees it."""
+    return (await appliance.status()).vpn.state == "connected"

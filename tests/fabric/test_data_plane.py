@@ -22,8 +22,8 @@ from tests.fabric.site import (
     attempt,
     connect_appliances,
     lease,
-    until,
 )
+from tests.waiting import until
 
 pytestmark = [pytest.mark.root, needs_root]
 
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.root, needs_root]
 async def pair(site: Site) -> AsyncIterator[Site]:
     """Both appliances are on and connected; the original has talked to production and is off now."""
     site.power_on("original")
-    assert await until(lambda: site.fabric.ping("production", REPLICA) is not None)
+    await until(lambda: site.fabric.ping("production", REPLICA) is not None)
     await connect_appliances(site)
     yield site
 
@@ -73,7 +73,7 @@ async def test_production_reaches_the_replica_in_spite_of_its_arp_table(pair: Si
     pair.power_on("replica")
     assert await pair.provider.lease(lease(1), False, False, attempt())
     assert await pair.tenant.lease(lease(1), False, False, attempt())
-    assert await until(lambda: pings(pair, "production", REPLICA))
+    await until(lambda: pings(pair, "production", REPLICA))
 
 
 async def test_the_replica_reaches_production_and_the_outside(pair: Site) -> None:
@@ -118,7 +118,7 @@ async def test_an_unregistered_replica_hears_nothing_until_its_lease(pair: Site)
     assert not pings(pair, second, PRODUCTION)
     await pair.provider.lease(lease(2, SECOND), False, False, attempt())
     await pair.tenant.lease(lease(2, SECOND), False, False, attempt())
-    assert await until(lambda: pings(pair, second, PRODUCTION))
+    await until(lambda: pings(pair, second, PRODUCTION))
     assert pings(pair, "neighbour", SECOND)
     assert pair.vms["provider-appliance"].nics[1].mac in arping(pair, second, PRODUCTION)
 
@@ -133,8 +133,8 @@ async def test_the_second_network_goes_by_the_tenants_router(pair: Site) -> None
     third = lease(3, REPLICA_B, "lan-b")
     await pair.provider.lease(third, False, False, attempt())
     await pair.tenant.lease(third, False, False, attempt())
-    assert await until(lambda: pings(pair, pair.name("replica-b"), PRODUCTION_B))
-    assert await until(lambda: pings(pair, pair.name("replica"), REPLICA_B))
+    await until(lambda: pings(pair, pair.name("replica-b"), PRODUCTION_B))
+    await until(lambda: pings(pair, pair.name("replica"), REPLICA_B))
     forward = "net.ipv4.ip_forward"
     pair.fabric.exec("router", ["sysctl", "-w", f"{forward}=0"])
     around = pings(pair, pair.name("replica"), REPLICA_B)
@@ -255,25 +255,25 @@ async def test_a_killed_openvpn_comes_back_with_its_routes(pair: Site, role: str
     name = pair.name(f"{role}-appliance")
     before = openvpn(pair, name)
     assert pair.fabric.exec(name, ["kill", "-KILL", before])[0] == 0
-    assert await until(lambda: openvpn(pair, name) not in ("", before))
-    assert await until(lambda: pings(pair, pair.name("replica"), PRODUCTION))
-    assert await until(lambda: pings(pair, "production", REPLICA))
+    await until(lambda: openvpn(pair, name) not in ("", before))
+    await until(lambda: pings(pair, pair.name("replica"), PRODUCTION))
+    await until(lambda: pings(pair, "production", REPLICA))
 
 
 async def test_a_killed_serve_comes_back_and_its_openvpn_does_not_outlive_it(pair: Site) -> None:
     name = pair.name("tenant-appliance")
     before = openvpn(pair, name)
     assert pair.fabric.exec(name, ["pkill", "-KILL", "-f", "appliance serve"])[0] == 0
-    assert await until(lambda: openvpn(pair, name) not in ("", before))
+    await until(lambda: openvpn(pair, name) not in ("", before))
     assert openvpn(pair, name).count("\n") == 0
-    assert await until(lambda: pings(pair, pair.name("replica"), PRODUCTION))
+    await until(lambda: pings(pair, pair.name("replica"), PRODUCTION))
 
 
 async def test_without_a_tunnel_nothing_is_answered_and_it_heals(pair: Site) -> None:
     pair.fabric.set_carrier("gateway", False)
     assert not pings(pair, pair.name("replica"), PRODUCTION)
     pair.fabric.set_carrier("gateway", True)
-    assert await until(lambda: pings(pair, pair.name("replica"), PRODUCTION))
+    await until(lambda: pings(pair, pair.name("replica"), PRODUCTION))
 
 
 async def test_the_gateway_tells_who_dialled_in_and_is_not_root(pair: Site) -> None:
@@ -281,7 +281,7 @@ async def test_the_gateway_tells_who_dialled_in_and_is_not_root(pair: Site) -> N
     assert len(users) == 2 and sum(line.startswith("haproxy ") for line in users) == 1, "one is the master"
     log = pair.fabric.folder / "gateway.log"
     ended_well = r"203\.0\.113\.10:\d+ \[.+\] tenant-acme tenant-acme/appliance \S+ \d+ -- \d+/\d+/\d+/\d+/0 "
-    assert await until(lambda: re.search(ended_well, log.read_text()) is not None)
+    await until(lambda: re.search(ended_well, log.read_text()) is not None)
 
 
 async def test_an_original_that_is_switched_on_hears_of_the_conflict(pair: Site) -> None:
@@ -308,7 +308,7 @@ async def test_undo_gives_the_address_back_to_the_original_at_once(pair: Site) -
     pair.power_on("original")
     await pair.tenant.release(lease(1).id, False, attempt(), pair.vms["original"].nics[0].mac)
     await pair.provider.release(lease(1).id, False, attempt())
-    assert await until(lambda: pings(pair, "production", REPLICA), 2)
+    await until(lambda: pings(pair, "production", REPLICA), within=2)
     assert pair.vms["original"].nics[0].mac in arping(pair, "neighbour", REPLICA)
     pair.power_off("original")
     pair.power_on("replica")

@@ -20,8 +20,8 @@ from tests.fabric.site import (
     booted,
     connect_appliances,
     lease,
-    until,
 )
+from tests.waiting import until
 
 pytestmark = [pytest.mark.root, needs_root]
 WAY = CloudGateway(host=GATEWAY, port=6180)
@@ -42,14 +42,14 @@ async def test_a_failover_is_cut_for_one_reconnect(site: Site) -> None:
     await site.provider.lease(lease(1), False, False, attempt())
     site.power_on("replica")
     await site.tenant.lease(lease(1), False, False, attempt())
-    assert await until(lambda: reached(site))
+    await until(lambda: reached(site))
     before = await asyncio.gather(site.provider.status(), site.tenant.status())
 
     cut = await rotate(site.provider, site.tenant, WAY)
 
     assert cut is not None and cut < 15
     print(f"the tunnel was down for {cut:.1f} s")
-    assert await until(lambda: reached(site))
+    await until(lambda: reached(site))
     after = await asyncio.gather(site.provider.status(), site.tenant.status())
     for was, now in zip(before, after, strict=True):
         assert was.fingerprint != now.fingerprint and now.leases == was.leases
@@ -85,15 +85,15 @@ async def test_a_new_ssh_key_is_let_in_and_the_old_one_is_not_any_more(site: Sit
 
 async def test_one_end_makes_a_new_vpn_key_and_the_other_is_told(site: Site) -> None:
     """Where no machine reaches both appliances, people carry the fingerprint."""
-    assert await until(lambda: reached(site)), "the failover of the first test still runs"
+    await until(lambda: reached(site))  # the failover of the first test still runs
     for turned, told in ((site.provider, site.tenant), (site.tenant, site.provider)):
         before = (await told.status()).leases
         fingerprint, cut = await rotate_one(turned)
         assert cut and fingerprint == (await turned.status()).fingerprint
-        assert await until(lambda: not reached(site)), "nobody accepts a certificate that is not pinned"
+        await until(lambda: not reached(site))  # nobody accepts a certificate that is not pinned
         assert await told.pin(fingerprint, attempt())
         assert not await told.pin(fingerprint, attempt())
-        assert await until(lambda: reached(site))
+        await until(lambda: reached(site))
         assert (await told.status()).leases == before
 
 
@@ -110,7 +110,7 @@ async def test_host_keys_follow_each_other_without_a_moment_in_which_nobody_is_l
     both = pinning(old.host_key, key)
     await both.status()
     assert await both.use_host_key(key, attempt())
-    assert await until(lambda: answers(site, "provider-worker", "10.99.0.2"))
+    await until(lambda: answers(site, "provider-worker", "10.99.0.2"))
     await both.status()
     await pinning(key).status()
     with pytest.raises(Misconfigured):

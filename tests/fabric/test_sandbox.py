@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from lab.hypervisor import GuestAddress, Hypervisor
 from partial_failover.contracts.errors import ApplianceChanged, Unavailable
 from tests.examples import ROOT
 from tests.fabric.conftest import needs_root
-from tests.fabric.site import Site, attempt, booted, lease, until
+from tests.fabric.site import Site, attempt, booted, lease
+from tests.waiting import blocking_until, until
 
 pytestmark = [pytest.mark.root, needs_root]
 
@@ -77,7 +77,7 @@ async def test_an_appliance_keeps_its_disk_and_gets_nics_while_it_runs(site: Sit
     again = await booted(site.provider)
     assert again.fingerprint == first.fingerprint
     assert again.leases == (lease(1, "192.168.20.60", "lan-b"),)
-    assert await until(lambda: "192.168.20.60" in site.inside("provider", "ip", "route")), "applied at boot"
+    await until(lambda: "192.168.20.60" in site.inside("provider", "ip", "route"))  # applied at boot
 
 
 def _running(root: int) -> dict[int, str]:
@@ -124,8 +124,5 @@ def test_a_killed_lab_leaves_nothing(tmp_path: Path) -> None:
     lab.send_signal(signal.SIGKILL)
     lab.wait()
     lab.stdout.close()
-    end = time.monotonic() + 5
-    while any(_namespace(pid) == space for pid, space in running.items() if space):
-        assert time.monotonic() < end, "processes of a killed lab go on"
-        time.sleep(0.05)
+    blocking_until(lambda: not any(_namespace(pid) == space for pid, space in running.items() if space))
     assert _here() == before

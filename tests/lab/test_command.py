@@ -5,14 +5,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from lab.fabric.needs import lacks
 from tests.examples import ROOT
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, blocking_until
 
 OWN_A_FOLDER = """
 from lab.run_folder import RunFolder
@@ -62,9 +61,7 @@ def test_the_folder_of_a_killed_lab_goes_with_the_next_one(tmp_path: Path) -> No
 def test_ctrl_c_while_it_still_loads_is_silent(tmp_path: Path) -> None:
     process = python(tmp_path, "-m", "lab", "demo")
     maps = Path(f"/proc/{process.pid}/maps")
-    end = time.monotonic() + 20
-    while "pydantic_core" not in maps.read_text():  # among the first things that it imports
-        assert time.monotonic() < end
+    blocking_until(lambda: "pydantic_core" in maps.read_text())  # among the first things that it imports
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=PATIENCE)
     assert (said, process.returncode) == ("", -signal.SIGINT)

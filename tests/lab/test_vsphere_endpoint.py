@@ -3,8 +3,7 @@
 """The lab's vCenter is as strict and as dangerous as a real one, seen through plain pyVmomi."""
 
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -18,7 +17,7 @@ from lab.hypervisor import Hypervisor, Vm
 from lab.injected_faults import FaultKind, FaultRule, InjectedFaults
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
-from tests.waiting import PATIENCE
+from tests.waiting import blocking_until
 
 PC = vmodl.query.PropertyCollector
 Device = vim.vm.device.VirtualDevice
@@ -61,15 +60,8 @@ class Client:
 
     def done(self, task: Any) -> Any:
         """The task's info once it has ended."""
-        until(lambda: task.info.state in ("success", "error"))
+        blocking_until(lambda: task.info.state in ("success", "error"))
         return task.info
-
-
-def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +221,7 @@ def test_guest_shutdown(world: World) -> None:
     world.hypervisor.power_on(world.vm)
     assert client.vm.guestHeartbeatStatus == "green"
     client.vm.ShutdownGuest()
-    until(lambda: client.vm.runtime.powerState == "poweredOff")
+    blocking_until(lambda: client.vm.runtime.powerState == "poweredOff")
     world.vm.boots = False
     world.hypervisor.power_on(world.vm)
     with pytest.raises(vim.fault.ToolsUnavailable):
@@ -317,7 +309,7 @@ def test_answer_that_is_lost(world: World, kind: FaultKind, effect: bool) -> Non
     with pytest.raises((OSError, HTTPException)):
         client.vm.PowerOnVM_Task()
     if effect:
-        until(lambda: world.vm.power == "poweredOn")
+        blocking_until(lambda: world.vm.power == "poweredOn")
     else:
         assert client.vm.recentTask == []
     assert [c.user for c in world.faults.calls if c.call == "PowerOnVM_Task"] == ["admin@vsphere.local"]
@@ -330,9 +322,9 @@ def test_planned_outcomes_of_tasks(world: World) -> None:
         info = client.done(client.vm.PowerOnVM_Task())
         assert (info.state, info.cancelled) == ("error", kind is FaultKind.TASK_CANCEL)
     assert world.vm.reverts == []
-    world.faults.add(FaultRule("vsphere", "PowerOnVM_Task", FaultKind.TASK_HANG, seconds=0.4))
+    world.faults.add(FaultRule("vsphere", "PowerOnVM_Task", FaultKind.TASK_HANG, seconds=1.0))
     task = client.vm.PowerOnVM_Task()
-    until(lambda: task.info.state == "running")
+    blocking_until(lambda: task.info.state == "running")
     assert world.vm.reverts == []
     assert client.done(task).state == "success"
 

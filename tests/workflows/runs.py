@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from partial_failover.contracts.failover_test import FailoverTestReport
 from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 from tests.workflows.world import World
 from worker import WORKFLOWS
 from workflows.partial_failover import PartialFailover
@@ -50,13 +50,6 @@ async def start(client: Client, data: object, workflow: str = "PartialFailover")
     return await client.start_workflow(workflow, data, id=f"{workflow}-{uuid.uuid4()}", task_queue=PROVIDER)
 
 
-async def eventually(true: Callable[[], Awaitable[bool]], within: float = PATIENCE) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(within):
-        while not await true():  # noqa: ASYNC110  (the condition lives in another process)
-            await asyncio.sleep(0.02)
-
-
 async def in_state(handle: Handle, state: ReplicaState) -> None:
     """Wait until the workflow shows this state."""
 
@@ -64,7 +57,7 @@ async def in_state(handle: Handle, state: ReplicaState) -> None:
         found = await handle.describe()
         return found.search_attributes.get("ReplicaState") == [state.value]
 
-    await eventually(shows)
+    await until(shows)
 
 
 async def report_of(handle: Handle) -> FailoverReport:
@@ -98,5 +91,5 @@ async def child(client: Client, handle: Handle, vm: str = "erp-db-01") -> Handle
             return False
         return True
 
-    await eventually(there)
+    await until(there)
     return found

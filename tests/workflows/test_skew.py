@@ -9,7 +9,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import StepName
 from partial_failover.contracts.step_data import ApplianceStep, StepResult
-from tests.workflows.runs import eventually, in_state, start, workers
+from tests.waiting import until
+from tests.workflows.runs import in_state, start, workers
 from tests.workflows.world import World
 
 
@@ -50,7 +51,7 @@ async def test_it_waits_until_the_workers_are_of_one_version(client: Client, ste
         async def tried_again() -> bool:
             return (await handle.describe()).raw_description.pending_workflow_task.attempt > 1
 
-        await eventually(tried_again)
+        await until(tried_again)
         assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
         assert "held" in world.effects
         await handle.terminate()

@@ -9,8 +9,8 @@ from partial_failover.contracts.appliance import Claim
 from partial_failover.contracts.plan import Extension
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import StepName
-from tests.waiting import PATIENCE
-from tests.workflows.runs import Handle, eventually, in_state, report_of, start, workers
+from tests.waiting import PATIENCE, until
+from tests.workflows.runs import Handle, in_state, report_of, start, workers
 from tests.workflows.world import World
 
 
@@ -26,7 +26,7 @@ async def watched(world: World, times: int) -> None:
     async def so_often() -> bool:
         return len(world.watches) >= times
 
-    await eventually(so_often)
+    await until(so_often)
 
 
 async def test_a_tunnel_that_is_lost_is_made_again(client: Client) -> None:

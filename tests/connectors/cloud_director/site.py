@@ -1,7 +1,6 @@
 """The Cloud Director connector against the lab's endpoint, over TLS. Asserted is the world, not the calls."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -14,6 +13,7 @@ from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc
 from partial_failover.connectors.cloud_director.metadata_store import Entry
 from partial_failover.contracts.base import Contract
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 
@@ -43,7 +43,7 @@ class Beats:
 
     seen: list[str | None] = field(default_factory=list)
 
-    def attempt(self, seconds: float = 20.0, earlier: str | None = None) -> Attempt:
+    def attempt(self, seconds: float = PATIENCE, earlier: str | None = None) -> Attempt:
         return Attempt(time.monotonic() + seconds, self.seen.append, earlier, leave=self.seen.append)
 
 
@@ -78,12 +78,5 @@ class Site:
         return self.vapp.maintenance
 
 
-def attempt(seconds: float = 20.0, earlier: str | None = None) -> Attempt:
+def attempt(seconds: float = PATIENCE, earlier: str | None = None) -> Attempt:
     return Beats().attempt(seconds, earlier)
-
-
-def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "did not come true in time"
-        time.sleep(0.01)

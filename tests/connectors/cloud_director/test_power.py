@@ -17,7 +17,8 @@ from partial_failover.contracts.errors import (
     WrongState,
 )
 from partial_failover.contracts.replica import Power
-from tests.connectors.cloud_director.site import NOTE, Beats, Note, Site, attempt, own_vdc, until
+from tests.connectors.cloud_director.site import NOTE, Beats, Note, Site, attempt, own_vdc
+from tests.waiting import blocking_until
 
 
 def test_power_on_and_undeploy_once_each(site: Site, vdc: OrganizationVdc) -> None:
@@ -76,7 +77,7 @@ def test_a_task_of_somebody_else_is_waited_for(site: Site, vdc: OrganizationVdc)
         net = site.endpoint.add_network(site.vdc, "second", IPv4Interface("10.1.0.1/24"))
         wanted = [n for n in vdc.networks() if n.name == net.name]
         running = pool.submit(other.attach_networks, site.vapp.id, wanted, attempt())
-        until(lambda: bool(site.endpoint.all_tasks()))
+        blocking_until(lambda: bool(site.endpoint.all_tasks()))
         assert vdc.vm(site.vm.id).busy is not None
         assert vdc.power_on(site.vm.id, attempt()) is True
         assert running.result() is True

@@ -1,7 +1,5 @@
 """Hold, drain and release against the lab's backup server; what counts is what is left in the lab."""
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -66,16 +64,8 @@ class Site:
         return [e.note for e in self.endpoint.exclusions]
 
 
-def attempt(seconds: float = 20.0, earlier: str | None = None) -> Attempt:
+def attempt(seconds: float = PATIENCE, earlier: str | None = None) -> Attempt:
     return Attempt(monotonic() + seconds, earlier_task=earlier)
-
-
-async def until(true: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Poll until `true` is."""
-    end = monotonic() + seconds
-    while not true():
-        assert monotonic() < end, "it never came true"
-        await asyncio.sleep(0.01)
 
 
 async def held(site: Site, client: Veeam, owner: str = "run-1") -> HoldTarget:

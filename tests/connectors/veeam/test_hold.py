@@ -27,8 +27,8 @@ from tests.connectors.veeam.site import (
     Site,
     attempt,
     held,
-    until,
 )
+from tests.waiting import until
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -13,7 +13,8 @@ from partial_failover.contracts.errors import (
     WrongState,
 )
 from partial_failover.contracts.replica import Power
-from tests.connectors.vsphere.world import World, attempt, until
+from tests.connectors.vsphere.world import World, attempt
+from tests.waiting import blocking_until
 
 
 def test_revert_brings_back_the_disk_of_the_point(world: World) -> None:
@@ -117,7 +118,7 @@ def test_revert_to_a_point_that_is_deleted_meanwhile(world: World) -> None:
     client = world.client()
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(world.revert, client, 0, attempt())
-        until(lambda: world.sent("RevertToSnapshot_Task") == 1)
+        blocking_until(lambda: world.sent("RevertToSnapshot_Task") == 1)
         with world.hypervisor.lock:
             world.replica.snapshots.remove(world.points[0])
         with pytest.raises(NotFound):
@@ -167,6 +168,6 @@ def test_power_on_when_somebody_else_is_faster(world: World) -> None:
     client = world.client()
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(client.power_on, world.replica.moref, attempt())
-        until(lambda: world.sent("PowerOnVM_Task") == 1)
+        blocking_until(lambda: world.sent("PowerOnVM_Task") == 1)
         world.hypervisor.power_on(world.replica)
         assert done.result() is False

@@ -19,7 +19,8 @@ from partial_failover.contracts.errors import (
     WrongState,
 )
 from partial_failover.contracts.replica import Power
-from tests.connectors.vsphere.world import World, attempt, until
+from tests.connectors.vsphere.world import World, attempt
+from tests.waiting import blocking_until
 
 
 def test_lost_reply_is_found_again_and_reverts_once(world: World) -> None:
@@ -81,7 +82,7 @@ def test_session_that_ends_during_a_wait(world: World) -> None:
     client = world.client()
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(world.revert, client, 1, attempt())
-        until(lambda: world.sent("WaitForUpdatesEx") >= 2)
+        blocking_until(lambda: world.sent("WaitForUpdatesEx") >= 2)
         world.endpoint.sessions.end_all()
         assert done.result() is True
     assert world.sent("RevertToSnapshot_Task") == 1
@@ -110,7 +111,7 @@ def test_busy_vm(world: World) -> None:
         world.revert(client, 1, attempt())
     assert world.replica.reverts == []
     release.set()
-    until(lambda: world.endpoint.tasks.recent(world.replica)[0].state == "success")
+    blocking_until(lambda: world.endpoint.tasks.recent(world.replica)[0].state == "success")
     assert world.revert(client, 1, attempt()) is True
 
 
@@ -196,7 +197,7 @@ def test_task_that_the_vcenter_forgets(world: World) -> None:
     client = world.client()
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(world.revert, client, 1, attempt())
-        until(lambda: world.sent("WaitForUpdatesEx") >= 1)
+        blocking_until(lambda: world.sent("WaitForUpdatesEx") >= 1)
         world.endpoint.tasks.forget()
         with pytest.raises(OutcomeUnknown):
             done.result()

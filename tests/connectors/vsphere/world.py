@@ -2,7 +2,6 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lab.hypervisor import Hypervisor, Snapshot, Vm
@@ -12,6 +11,7 @@ from lab.vsphere import User, VSphereEndpoint
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.vsphere import VCenterLogin, VSphere
 from partial_failover.contracts.replica import RestorePoint
+from tests.waiting import PATIENCE
 
 ADMIN, PASSWORD = "failover@vsphere.local", "pass<&>word"
 
@@ -57,12 +57,5 @@ class World:
         return sum(c.call == call for c in self.faults.calls)
 
 
-def attempt(seconds: float = 20, earlier: str | None = None) -> Attempt:
+def attempt(seconds: float = PATIENCE, earlier: str | None = None) -> Attempt:
     return Attempt(deadline=time.monotonic() + seconds, earlier_task=earlier)
-
-
-def until(condition: Callable[[], bool], seconds: float = 5) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
