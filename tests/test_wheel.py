@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.examples import PROVIDER, ROOT, example, variables
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, unpacked as `pip install` does it; what it depends on is there already."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-W", "error", "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE)
     [wheel] = folder.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "site-packages")
     return folder / "site-packages"
@@ -54,7 +55,7 @@ def run(installed: Path, folder: Path, *words: str | Path) -> "subprocess.Comple
         env=environment | {"PYTHONPATH": str(installed)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

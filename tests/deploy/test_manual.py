@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from partial_failover.cli.main import app
 from partial_failover.settings import ProviderWorkerSettings, load
 from tests.deploy.commands import REPOSITORY, output_of, tool
+from tests.waiting import PATIENCE
 
 MANUAL = (REPOSITORY / "docs" / "operations.md").read_text()
 OVERLAY = REPOSITORY / "deploy" / "worker" / "overlay"
@@ -53,7 +54,7 @@ def test_the_temporal_command_understands_it_and_is_told_the_namespace(command: 
         return
     assert "--namespace" in words
     argv = [tool("temporal"), *words[1:], "--address", "127.0.0.1:1"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert "Nothing is listening at 127.0.0.1:1" in done.stderr, done.stderr
 
 

@@ -173,7 +173,7 @@ async def test_a_restore_point_that_is_too_old(lab: Lab, initech: Client) -> Non
 async def test_a_hold_that_cannot_be_set(lab: Lab, initech: Client) -> None:
     """The backup server does not take it, for as long as the test may last."""
     lab.centre.faults.add(FaultRule("initech-veeam", "POST *lobalExclusions*", FaultKind.REFUSE, times=999))
-    report = await outcome_of(initech, deadline="4s")
+    report = await outcome_of(initech, deadline="20s")  # preflight takes a part of it
     assert report.result is TestResult.FAILED and "Hold replication of tps-01" in report.said
     assert lab.centre.replica(VM).power == "poweredOff"
     assert_put_back(lab, report)

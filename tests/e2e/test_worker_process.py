@@ -27,7 +27,7 @@ from partial_failover.process.lifecycle import ENDS_WITHIN
 from partial_failover.process.worker_group import WorkerGroup
 from tests.e2e.driver import failure_of, in_state, start, undo
 from tests.examples import ROOT
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from workflows.lock import ReplicaLock
 
 PROVIDERS = {"cloud-director", "provider-vcenter"}
@@ -67,7 +67,7 @@ def run_worker(config: Path, temporal: str) -> "subprocess.CompletedProcess[str]
         env={**os.environ, "TEMPORAL_ADDRESS": temporal},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -8,6 +8,7 @@ import time
 
 from partial_failover.process import lifecycle, worker_group
 from tests.examples import ROOT
+from tests.waiting import PATIENCE
 
 HELD_UP = """
 import asyncio, os, time
@@ -33,7 +34,7 @@ lifecycle.run(work())
 
 def exit_code(program: str) -> int:
     """Of a Python program that has to end soon."""
-    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60, check=False).returncode
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=PATIENCE, check=False).returncode
 
 
 async def test_a_thread_that_is_held_up() -> None:

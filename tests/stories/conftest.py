@@ -73,9 +73,9 @@ class Command:
         self._process.kill()
         self._process.wait()
 
-    def left(self, seconds: float = 30) -> list[str]:
+    def left(self) -> list[str]:
         """Command lines of what it started and is still there after a while, and files that it left."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE
         while True:
             alive = [text for pid in list(self.descendants) if (text := _command_line(pid))]
             if not alive or time.monotonic() > end:

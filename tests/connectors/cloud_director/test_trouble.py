@@ -16,6 +16,7 @@ from partial_failover.contracts.errors import (
     Unavailable,
 )
 from tests.connectors.cloud_director.site import NOTE, ROOT, Site, attempt
+from tests.waiting import PATIENCE
 
 
 def test_html_of_a_proxy_is_unavailable(site: Site, client: CloudDirector, vdc: OrganizationVdc) -> None:
@@ -97,7 +98,7 @@ def test_no_log_file_appears(site: Site, tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

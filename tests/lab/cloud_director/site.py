@@ -15,6 +15,7 @@ from lab.hypervisor import Hypervisor
 from lab.injected_faults import InjectedFaults
 from lab.tls import Authority
 from partial_failover.contracts.network import AllocationMode
+from tests.waiting import PATIENCE
 
 XML = "application/*+xml;version=37.0"
 JSON = "application/json;version=37.0"
@@ -87,8 +88,8 @@ def running(authority: Authority) -> Iterator[Site]:
     endpoint.start()
     trust = ssl.create_default_context(cafile=str(authority.ca_file))
     with (
-        httpx.Client(base_url=endpoint.url, verify=trust, timeout=5) as provider,
-        httpx.Client(base_url=endpoint.url, verify=trust, timeout=5) as tenant,
+        httpx.Client(base_url=endpoint.url, verify=trust, timeout=PATIENCE) as provider,
+        httpx.Client(base_url=endpoint.url, verify=trust, timeout=PATIENCE) as tenant,
     ):
         for client, org in ((provider, SYSTEM), (tenant, "acme")):
             client.event_hooks = {"request": [_name_the_body]}
