@@ -8,13 +8,13 @@ import pytest
 from tests.unit import is_unit, starts_something
 
 TESTS = Path(__file__).parent
-TOGETHER = ("e2e", "deploy")
+TOGETHER = ("e2e", "deploy", "cases")
 """Folders whose tests share a lab, which so is started once. Elsewhere each file is a group."""
 SECOND_LAB = ("test_failover_tests.py", "test_refusals.py", "test_secrets.py", "test_worker_process.py")
 """Half of `e2e`, by time: with one lab for all, the other processes would wait for it in the end."""
 ALONE = ("stories",)
 """Folders where each test starts what it needs: they may run in any process."""
-LATER = ("e2e", "deploy", "crash", "workflows", "stories", "property", "fabric")
+LATER = ("e2e", "deploy", "cases", "crash", "workflows", "stories", "property", "fabric")
 """Folders that begin after all others: connectors are tested with attempts of a second, so little else shall
 compute meanwhile. The longest come first, so that no process is waited for in the end."""
 
