@@ -4,6 +4,7 @@ from datetime import datetime
 
 from temporalio import workflow
 
+from workflows import lock
 from workflows.concurrency import bounded_gather
 from workflows.failures import raise_root_cause
 from workflows.preflight import look
@@ -30,6 +31,7 @@ class CheckReadiness:
     @workflow.run
     async def run(self, request: CheckReadinessRequest | None = None) -> ReadinessReport:
         """The same look that a failover takes before it touches anything."""
+        lock.refuse_its_id()
         progress = Progress("Readiness")
         asked, title = ListReplicasRequest(), "Look at all replicas"
         with raise_root_cause():

@@ -14,7 +14,7 @@ from temporalio.exceptions import (
 )
 
 from partial_failover.temporal.search_attributes import FAILOVER_TEST_RESULT
-from workflows import metrics
+from workflows import lock, metrics
 from workflows.calls import call
 from workflows.concurrency import bounded_gather
 from workflows.failures import refusal, root_cause
@@ -56,6 +56,7 @@ class FailoverTest:
     @workflow.run
     async def run(self, request: FailoverTestRequest | None = None) -> FailoverTestReport:
         """It fails only when the replica of a VM was not put back, or nobody knows whether it was."""
+        lock.refuse_its_id()
         try:
             vms = self._request.vms or await self._all()
         except ActivityError as error:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 
+from workflows import lock
 from workflows.calls import call
 from workflows.failures import raise_root_cause
 from workflows.progress import plain, table
@@ -21,6 +22,7 @@ class ListReplicas:
     @workflow.run
     async def run(self, request: ListReplicasRequest | None = None) -> ReplicaList:
         """All replicas: states, addresses, restore points."""
+        lock.refuse_its_id()
         title = "Look at all replicas"
         asked = request or ListReplicasRequest()
         with raise_root_cause():

@@ -13,8 +13,8 @@ from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 from workflows.failures import refusal
 
 with workflow.unsafe.imports_passed_through():
-    from partial_failover.contracts.errors import AlreadyInFailover
-    from partial_failover.contracts.run import lock_id
+    from partial_failover.contracts.errors import AlreadyInFailover, BadRequest
+    from partial_failover.contracts.run import LOCKS, lock_id
 
 
 @workflow.defn(name="ReplicaLock")
@@ -26,13 +26,33 @@ class ReplicaLock:
 
     @workflow.run
     async def run(self) -> None:
-        """Wait to be released; the server ends it where the parent cannot."""
+        """Wait to be released; the server ends it where the parent cannot. One that a person started would
+        stand in the way of every failover, and nothing would end it."""
+        if workflow.info().parent is None:
+            error = BadRequest(
+                "ReplicaLock is not started by hand: a failover takes the lock of its replica itself",
+                left="Nothing was changed",
+                do="Start PartialFailover, or a FailoverTest",
+            )
+            raise refusal(error)
         await workflow.wait_condition(lambda: self._released)
 
     @workflow.signal
     def release(self) -> None:
         """Sent by the parent when it is done."""
         self._released = True
+
+
+def refuse_its_id() -> None:
+    """First of all in every other workflow: under a lock's ID it would keep a replica's failovers out."""
+    workflow_id = workflow.info().workflow_id
+    if workflow_id.startswith(LOCKS):
+        error = BadRequest(
+            f"A workflow ID that begins with {LOCKS} is kept for locks, and this workflow is none",
+            left="Nothing was changed",
+            do=f"Start it again under another ID than {workflow_id}",
+        )
+        raise refusal(error)
 
 
 class Held:

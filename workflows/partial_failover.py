@@ -44,6 +44,7 @@ class PartialFailover(CompensatedWorkflow):
     @workflow.run
     async def run(self, request: PartialFailoverRequest | None = None) -> FailoverReport:
         """From preflight to the report."""
+        lock.refuse_its_id()
         if request is None:
             raise no_input("PartialFailover")
         self._progress.enter(ReplicaState.NORMAL, "Preflight runs. Nothing has been touched yet.")

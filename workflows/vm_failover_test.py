@@ -79,6 +79,7 @@ class VmFailoverTest(CompensatedWorkflow):
     @workflow.run
     async def run(self, request: VmTestRequest | None = None) -> VmTestReport:
         """From preflight to the report. It fails only when something could not be put back."""
+        lock.refuse_its_id()
         if request is None:
             raise no_input("VmFailoverTest")
         self._progress.enter(ReplicaState.NORMAL, "Preflight runs. Nothing has been touched yet.")

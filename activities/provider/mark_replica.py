@@ -15,8 +15,7 @@ class MarkReplica(ProviderSteps):
 
     @provider_step(steps.MARK_PROCESSING)
     def mark_processing(self, data: MarkInput) -> StepResult:
-        """Normal or Failover becomes Processing. Refused unless this run holds the replica's lock."""
-        self.tenant.fence.confirm_lock(data.replica_id, data.run)
+        """Normal or Failover becomes Processing."""
         return self._mark(data, ReplicaState.PROCESSING)
 
     @provider_step(steps.MARK_FAILOVER)

@@ -24,7 +24,7 @@ from partial_failover.contracts.plan import (
     ProviderSide,
 )
 from partial_failover.contracts.replica import CloudVm, Marker, Power, RestorePoint, VSphereVm
-from partial_failover.contracts.run import WorkflowRun
+from partial_failover.contracts.run import WorkflowRun, lock_id
 from partial_failover.settings import ProviderApplianceSettings
 
 
@@ -207,11 +207,14 @@ def _taken(vm: CloudVm, existing: Marker) -> Problem:
 
 
 def _held(vm: CloudVm, holder: WorkflowRun) -> Problem:
-    """It has not marked the replica yet, or not any more."""
+    """It has not marked the replica yet, or not any more; or it is a workflow that sits on the lock's ID."""
+    squats = holder.workflow_id == lock_id(vm.id)
     return Problem(
         what=f"{vm.name} is in use, by workflow {holder.workflow_id}",
         who=Who.TENANT,
-        do="Finish it first: send undo to a failover, cancel a test",
+        do=f"End the workflow {holder.workflow_id}: no failover started it"
+        if squats
+        else "Finish it first: send undo to a failover, cancel a test",
     )
 
 

@@ -9,12 +9,13 @@ from collections.abc import Coroutine
 from concurrent.futures import TimeoutError as WaitTimeout
 from typing import TypeVar
 
-from temporalio.client import AsyncActivityCancelledError, Client, WorkflowExecutionStatus
+from temporalio.client import AsyncActivityCancelledError, Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from partial_failover.contracts.errors import Expired, LostLock, Unavailable
-from partial_failover.contracts.run import WorkflowRun, lock_id
+from partial_failover.contracts.errors import Expired, Unavailable
+from partial_failover.contracts.run import WorkflowRun
 from partial_failover.contracts.step_data import StepInput
+from partial_failover.temporal.lock_holder import holder_of, require_held
 
 PATIENCE = 8.0
 """Seconds for one question."""
@@ -41,7 +42,7 @@ class Fence:
 
     def holder(self, replica_id: str) -> WorkflowRun | None:
         """Run that holds the replica now, None when no failover and no test does."""
-        return self._ask(self._holder(replica_id))
+        return self._ask(holder_of(self._client, replica_id))
 
     def asked_by(self, run: WorkflowRun) -> str:
         """Who started the run, as Temporal wrote it down: with an authorizer the person, else a program."""
@@ -49,7 +50,7 @@ class Fence:
 
     def confirm_lock(self, replica_id: str, run: WorkflowRun) -> None:
         """Raise `LostLock` unless the lock's holder is this very run (a reset makes a new one)."""
-        self._ask(self._held(replica_id, run))
+        self._ask(require_held(self._client, replica_id, run))
 
     def _ask(self, question: Coroutine[None, None, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(question, self._loop)
@@ -60,17 +61,8 @@ class Fence:
             raise Unavailable("The Temporal server does not answer", left="Nothing was sent") from None
 
     async def _confirmed(self, token: bytes, task: str | None, step: StepInput | None) -> None:
-        held = self._held(step.replica_id, step.run) if step else asyncio.sleep(0)
+        held = require_held(self._client, step.replica_id, step.run) if step else asyncio.sleep(0)
         await asyncio.gather(self._beat(token, task), held)
-
-    async def _held(self, replica_id: str, run: WorkflowRun) -> None:
-        holder = await self._holder(replica_id)
-        if holder is None or holder.run_id != run.run_id:
-            raise LostLock(
-                f"This run of {run.workflow_id} no longer holds the replica",
-                left="Nothing was changed",
-                do='Look at the newest PartialFailover of this VM; if none runs, start it with "adopt": true',
-            )
 
     async def _beat(self, token: bytes, task: str | None) -> None:
         if not await self._leave(token, task):
@@ -98,15 +90,3 @@ class Fence:
             started = event.workflow_execution_started_event_attributes
             return "".join(c for c in started.identity if c.isprintable())[:LONGEST_NAME]
         return ""
-
-    async def _holder(self, replica_id: str) -> WorkflowRun | None:
-        handle = self._client.get_workflow_handle(lock_id(replica_id))
-        try:
-            lock = await handle.describe()
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
-        if lock.status is not WorkflowExecutionStatus.RUNNING:
-            return None
-        return WorkflowRun(workflow_id=lock.parent_id or "", run_id=lock.parent_run_id or "")

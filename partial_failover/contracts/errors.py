@@ -100,6 +100,12 @@ class LostLock(FailoverError):
     who = Who.TENANT
 
 
+class ForeignRun(FailoverError):
+    """A step was asked for by another than the workflow run that it belongs to."""
+
+    who = Who.TENANT
+
+
 class Busy(FailoverError):
     """Another operation is in the way; it is waited for."""
 

@@ -12,9 +12,13 @@ class WorkflowRun(Contract):
     run_id: str
 
 
+LOCKS = "replica-lock/"
+"""What the workflow IDs of locks begin with, and no others."""
+
+
 def lock_id(replica_id: str) -> str:
     """Workflow ID of the lock of a replica: unique in the tenant's namespace by Temporal's own rule."""
-    return f"replica-lock/{replica_id}"
+    return f"{LOCKS}{replica_id}"
 
 
 def lease_id(replica_id: str, nic: int) -> str:

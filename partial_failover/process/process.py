@@ -12,6 +12,7 @@ from partial_failover.contracts.version import VERSION
 from partial_failover.monitoring.step_metrics import StepMonitor
 from partial_failover.monitoring.tenant_monitor import Tenant
 from partial_failover.process.worker_group import GRACE
+from partial_failover.temporal.caller import CallerInterceptor
 from partial_failover.temporal.client import client_for
 from partial_failover.temporal.interceptors import ErrorInterceptor
 
@@ -59,6 +60,6 @@ class Process:
                 max_heartbeat_throttle_interval=timedelta(seconds=5),
                 graceful_shutdown_timeout=GRACE,
                 build_id=VERSION,
-                interceptors=[self.steps, ErrorInterceptor()],
+                interceptors=[self.steps, ErrorInterceptor(), CallerInterceptor(client)],
             )
         )
