@@ -26,8 +26,9 @@ from activities.provider.power_replica import PowerReplica
 from activities.provider.record_test import RecordTest
 from activities.provider.revert_snapshot import RevertSnapshot
 from activities.provider.start_vpn_server import VpnServer
-from activities.provider.tenant import ProviderTenant
+from activities.provider.tenant import ProviderTenant, VCenter
 from activities.shared.fence import Fence
+from activities.shared.proof import ProofKey
 from activities.shared.steps import Activities
 from activities.tenant_site.check_tenant_site import CheckTenantSite
 from activities.tenant_site.configure_proxy_arp import TenantProxyArp
@@ -113,15 +114,17 @@ def compose(process: Process, settings: WorkerSettings) -> None:
 def provider(process: Process, settings: ProviderWorkerSettings) -> None:
     """One session to Cloud Director and to each vCenter serves all tenants."""
     cloud = factories.cloud_director(settings.cloud_director)
-    vcenters = {v.id: factories.vsphere(v) for v in settings.vcenters}
-    turns = {v.id: BoundedSemaphore(v.operations) for v in settings.vcenters}
-    process.close += [cloud.close, *(v.close for v in vcenters.values())]
+    vcenters = {
+        v.id: VCenter(factories.vsphere(v), BoundedSemaphore(v.operations)) for v in settings.vcenters
+    }
+    process.close += [cloud.close, *(v.connector.close for v in vcenters.values())]
+    proof_key = ProofKey(settings.proof_key.file, settings.proof_key.public)
     for tenant in settings.tenants:
         client = process.client(tenant.namespace)
         fence = Fence(client, asyncio.get_running_loop())
         extension = factories.appliance(tenant.appliance, settings.appliance_key)
         vdc = cloud.organization_vdc(tenant.organization, tenant.vdc)
-        theirs = ProviderTenant(tenant, vdc, vcenters, extension, fence, turns)
+        theirs = ProviderTenant(tenant, vdc, vcenters, extension, fence, proof_key)
         process.add(client, PROVIDER, provider_activities(theirs), WORKFLOWS)
         tunnel = extension.status if extension else None
         records = partial(failover_test_records.replicas, theirs), partial(failover_test_records.kept, theirs)
@@ -137,7 +140,8 @@ def tenant_site(process: Process, settings: TenantSiteWorkerSettings) -> None:
         vcenter = factories.vsphere(tenant.vcenter)
         process.close += [vcenter.close, backup.close]
         extension = factories.appliance(tenant.appliance, settings.appliance_key)
-        site = Site(tenant, backup, vcenter, extension, Fence(client, asyncio.get_running_loop()))
+        fence = Fence(client, asyncio.get_running_loop())
+        site = Site(tenant, backup, vcenter, extension, fence, settings.proof_keys)
         process.add(client, TENANT_SITE, tenant_site_activities(site))
         process.add(client, TENANT_SITE_WATCH, watch_activities(site), waiting=MOST_WATCHED)
         tunnel = extension.status if extension else None

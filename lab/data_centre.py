@@ -58,6 +58,7 @@ class DataCentre:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.keys = self.folder / "keys"
         self.keys.mkdir(mode=0o700, exist_ok=True)
+        self.proof_key = self.keys / "proof"
         self.authority = Authority(self.folder)
         self.password = secrets.token_urlsafe(12)
         self.lacking = Fabric.missing()

@@ -6,7 +6,7 @@ from typing import Any  # Any: what YAML holds
 import yaml
 
 from lab.data_centre import GUEST_PROGRAM, GUEST_USER, SUFFIX, DataCentre
-from lab.fabric.provision import Access
+from lab.fabric.provision import Access, worker_key
 from lab.site import APPLIANCE, BACKUP_USER, USER, TenantSite, gateway_address, vpn_address
 from lab.tenants import Tenant
 from partial_failover.contracts.plan import Extension
@@ -39,6 +39,7 @@ def _provider(lab: DataCentre) -> dict[str, Any]:
             "api_token": {"file": str(lab.keys / "api-token")},
         },
         "vcenters": [{"id": lab.cloud.vcenter_id, **_vcenter(lab, lab.vcenter.port)}],
+        "proof_key": {"file": str(lab.proof_key), "public": worker_key(lab.proof_key)},
         "appliance_key": str(lab.keys / "provider-ssh"),
         "tenants": [_provider_tenant(lab, site.tenant) for site in lab.sites.values()],
     }
@@ -86,7 +87,8 @@ def _tenant_site(lab: DataCentre, site: TenantSite) -> dict[str, Any]:
         },
         "vcenter": _vcenter(lab, site.vcenter.port),
     }
-    whole: dict[str, Any] = {"role": "tenant-site", "tenants": [data]}
+    keys = [worker_key(lab.proof_key)]
+    whole: dict[str, Any] = {"role": "tenant-site", "proof_keys": keys, "tenants": [data]}
     if site.access is not None:
         whole["appliance_key"] = str(site.access.key_file)
         data["appliance"] = {

@@ -52,6 +52,7 @@ LIBRARIES = {
     "pyVmomi": "partial_failover.connectors.vsphere",
     "httpx": "partial_failover.connectors",
     "asyncssh": "partial_failover.connectors.appliance",
+    "cryptography": "activities.shared.proof",
 }
 """Client library → where alone it is known."""
 

@@ -46,6 +46,7 @@ async def look(
         extension=plan.side.extension if plan else Extension.APPLIANCE,
         networks=tuple(lease.network for lease in plan.leases) if plan else (),
         original_may_run=request.original_may_run,
+        proof_key=plan.side.proof_key if plan else None,
     )
     try:
         title = f"Check {request.vm} at the tenant's site"

@@ -129,6 +129,7 @@ class VmFailoverTest(CompensatedWorkflow):
             extension=plan.side.extension if extends else Extension.NONE,
             networks=tuple(lease.network for lease in plan.leases),
             original_may_run=True,
+            proof_key=plan.side.proof_key,
         )
         title = f"Check {request.vm} at the tenant's site"
         site = await self._progress.run(

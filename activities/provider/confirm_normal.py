@@ -20,6 +20,7 @@ class ConfirmNormal(ProviderSteps):
         existing = marker.read(self.tenant, vm)
         if existing is not None:
             raise WrongState(f"{vm.name} is {existing.state}, not Normal", left="Replication stays on hold")
-        self.tenant.fence.confirm_lock(data.replica_id, data.run)
         point = require_clean(self.tenant, vm, data)
-        return NormalProof(replica_id=vm.id, run=data.run, restore_point=point, read_at=datetime.now(UTC))
+        return self.tenant.proof_key.signed(
+            NormalProof(replica_id=vm.id, run=data.run, restore_point=point, read_at=datetime.now(UTC))
+        )

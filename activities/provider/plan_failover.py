@@ -151,6 +151,7 @@ class PlanFailover(ProviderSteps):
             gateway=settings.gateway,
             peer_fingerprint=settings.peer_fingerprint,
             spares=settings.appliance.spares if settings.appliance else {},
+            proof_key=self.tenant.proof_key.public,
         )
 
     def _check_appliance(

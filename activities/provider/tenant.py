@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import BoundedSemaphore
 
 from activities.shared.fence import Fence
+from activities.shared.proof import ProofKey
 from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.cloud_director import OrganizationVdc
@@ -15,6 +17,14 @@ from partial_failover.contracts.replica import CloudVm, VSphereVm
 from partial_failover.settings import ProviderTenantSettings
 
 
+@dataclass(frozen=True)
+class VCenter:
+    """One of the provider's. `turns`: reverts and power-ons that may be under way at it."""
+
+    connector: VSphere
+    turns: BoundedSemaphore
+
+
 class ProviderTenant:
     """One tenant: its org VDC, its replicas and its appliance, through the provider's own sessions."""
 
@@ -22,17 +32,17 @@ class ProviderTenant:
         self,
         settings: ProviderTenantSettings,
         vdc: OrganizationVdc,
-        vcenters: Mapping[str, VSphere],
+        vcenters: Mapping[str, VCenter],
         appliance: Appliance | None,
         fence: Fence,
-        turns: Mapping[str, BoundedSemaphore],
+        proof_key: ProofKey,
     ) -> None:
         self.settings = settings
         self.vdc = vdc
         self.vcenters = vcenters
         self.appliance = appliance
         self.fence = fence
-        self.turns = turns
+        self.proof_key = proof_key
 
     def is_replica(self, vm: CloudVm) -> bool:
         """Replicas are told by the suffix that replication gives to their names."""
@@ -71,12 +81,12 @@ class ProviderTenant:
                 f"{vm.name} runs in vCenter {vm.vcenter}, which is not in the worker's settings",
                 do="Add it under vcenters",
             )
-        return vcenter, vcenter.vm(vm.moref)
+        return vcenter.connector, vcenter.connector.vm(vm.moref)
 
     @contextmanager
     def turn(self, vm: CloudVm, attempt: Attempt) -> Iterator[None]:
         """One of the few reverts and power-ons that a vCenter is asked for at the same time."""
-        turns = self.turns[vm.vcenter or ""]
+        turns = self.vcenters[vm.vcenter or ""].turns
         while not turns.acquire(timeout=1):
             if attempt.left() <= 0:
                 raise Busy(f"Too many other VMs are being worked on in the vCenter of {vm.name}")

@@ -11,6 +11,11 @@ from partial_failover.contracts.plan import Extension, Problem, TenantSite, Tena
 from partial_failover.contracts.replica import Power, VSphereVm
 from partial_failover.contracts.replication import Hold, HoldTarget
 
+KEY_UNKNOWN = (
+    "The tenant-site worker does not know the key by which the provider signs that a replica is Normal: an "
+    "undo could not release replication. Add the provider's proof_key.public under proof_keys in its settings"
+)
+
 
 class CheckTenantSite(TenantSiteSteps):
     """CheckTenantSite."""
@@ -19,7 +24,7 @@ class CheckTenantSite(TenantSiteSteps):
     async def check_tenant_site(self, data: TenantSiteInput) -> TenantSite:
         """Everything that must hold at the tenant's site; all that is wrong is said at once."""
         problems: list[Problem] = []
-        warnings: list[str] = []
+        warnings = [KEY_UNKNOWN] if data.proof_key and data.proof_key not in self.site.proof_keys else []
         target: HoldTarget | None = None
         hold: Hold | None = None
         with collected_problems(problems, Who.TENANT, "so replication cannot be held"):

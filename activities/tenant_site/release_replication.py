@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from activities.shared.attempt import current_attempt
+from activities.shared.proof import require_signed
 from activities.tenant_site.steps import TenantSiteSteps, tenant_site_step
 from partial_failover.contracts import steps
 from partial_failover.contracts.errors import WrongState
@@ -25,6 +26,7 @@ class ReleaseReplication(TenantSiteSteps):
             raise WrongState(
                 "The proof that the replica is Normal is too old", left="Replication stays on hold"
             )
+        require_signed(proof, self.site.proof_keys)
         await self.site.require_own(data.target)
         changed = await self.site.backup.release(
             data.target, data.replica_id, current_attempt(self.site.fence, data), data.unsure

@@ -23,8 +23,11 @@ class Site:
         vcenter: VSphere,
         appliance: Appliance | None,
         fence: Fence,
+        proof_keys: Collection[str],
     ) -> None:
+        """`proof_keys`: public keys of the provider's worker."""
         self.settings, self.backup, self.vcenter = settings, backup, vcenter
+        self.proof_keys = proof_keys
         self._appliance = appliance
         self.fence = fence
 

@@ -33,7 +33,7 @@ def worker_key(file: Path) -> str:
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
-        asyncssh.generate_private_key("ssh-ed25519", comment="worker").write_private_key(str(file))
+        asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(file))
     return asyncssh.read_private_key(str(file)).export_public_key().decode().strip()
 
 

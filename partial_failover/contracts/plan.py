@@ -53,6 +53,8 @@ class ProviderSide(Contract):
     """Configured fingerprint of the tenant's end, where the product does not run that end."""
     spares: dict[str, IPv4Address] = Field(default_factory=dict)
     """By network: the address that the appliance has for itself."""
+    proof_key: str | None = None
+    """Public half of the key by which the provider's worker signs that a replica is Normal."""
 
 
 class Adoption(Contract):
@@ -130,3 +132,5 @@ class TenantSiteInput(Contract):
     networks: tuple[str, ...] = ()
     """Names of the networks that the replica's addresses lie in."""
     original_may_run: bool = False
+    proof_key: str | None = None
+    """As in `ProviderSide`: what the provider will sign with must be believed here."""

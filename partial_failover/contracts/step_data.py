@@ -106,12 +106,14 @@ class HoldInput(StepInput):
 
 
 class NormalProof(Contract):
-    """Read in Cloud Director and vCenter: powered off, reverted, Normal. Replication may go on."""
+    """Read in Cloud Director and vCenter: powered off, reverted, Normal. Replication may go on. `signature`:
+    of the provider's worker, base64."""
 
     replica_id: str
     run: WorkflowRun
     restore_point: RestorePoint
     read_at: datetime
+    signature: str = ""
 
 
 class ReleaseInput(StepInput):

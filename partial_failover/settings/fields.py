@@ -154,7 +154,7 @@ def _key_file(file: Path, info: ValidationInfo) -> Path:
     return file
 
 
-def _host_key(value: str) -> str:
+def _public_key(value: str) -> str:
     try:
         host_key_of(value)
     except Misconfigured:
@@ -184,7 +184,8 @@ CaFile = Annotated[File, AfterValidator(_ca_file)]
 """PEM, with the certificate of whoever signed a server's."""
 KeyFile = Annotated[File, AfterValidator(_key_file)]
 """A private SSH key without passphrase."""
-HostKey = Annotated[str, Field(pattern=r"^ssh-ed25519 [A-Za-z0-9+/=]+$"), AfterValidator(_host_key)]
+PublicKey = Annotated[str, Field(pattern=r"^ssh-ed25519 [A-Za-z0-9+/=]+$"), AfterValidator(_public_key)]
+""""ssh-ed25519 AAAA…": an appliance's host key, or the public half of a worker's key."""
 VimVersion = Annotated[str, AfterValidator(_vim_version)]
 VCenterId = Annotated[
     str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")

@@ -4,8 +4,9 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 
+from partial_failover.connectors.appliance import public_key
 from partial_failover.contracts.appliance import Fingerprint
 from partial_failover.contracts.check import ProgramName
 from partial_failover.contracts.endpoint import Port
@@ -15,15 +16,16 @@ from partial_failover.contracts.schedule import ScheduleName, TestSchedule
 from partial_failover.settings.fields import (
     CaFile,
     Host,
-    HostKey,
     HttpsUrl,
     KeyFile,
     ListenOn,
+    PublicKey,
     SecretFrom,
     Settings,
     Text,
     VCenterId,
     VimVersion,
+    elsewhere,
 )
 
 
@@ -67,8 +69,8 @@ class SshSettings(Settings):
 
     host: Host
     port: Port = 22
-    host_key: HostKey
-    new_host_key: HostKey | None = None
+    host_key: PublicKey
+    new_host_key: PublicKey | None = None
 
 
 class ProviderApplianceSettings(SshSettings):
@@ -156,6 +158,20 @@ class TenantSiteSettings(Settings):
     """How long a replication run in flight is waited for before it is asked to stop."""
 
 
+class ProofKeySettings(Settings):
+    """The key by which the provider's worker signs that a replica is Normal. `file`: the private half.
+    `public`: the other, which the tenants' workers have under `proof_keys`."""
+
+    file: KeyFile
+    public: PublicKey
+
+    @model_validator(mode="after")
+    def _two_halves_of_one(self, info: ValidationInfo) -> "ProofKeySettings":
+        if not elsewhere(info) and public_key(self.file).split()[:2] != self.public.split()[:2]:
+            raise ValueError("public is not the public half of the key in file")
+        return self
+
+
 class ProviderWorkerSettings(Settings):
     """Role `provider`: workflows, replica and provider-appliance steps, for many tenants."""
 
@@ -163,6 +179,7 @@ class ProviderWorkerSettings(Settings):
     temporal: TemporalSettings = TemporalSettings()
     cloud_director: CloudDirectorSettings
     vcenters: Annotated[tuple[ProviderVCenterSettings, ...], Field(min_length=1)]
+    proof_key: ProofKeySettings
     appliance_key: KeyFile | None = None
     tenants: Annotated[tuple[ProviderTenantSettings, ...], Field(min_length=1)]
     threads: Annotated[int, Field(ge=2, le=512)] = 32
@@ -180,6 +197,9 @@ class TenantSiteWorkerSettings(Settings):
 
     role: Literal["tenant-site"]
     temporal: TemporalSettings = TemporalSettings()
+    proof_keys: Annotated[tuple[PublicKey, ...], Field(min_length=1, max_length=4)]
+    """Of the provider's worker: its proof that a replica is Normal is believed. Two while one follows the
+    other."""
     appliance_key: KeyFile | None = None
     tenants: Annotated[tuple[TenantSiteSettings, ...], Field(min_length=1)]
     threads: Annotated[int, Field(ge=2, le=512)] = 8

@@ -5,12 +5,17 @@ from collections.abc import Awaitable, Callable
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from partial_failover.settings import ProviderWorkerSettings, TemporalSettings, WorkerSettings
-from partial_failover.site_check.findings import Finding, Findings, table
+from partial_failover.settings import ProviderWorkerSettings, WorkerSettings
+from partial_failover.site_check.findings import Doubtful, Finding, Findings, table
 from partial_failover.site_check.provider import check_provider
 from partial_failover.site_check.tenant_site import check_tenant_site
 from partial_failover.temporal.client import connect
-from partial_failover.temporal.namespaces import NotProvisioned, require_provisioned
+from partial_failover.temporal.namespaces import (
+    COMMAND,
+    NotProvisioned,
+    proof_key_of,
+    require_provisioned,
+)
 
 __all__ = ["check", "table"]
 
@@ -18,7 +23,7 @@ __all__ = ["check", "table"]
 async def check(settings: WorkerSettings) -> list[Finding]:
     """For every tenant of the configuration: Temporal, and all systems that the role uses."""
     findings = Findings()
-    await _temporal(findings, settings.temporal, [t.namespace for t in settings.tenants])
+    await _temporal(findings, settings)
     if isinstance(settings, ProviderWorkerSettings):
         await check_provider(findings, settings)
     else:
@@ -26,20 +31,46 @@ async def check(settings: WorkerSettings) -> list[Finding]:
     return findings.all
 
 
-async def _temporal(findings: Findings, settings: TemporalSettings, namespaces: list[str]) -> None:
+async def _temporal(findings: Findings, settings: WorkerSettings) -> None:
     clients: list[Client] = []
 
     async def reach() -> str:
-        client = await connect(settings)
+        client = await connect(settings.temporal)
         clients.append(client)
         return f"connected to {client.service_client.config.target_host} as {client.identity}"
 
     await findings.look("", "Temporal", _in_words(reach))
-    for namespace in namespaces:
+    known = _known_keys(settings)
+    for namespace in (t.namespace for t in settings.tenants):
         if clients:
             await findings.look(namespace, "namespace", _in_words(_provisioned(clients[0], namespace)))
+            await findings.look(namespace, "proof key", _in_words(_key_fits(clients[0], namespace, known)))
         else:
-            findings.skip(namespace, ["namespace"], "Temporal was not reached")
+            findings.skip(namespace, ["namespace", "proof key"], "Temporal was not reached")
+
+
+def _known_keys(settings: WorkerSettings) -> tuple[str, ...]:
+    if isinstance(settings, ProviderWorkerSettings):
+        return (settings.proof_key.public,)
+    return settings.proof_keys
+
+
+def _key_fits(client: Client, namespace: str, known: tuple[str, ...]) -> Callable[[], Awaitable[str]]:
+    """What the provider signs with must be believed at the tenant's site, or undo releases no replication."""
+
+    async def ask() -> str:
+        published = await proof_key_of(client, namespace)
+        if published is None:
+            raise Doubtful(f"The provider's is not published in the namespace; {COMMAND} does it")
+        if published not in known:
+            raise RuntimeError(
+                f"The namespace has another key than these settings: {published}. Where that is the "
+                f"provider's new one, add it under proof_keys; where the settings are right, {COMMAND} "
+                "publishes it"
+            )
+        return "the one that the provider signs with"
+
+    return ask
 
 
 def _provisioned(client: Client, namespace: str) -> Callable[[], Awaitable[str]]:

@@ -29,6 +29,8 @@ from partial_failover.temporal.client import client_for
 from partial_failover.temporal.schedules import put_all
 from partial_failover.temporal.search_attributes import REGISTRY
 
+PROOF_KEY = "partial-failover-proof-key"
+"""In a namespace's data, which whoever uses it can read and only operators can write."""
 COMMAND = "partial-failover operate provision"
 SEEN_WITHIN = 30.0
 """Seconds until every node of a Temporal cluster knows a new namespace (it caches them; default 2 s)."""
@@ -49,13 +51,21 @@ class Wanted:
     name: str
     description: str
     retention: timedelta
+    proof_key: str | None = None
+    """Published in the namespace, for the tenant's worker to compare with what it believes."""
     schedules: Mapping[str, TestSchedule] = field(default_factory=dict)
 
 
 def wanted(settings: ProviderWorkerSettings) -> tuple[Wanted, ...]:
     """One namespace for each tenant of the configuration."""
     return tuple(
-        Wanted(t.namespace, f"Partial failover of {t.organization}, {t.vdc}", settings.retention, t.schedules)
+        Wanted(
+            name=t.namespace,
+            description=f"Partial failover of {t.organization}, {t.vdc}",
+            retention=settings.retention,
+            proof_key=settings.proof_key.public,
+            schedules=t.schedules,
+        )
         for t in settings.tenants
     )
 
@@ -89,16 +99,24 @@ async def require_provisioned(client: Client, namespace: str) -> None:
         )
 
 
+async def proof_key_of(client: Client, namespace: str) -> str | None:
+    """The provider's public key, as it was published there; None where it was not."""
+    existing = await _describe(client, namespace)
+    return existing.namespace_info.data.get(PROOF_KEY) if existing else None
+
+
 async def _namespace(client: Client, wanted: Wanted, dry_run: bool) -> list[str]:
     existing = await _describe(client, wanted.name)
     retention = Duration()
     retention.FromTimedelta(wanted.retention)
+    data = {PROOF_KEY: wanted.proof_key} if wanted.proof_key else {}
     if existing is None:
         if not dry_run:
             request = RegisterNamespaceRequest(
                 namespace=wanted.name,
                 description=wanted.description,
                 workflow_execution_retention_period=retention,
+                data=data,
             )
             await client.workflow_service.register_namespace(request, retry=True)
             await _until_known(client, wanted.name)
@@ -108,10 +126,12 @@ async def _namespace(client: Client, wanted: Wanted, dry_run: bool) -> list[str]
         changes.append(f'{wanted.name}: description set to "{wanted.description}"')
     if existing.config.workflow_execution_retention_ttl.ToTimedelta() != wanted.retention:
         changes.append(f"{wanted.name}: retention set to {wanted.retention.days} days")
+    if data and existing.namespace_info.data.get(PROOF_KEY) != wanted.proof_key:
+        changes.append(f"{wanted.name}: the provider's proof key published")
     if changes and not dry_run:
         update = UpdateNamespaceRequest(
             namespace=wanted.name,
-            update_info=UpdateNamespaceInfo(description=wanted.description),
+            update_info=UpdateNamespaceInfo(description=wanted.description, data=data),
             config=NamespaceConfig(workflow_execution_retention_ttl=retention),
         )
         await client.workflow_service.update_namespace(update, retry=True)

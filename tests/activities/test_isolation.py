@@ -109,7 +109,7 @@ async def test_on_the_network_for_tests_it_is_powered_on(under_test: UnderTest) 
 async def test_so_many_power_ons_at_a_time_and_no_more(under_test: UnderTest) -> None:
     tenant = under_test.activities.tenant
     found = await asyncio.to_thread(tenant.replica, under_test.cloud.id)
-    turns, taken = tenant.turns[found.vcenter or ""], 0
+    turns, taken = tenant.vcenters[found.vcenter or ""].turns, 0
     while turns.acquire(blocking=False):
         taken += 1
     await under_test.isolate()

@@ -50,7 +50,7 @@ class World:
     ) -> TenantSite:
         """One attempt of the check. `since`: so long after the first one."""
         backup = factories.backup_server(self.settings.backup_server)
-        site = Site(self.settings, backup, self.vcenter, None, cast(Fence, None))
+        site = Site(self.settings, backup, self.vcenter, None, cast(Fence, None), ())
         environment = ActivityEnvironment()
         begun = environment.info.scheduled_time + since
         environment.info = replace(environment.info, attempt=attempt, started_time=begun)

@@ -21,7 +21,9 @@ from temporalio.testing import ActivityEnvironment
 import worker
 from activities.provider.leases import leases_of
 from activities.shared.fence import Fence
+from activities.shared.proof import ProofKey
 from lab.data_centre import DataCentre
+from lab.fabric.provision import worker_key
 from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc
 from partial_failover.connectors.veeam import Veeam
 from partial_failover.contracts.check import PowerCheck
@@ -91,6 +93,11 @@ class World:
     cloud: CloudDirector
     backups: dict[str, Veeam]
 
+    @property
+    def proof_key(self) -> ProofKey:
+        """The provider's worker's."""
+        return ProofKey(self.centre.proof_key, worker_key(self.centre.proof_key))
+
     async def call(self, name: str, values: Values, **info: Any) -> Any:
         """Run a step ("queue/name") as a worker would, on an input that is made of these values. `info`: of
         the attempt."""
@@ -123,6 +130,7 @@ class World:
         replica = next(v for v in vdc.vms() if v.name == f"{vm}_replica")
         newest, now = self.centre.replica(vm).snapshots[-1], datetime.now(UTC)
         point = RestorePoint(id=newest.moref, number=newest.number, name=newest.name, created=newest.created)
+        proof = NormalProof(replica_id=replica.id, run=RUN, restore_point=point, read_at=now)
         return {
             "replica_id": replica.id,
             "run": RUN,
@@ -140,7 +148,7 @@ class World:
             "known": WatchStatus(),
             "check": PowerCheck(timeout=timedelta(seconds=1)),
             "record": TestRecord(at=now, result=TestResult.PASSED),
-            "proof": NormalProof(replica_id=replica.id, run=RUN, restore_point=point, read_at=now),
+            "proof": self.proof_key.signed(proof),
         }
 
 
