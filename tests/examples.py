@@ -8,6 +8,7 @@ import asyncssh
 import yaml
 
 from lab.tls import Authority
+from partial_failover.connectors.appliance import public_key
 
 ROOT = Path(__file__).parent.parent
 PROVIDER, TENANT_SITE = ROOT / "config.example.yaml", ROOT / "config.tenant-site.example.yaml"
@@ -21,6 +22,8 @@ def example(file: Path, folder: Path) -> Config:
     for name in set(re.findall(rf"{FOLDER}/([\w./-]+)", text)):
         provide(folder / name)
     data: Config = yaml.safe_load(text.replace(FOLDER, str(folder)))
+    if "proof_key" in data:
+        data["proof_key"]["public"] = public_key(Path(data["proof_key"]["file"]))
     return data
 
 

@@ -13,6 +13,7 @@ from partial_failover.settings import BadSettings, load
 from tests.examples import PROVIDER, TENANT_SITE, Config, example, variables
 
 Break = Callable[[Config], object]
+OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKDp3rG9vUSz9kT1JVWbOXzZ0W9WjFZ2jTq6kVJ0aXnM"
 NIL = "00000000-0000-4000-8000-000000000000"
 
 
@@ -31,6 +32,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }.items():
         Path(name).write_bytes(content)
     Path("folder").mkdir()
+    asyncssh.generate_private_key("ssh-ed25519").write_private_key("other")
     asyncssh.generate_private_key("ssh-ed25519").write_private_key("locked", "pkcs8-pem", "s3cret")
 
 
@@ -105,6 +107,10 @@ OF_ONE_VALUE = [
     ("vcenters.0.ca_file", "blank", "no certificate"),
     ("vcenters.0.api_version", "vim.version.v99", "vim.version.v8_0_3_0"),
     ("vcenters.0.api_version", "eam.version.version1", "vim.version.v8_0_3_0"),
+    ("proof_key", None, "dictionary"),
+    ("proof_key.file", "locked", "without passphrase"),
+    ("proof_key.public", "ssh-ed25519 AAAA", "public key"),
+    ("proof_key", {"file": "other", "public": OTHER_KEY}, "not the public half"),
     ("appliance_key", "nowhere", "nowhere cannot be read"),
     ("appliance_key", "garbage", "no private SSH key"),
     ("appliance_key", "locked", "without passphrase"),
