@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lab.cloud_director import ALL_RIGHTS
+from lab.fabric.provision import worker_key
 from lab.lab import Lab
 from lab.tls import Authority
 from lab.veeam.accounts import Role
@@ -18,9 +19,9 @@ from tests.deploy.watched import Relay
 @pytest.mark.parametrize(
     ("worker", "end"),
     [
-        ("provider", "19 ok, 2 not looked at"),  # the appliances are off
-        ("acme", "8 ok, 1 not looked at"),
-        ("initech", "all 8 ok"),
+        ("provider", "22 ok, 2 not looked at"),  # the appliances are off
+        ("acme", "9 ok, 1 not looked at"),
+        ("initech", "all 9 ok"),
     ],
 )
 async def test_all_is_well_and_nothing_is_changed(lab: Lab, worker: str, end: str) -> None:
@@ -41,6 +42,11 @@ def a_wrong_certificate(lab: Lab, data: dict[str, Any], folder: Path) -> None:
 
 def a_version_that_is_not_served(lab: Lab, data: dict[str, Any], folder: Path) -> None:
     data["cloud_director"]["api_version"] = "35.0"
+
+
+def a_proof_key_that_is_not_the_published_one(lab: Lab, data: dict[str, Any], folder: Path) -> None:
+    file = folder / "proof"
+    data["proof_key"] = {"file": str(file), "public": worker_key(file)}
 
 
 def a_missing_right(lab: Lab, data: dict[str, Any], folder: Path) -> None:
@@ -100,6 +106,7 @@ ACME_VMS = ("erp-db-01", "erp-web-01", "mail-01")
         (a_wrong_certificate, ("(all)", "Cloud Director"), "certificate was not accepted"),
         (a_wrong_certificate, ("(all)", "vCenter 127.0.0.1"), "certificate of vCenter"),
         (a_version_that_is_not_served, ("(all)", "Cloud Director"), "does not serve API version 35.0"),
+        (a_proof_key_that_is_not_the_published_one, ("acme", "proof key"), "has another key than these"),
         (a_missing_right, ("(all)", "its rights"), "lacks: vApp: Edit VM Network"),
         (a_missing_privilege, ("acme", "replicas"), "VirtualMachine.State.RevertToSnapshot"),
         *((a_missing_privilege, ("acme", "replicas"), f"On {vm}_replica the vCenter") for vm in ACME_VMS),
