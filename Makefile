@@ -7,6 +7,7 @@ STORY ?= one-vm
 SLOW ?= 1
 LABS ?= 4
 ONLY ?=
+PART ?= 1/1
 JOBS ?= 4
 
 VENV := .venv
@@ -56,8 +57,8 @@ test: setup lint  ## all checks and tests (JOBS=4 side by side; SLOW=0 leaves th
 	@$(BIN)/python -m tests.deploy.fetch_kubectl
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter 0,$(SLOW)),-m "not slow")
 
-crash-matrix: setup  ## every fault at every remote call of every step (about an hour; LABS=4 side by side)
-	@$(BIN)/python -m lab.crash_matrix --labs $(LABS) --only "$(ONLY)"
+crash-matrix: setup  ## every fault at every remote call of every step (about an hour; PART=2/4 plays a quarter)
+	@$(BIN)/python -m lab.crash_matrix --labs $(LABS) --only "$(ONLY)" --share "$(PART)"
 
 lint: setup  ## style, formatting and types
 	$(BIN)/ruff check

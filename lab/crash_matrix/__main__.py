@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from zlib import crc32
@@ -141,11 +141,33 @@ def report(wanted: Sequence[Case], outcomes: Sequence[Outcome], seconds: float) 
     return 1 if failed or missed or len(outcomes) < len(wanted) else 0
 
 
-async def main(labs: int, only: str, go_on: bool, folder: Path) -> int:
+@dataclass(frozen=True)
+class Share:
+    """Part `number` of `of`, from 1: all parts together have every case once."""
+
+    number: int
+    of: int
+
+    @staticmethod
+    def parse(text: str) -> "Share":
+        """From "2/4"."""
+        number, _, of = text.partition("/")
+        share = Share(int(number), int(of))
+        if not 1 <= share.number <= share.of:
+            raise ValueError(text)
+        return share
+
+    def mine(self, case: Case) -> bool:
+        """By the case's own words, so that a new case moves no other into another part."""
+        return crc32(str(case).encode()) % self.of == self.number - 1
+
+
+async def main(labs: int, only: str, share: Share, go_on: bool, folder: Path) -> int:
     """Learn the cases, share them out, print what became of them."""
     began = time.monotonic()
-    wanted = [c for c in await all_cases() if only in str(c)]
-    print(f"{len(wanted)} cases, {labs} labs", flush=True)
+    every = await all_cases()
+    wanted = [c for c in every if only in str(c) and share.mine(c)]
+    print(f"{len(wanted)} of {len(every)} cases, {labs} labs", flush=True)
     outcomes: list[Outcome] = []
     parts = [wanted[i::labs] for i in range(labs)]
     try:
@@ -161,6 +183,9 @@ async def main(labs: int, only: str, go_on: bool, folder: Path) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--labs", type=int, default=4, help="labs side by side; most of the time is waiting")
+    parser.add_argument(
+        "--share", type=Share.parse, default=Share(1, 1), metavar="2/4", help="that part of the cases"
+    )
     parser.add_argument("--only", default="", help="cases whose line has this text")
     parser.add_argument("--go-on", action="store_true", help="after a failed case")
     parser.add_argument("--part", action="store_true", help=argparse.SUPPRESS)
@@ -169,4 +194,4 @@ if __name__ == "__main__":
         asyncio.run(part())
     else:
         kept = Path(tempfile.mkdtemp(prefix="crash-matrix-"))
-        sys.exit(asyncio.run(main(given.labs, given.only, given.go_on, kept)))
+        sys.exit(asyncio.run(main(given.labs, given.only, given.share, given.go_on, kept)))
