@@ -45,8 +45,8 @@ In = TypeVar("In", bound=Contract)
 Out = TypeVar("Out", bound=Contract)
 
 REVERT_LASTS = timedelta(minutes=5)
-"""A vCenter tells for about ten minutes whether a VM was powered on. What was reverted longer ago, because
-something else could not be taken back, is reverted once more before it counts as Normal."""
+"""What was reverted longer ago, because something else could not be taken back, is reverted once more before
+it counts as Normal: the less time there is in which somebody may have used it, the better."""
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=2)
 """Between two attempts to release."""
@@ -190,7 +190,7 @@ class Compensation:
 
     def _clean(self) -> CleanInput:
         since = self._off.at if self._off else self.plan.read_at
-        return CleanInput(**self.failover.replica, not_before=since)
+        return CleanInput(**self.failover.replica, not_before=since, reverted=self._off is not None)
 
     @property
     def state(self) -> ReplicaState:

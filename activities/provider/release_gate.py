@@ -7,7 +7,7 @@ the tenant's site, releases nothing.
 from activities.provider.restore_points import latest
 from activities.provider.tenant import ProviderTenant
 from partial_failover.contracts.errors import WrongState
-from partial_failover.contracts.replica import CloudVm, Power, RestorePoint
+from partial_failover.contracts.replica import CloudVm, DiskChange, Power, RestorePoint
 from partial_failover.contracts.step_data import CleanInput
 
 
@@ -23,7 +23,15 @@ def require_clean(tenant: ProviderTenant, vm: CloudVm, data: CleanInput) -> Rest
             left="Replication stays on hold",
             do="Undo the failover again, or power it off and revert it to its latest restore point",
         )
-    if data.not_before and vcenter.started_since_revert(hardware.moref, data.not_before):
+    last = vcenter.last_change(hardware.moref, data.not_before) if data.not_before else None
+    if last is None and data.reverted:
+        raise WrongState(
+            f"The vCenter of {vm.name} has no record of its revert any more, so it is not known whether "
+            "somebody powered it on since",
+            left="It was left as it is, and replication stays on hold",
+            do="Let it be taken back once more",
+        )
+    if last is DiskChange.STARTED:
         raise WrongState(
             f"Somebody powered {vm.name} on after it was reverted, so it may have been written to",
             left="It was left as it is, and replication stays on hold",

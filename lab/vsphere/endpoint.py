@@ -17,6 +17,7 @@ from lab.injected_faults import FaultKind, InjectedFaults
 from lab.vsphere import wire
 from lab.vsphere.collector import Collectors
 from lab.vsphere.guests import GUEST_PRIVILEGES
+from lab.vsphere.history import TaskHistory
 from lab.vsphere.inventory import Inventory
 from lab.vsphere.methods import Handler, Methods, reconfigure_privileges
 from lab.vsphere.sessions import Session, Sessions, User, require
@@ -49,6 +50,7 @@ class VSphereEndpoint:
         self.sessions = Sessions(users)
         self.inventory = Inventory(hypervisor, self.tasks, API)
         self.collectors = Collectors(self.inventory, self.sessions)
+        history = TaskHistory(self.inventory)
         methods = Methods(self.inventory, self.sessions, self.tasks)
         self._operations = methods.operations()
         self._plain: dict[str, Handler] = methods.plain() | {
@@ -59,6 +61,9 @@ class VSphereEndpoint:
             "CreateFilter": self.collectors.create_filter,
             "DestroyPropertyFilter": self.collectors.destroy_filter,
             "WaitForUpdatesEx": self.collectors.wait,
+            "CreateCollectorForTasks": history.create,
+            "ReadNextTasks": history.read,
+            "DestroyCollector": history.destroy,
         }
         self._server = HttpServer(name, faults, tls)
 

@@ -66,6 +66,8 @@ class Tasks:
         self._changed = threading.Condition()
         self._hypervisor = hypervisor
         self._tasks: deque[Task] = deque(maxlen=KEPT)
+        self._history: list[Task] = []
+        """All tasks, as a vCenter's database has them for weeks."""
         self._busy: dict[str, Task] = {}
         self._closing = threading.Event()
         hypervisor.listeners.append(self)
@@ -78,8 +80,7 @@ class Tasks:
             done = "VirtualMachine.powerOn" if vm.power == "poweredOn" else "VirtualMachine.powerOff"
             now = utc_now()
             task = Task(f"task-{self._hypervisor.number()}", vm, done, SOMEBODY, now, "success", now, now)
-            self._tasks.append(task)
-            self._tell()
+            self._add(task)
 
     def rewired(self, vm: Vm) -> None:
         """Nobody asks for the tasks of that."""
@@ -93,8 +94,7 @@ class Tasks:
             holder = self._busy.get(vm.moref)
             if holder is None:
                 self._busy[vm.moref] = task
-            self._tasks.append(task)
-            self._tell()
+            self._add(task)
         if holder is not None:
             self._end(task, in_progress(holder.moref))
         else:
@@ -133,6 +133,11 @@ class Tasks:
                 del self._busy[task.vm.moref]
             self._tell()
 
+    def _add(self, task: Task) -> None:
+        self._tasks.append(task)
+        self._history.append(task)
+        self._tell()
+
     def _tell(self) -> None:
         self.revision += 1
         self._changed.notify_all()
@@ -158,9 +163,15 @@ class Tasks:
         with self._changed:
             return [t for t in self._tasks if vm is None or t.vm is vm]
 
-    def forget(self) -> None:
-        """What a restart of the vCenter, or enough time, does to the history."""
+    def history(self, vm: Vm, since: dt.datetime | None) -> list[Task]:
+        """Oldest first."""
         with self._changed:
+            return [t for t in self._history if t.vm is vm and (since is None or t.queued >= since)]
+
+    def forget(self) -> None:
+        """What a vCenter does whose database was set up anew."""
+        with self._changed:
+            self._history.clear()
             self._tasks.clear()
 
     def close(self) -> None:

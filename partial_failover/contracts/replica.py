@@ -27,6 +27,13 @@ class Power(StrEnum):
     OTHER = "other"
 
 
+class DiskChange(StrEnum):
+    """What makes a VM's disks others than they were: it was reverted; or started, so that it may write."""
+
+    REVERTED = "reverted"
+    STARTED = "started"
+
+
 class RestorePoint(Contract):
     """One snapshot of the replica's chain. Names need not be unique, so `id`, `number` and `created`
     are compared together before a revert (source: vSphere `VirtualMachineSnapshotTree`).

@@ -60,9 +60,11 @@ class RevertToLatestInput(StepInput):
 
 
 class CleanInput(StepInput):
-    """`not_before`: vCenter time since which nobody may have powered the replica on after its last revert."""
+    """`not_before`: vCenter time since which nobody may have powered the replica on after its last revert.
+    `reverted`: it was reverted since then: a vCenter that does not know of that knows nothing else either."""
 
     not_before: datetime | None = None
+    reverted: bool = False
 
 
 class IsolateInput(StepInput):

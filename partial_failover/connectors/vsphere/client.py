@@ -26,7 +26,7 @@ from partial_failover.contracts.errors import (
     TaskFailed,
     WrongState,
 )
-from partial_failover.contracts.replica import Power, RestorePoint, VSphereVm
+from partial_failover.contracts.replica import DiskChange, Power, RestorePoint, VSphereVm
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +105,11 @@ class VSphere:
         what = f"revert {moref} to restore point {point.id}"
         vm = self._vm(moref)
         require_revertible(self._session, vm, instance_uuid, point)
-        task = self._last_revert(moref, not_before, attempt)
+        task = self._last_revert(moref, not_before)
         if task is not None and task.running:
             log.info("waiting for %s, which an earlier attempt started", task.moref)
             attempt.started(task.moref)
-            self._tasks.wait(task.moref, what, attempt)
+            self._tasks.wait(moref, task.moref, what, attempt)
         if task is not None and self.vm(moref).current == point.id:
             verify_reverted(self._session, vm, point)
             return task.running
@@ -119,18 +119,16 @@ class VSphere:
         verify_reverted(self._session, vm, point)
         return True
 
-    def started_since_revert(self, moref: str, not_before: datetime) -> bool:
-        """Whether somebody powered the VM on since `not_before` and no revert came after it, as far as the
-        vCenter's tasks tell, which it remembers for about ten minutes."""
-        for task in self._tasks.recent(moref):
-            if task.queued < not_before:
-                return False
+    def last_change(self, moref: str, not_before: datetime) -> DiskChange | None:
+        """What was done last to the VM's disks since `not_before`, as the history of the vCenter's tasks
+        tells. None where it tells of neither."""
+        for task in self._tasks.since(moref, not_before):
             if task.description == REVERT and task.succeeded:
-                return False
+                return DiskChange.REVERTED
             # With DRS it is `Datacenter.ExecuteVmPowerOnLRO` and the like.
             if "poweron" in task.description.lower() and not task.failed:
-                return True
-        return False
+                return DiskChange.STARTED
+        return None
 
     def power_on(self, moref: str, attempt: Attempt) -> bool:
         """Power on; False when it was on already."""
@@ -174,18 +172,15 @@ class VSphere:
     ) -> None:
         task = self._tasks.submit(moref, description, what, send, attempt)
         log.info("%s is to %s", task, what)
-        self._tasks.wait(task, what, attempt)
+        self._tasks.wait(moref, task, what, attempt)
 
-    def _last_revert(self, moref: str, not_before: datetime, attempt: Attempt) -> TaskInfo | None:
+    def _last_revert(self, moref: str, not_before: datetime) -> TaskInfo | None:
         """The revert by this account since `not_before`, if nothing else was done to the VM after it."""
-        recent = self._tasks.recent(moref)
-        adopted = self._earlier(moref, REVERT, attempt)
-        if adopted is not None and adopted.moref not in {t.moref for t in recent}:
-            recent = sorted([adopted, *recent], key=lambda t: t.queued, reverse=True)
-        last = next((t for t in recent if t.running or t.succeeded), None)
+        tasks = self._tasks.since(moref, not_before)
+        last = next((t for t in tasks if t.running or t.succeeded), None)
         if last is None or last.description != REVERT or last.user != self._session.user:
             return None
-        return last if last.queued >= not_before else None
+        return last
 
     def _earlier(self, moref: str, description: str, attempt: Attempt) -> TaskInfo | None:
         """The task that an earlier attempt started, if it is of this VM and kind and still known."""
@@ -214,7 +209,7 @@ class VSphere:
         try:
             if mine:
                 attempt.started(mine[0].moref)
-                self._tasks.wait(mine[0].moref, what, attempt)
+                self._tasks.wait(moref, mine[0].moref, what, attempt)
             else:
                 self._run(moref, description, what, send, attempt)
         except WrongState:
@@ -232,7 +227,7 @@ class VSphere:
         for task in self._tasks.recent(moref):
             if task.running and task.description != description:
                 try:
-                    self._tasks.wait(task.moref, f"work on {moref}", attempt)
+                    self._tasks.wait(moref, task.moref, f"work on {moref}", attempt)
                 except (TaskFailed, OutcomeUnknown, WrongState, Busy):
                     log.info("%s, which was waited for, did not end well", task.moref)
 

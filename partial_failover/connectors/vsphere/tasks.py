@@ -3,9 +3,9 @@
 """Tasks of a vCenter: started exactly once, found again, and waited for with an end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pyVmomi import vim, vmodl
@@ -32,6 +32,10 @@ TASK_PATHS = (
     "info.entity",
     "info.error",
 )
+LONGEST_TASK = timedelta(days=1)
+"""No task that is waited for began earlier."""
+PAGE = 100
+"""Tasks in one answer of the history."""
 SLICE_SECONDS = 1
 """Longest time between two heartbeats of a wait."""
 LOOK_SECONDS = 3.0
@@ -85,6 +89,36 @@ class Tasks:
         tasks = self._session.ask(send, f"list the tasks of {moref}")
         return sorted(tasks, key=lambda t: t.queued, reverse=True)
 
+    def since(self, moref: str, when: datetime) -> list[TaskInfo]:
+        """Tasks on a VM that were queued since `when`, on the vCenter's clock, newest first.
+
+        Besides those that it still shows, of which there are 200 for the whole vCenter, those of its history,
+        which it keeps for weeks (source: vSphere API, TaskHistoryCollector and `task.maxAge`).
+        """
+        found = {task.moref: task for task in self._history(moref, when)}
+        found |= {task.moref: task for task in self.recent(moref) if task.queued >= when}
+        return sorted(found.values(), key=lambda t: t.queued, reverse=True)
+
+    def _history(self, moref: str, when: datetime) -> list[TaskInfo]:
+        vm = self._session.object(vim.VirtualMachine, moref)
+        of_vm = vim.TaskFilterSpec.ByEntity(entity=vm, recursion="self")
+        since = vim.TaskFilterSpec.ByTime(timeType="queuedTime", beginTime=when)
+        wanted = vim.TaskFilterSpec(entity=of_vm, time=since)
+
+        def send() -> list[TaskInfo]:
+            manager = self._session.content().taskManager
+            if manager is None:
+                raise ValueError("no task manager")
+            collector, tasks = manager.CreateCollectorForTasks(wanted), list[TaskInfo]()
+            try:
+                while page := collector.ReadNextTasks(PAGE):
+                    tasks += [_of_history(info) for info in page]
+            finally:
+                collector.DestroyCollector()
+            return [task for task in tasks if task.queued >= when]
+
+        return self._session.ask(send, f"list the tasks of {moref}")
+
     def find(self, task: str) -> TaskInfo | None:
         """A task by its reference; None when the vCenter has forgotten it."""
         ref = self._session.object(vim.Task, task)
@@ -126,9 +160,8 @@ class Tasks:
         pause = Pause(attempt, LOOK_PAUSE, LOOK_PAUSE)
         while True:
             try:
-                for task in self.recent(moref):
-                    mine = task.user == self._session.user and task.queued >= since
-                    if mine and task.description == description:
+                for task in self.since(moref, since):
+                    if task.user == self._session.user and task.description == description:
                         return task.moref
             except Unavailable:
                 pass
@@ -141,14 +174,14 @@ class Tasks:
             do="The next attempt looks first",
         ) from lost
 
-    def wait(self, task: str, what: str, attempt: Attempt) -> None:
-        """Until the task ended well. Raises the error of a task that did not, and Expired.
+    def wait(self, moref: str, task: str, what: str, attempt: Attempt) -> None:
+        """Until the task on a VM ended well. Raises the error of a task that did not, and Expired.
 
         The wait survives the loss of the session, because the task's reference does.
         """
         with _TaskWait(self._session, task) as watch:
             while True:
-                seen = self.find(task)
+                seen = self.find(task) or self._of_the_past(moref, task)
                 if seen is None:
                     raise OutcomeUnknown(
                         f"{self._session.server} has forgotten {task}, which was to {what}",
@@ -166,6 +199,11 @@ class Tasks:
                         do="The next attempt waits for it",
                     )
                 watch.pause()
+
+    def _of_the_past(self, moref: str, task: str) -> TaskInfo | None:
+        """A task that ended, and that so many others followed that the vCenter shows it no more."""
+        tasks = self.since(moref, self._session.now() - LONGEST_TASK)
+        return next((t for t in tasks if t.moref == task), None)
 
     def _failure(self, seen: TaskInfo, what: str) -> FailoverError:
         if seen.error is None or isinstance(seen.error, vmodl.fault.RequestCanceled):
@@ -220,14 +258,23 @@ class _TaskWait:
 
 
 def _task_info(task: ObjectProperties) -> TaskInfo:
-    values: dict[str, Any] = dict(task.values)
-    reason, entity = values.get("info.reason"), values.get("info.entity")
+    values = {path.removeprefix("info."): value for path, value in task.values.items()}
+    return _of_values(task.ref._moId, values)
+
+
+def _of_history(info: vim.TaskInfo) -> TaskInfo:
+    return _of_values(info.task._moId, vars(info))
+
+
+def _of_values(moref: str, values: Mapping[str, Any]) -> TaskInfo:
+    """Any: values of many types, by their names in the API's TaskInfo."""
+    reason, entity = values.get("reason"), values.get("entity")
     return TaskInfo(
-        moref=task.ref._moId,
-        description=values["info.descriptionId"],
-        state=values["info.state"],
-        queued=values["info.queueTime"],
+        moref=moref,
+        description=values["descriptionId"],
+        state=values["state"],
+        queued=values["queueTime"],
         user=reason.userName if isinstance(reason, vim.TaskReasonUser) else None,
         vm=entity._moId if isinstance(entity, vim.VirtualMachine) else None,
-        error=values.get("info.error"),
+        error=values.get("error"),
     )
