@@ -1,0 +1,5 @@
+"""What cases need of the other folders of tests."""
+
+from tests.activities.conftest import world as world
+from tests.fabric.conftest import site as site
+from tests.workflows.conftest import client as client
