@@ -169,6 +169,8 @@ class WatchStatus(Contract):
 
     held: bool = True
     connected: bool = True
+    unknown: bool = False
+    """Whether the tunnel is up cannot be told now; `connected` is as it was seen last then."""
     claims: tuple[Claim, ...] = ()
 
 

@@ -96,6 +96,7 @@ class World:
         self.watches: list[WatchStatus] = []
         """What the workflow knew at each watch that began."""
         self.claims: tuple[Claim, ...] = ()
+        self.tunnel_unknown = False
         self.replica_seen = ReplicaSeen(booted=datetime(2026, 1, 3, tzinfo=UTC))
         self.replica_watches: list[ReplicaSeen] = []
         """As `watches`, of the replica itself."""
@@ -360,7 +361,10 @@ class World:
     def standing(self, data: WatchInput) -> WatchStatus:
         """What there is to be seen from the tenant's site."""
         tunnel = {"server", "client", "tenant lease"} <= self.effects or not data.leases
-        return WatchStatus(held="held" in self.effects, connected=tunnel, claims=self.claims)
+        seen = WatchStatus(held="held" in self.effects, connected=tunnel, claims=self.claims)
+        if self.tunnel_unknown:
+            return seen.model_copy(update={"connected": data.known.connected, "unknown": True})
+        return seen
 
 
 def problem(what: str, who: Who = Who.TENANT) -> Problem:
