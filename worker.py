@@ -27,6 +27,7 @@ from activities.provider.record_test import RecordTest
 from activities.provider.revert_snapshot import RevertSnapshot
 from activities.provider.start_vpn_server import VpnServer
 from activities.provider.tenant import ProviderTenant, VCenter
+from activities.provider.watch_replica import WatchReplica
 from activities.shared.fence import Fence
 from activities.shared.proof import ProofKey
 from activities.shared.steps import Activities
@@ -40,7 +41,7 @@ from activities.tenant_site.start_vpn_client import VpnClient
 from activities.tenant_site.verify_connectivity import VerifyConnectivity
 from activities.tenant_site.watch_failover import WatchFailover
 from partial_failover import factories
-from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
+from partial_failover.contracts.queues import PROVIDER, PROVIDER_WATCH, TENANT_SITE, TENANT_SITE_WATCH
 from partial_failover.monitoring.failover_test_metrics import FailoverTestMetrics
 from partial_failover.monitoring.tenant_monitor import Tenant
 from partial_failover.process import lifecycle
@@ -98,6 +99,11 @@ def tenant_site_activities(site: Site) -> Activities:
     return [step for group in TENANT_SITE_STEPS for step in group(site).activities(TENANT_SITE)]
 
 
+def provider_watch_activities(tenant: ProviderTenant) -> Activities:
+    """The one long look at each replica of a tenant that is in Failover."""
+    return WatchReplica(tenant).activities(PROVIDER_WATCH)
+
+
 def watch_activities(site: Site) -> Activities:
     """The one long look at each failover of a tenant."""
     return WatchFailover(site).activities(TENANT_SITE_WATCH)
@@ -126,6 +132,7 @@ def provider(process: Process, settings: ProviderWorkerSettings) -> None:
         vdc = cloud.organization_vdc(tenant.organization, tenant.vdc)
         theirs = ProviderTenant(tenant, vdc, vcenters, extension, fence, proof_key)
         process.add(client, PROVIDER, provider_activities(theirs), WORKFLOWS)
+        process.add(client, PROVIDER_WATCH, provider_watch_activities(theirs), waiting=MOST_WATCHED)
         tunnel = extension.status if extension else None
         records = partial(failover_test_records.replicas, theirs), partial(failover_test_records.kept, theirs)
         metrics = FailoverTestMetrics(client, *records)

@@ -169,7 +169,7 @@ class Serve:
         path.write_text(configuration)
         (self.state.runtime / "vpn.sock").unlink(missing_ok=True)
         try:
-            self.process = subprocess.Popen(["openvpn", "--config", str(path)], env=ENVIRONMENT)
+            self.process = subprocess.Popen(["openvpn", "--config", str(path)], env=ENVIRONMENT, umask=0o077)
         except OSError as error:
             log.error("OpenVPN cannot be started: %s", error)
             return

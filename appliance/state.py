@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any  # JSON values, until the model checks them
+from typing import Any, TextIO  # Any: JSON values, until the model checks them
 
 from appliance import model
 from appliance.errors import Refusal
@@ -42,15 +42,16 @@ class State:
     def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         """One writer at a time, in all processes. Raises a `busy` refusal after `seconds`."""
         with (self.runtime / "lock").open("w") as handle:
-            end = time.monotonic() + seconds
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= end:
-                        raise Refusal("busy", "another request holds the appliance") from None
-                    time.sleep(0.01)
+            if not _locked(handle, seconds):
+                raise Refusal("busy", "another request holds the appliance")
+            yield
+
+    @contextmanager
+    def turn(self, seconds: float) -> Iterator[None]:
+        """One of our own requests at a time asks OpenVPN. Raises TimeoutError after `seconds`."""
+        with (self.runtime / "vpn.turn").open("w") as handle:
+            if not _locked(handle, seconds):
+                raise TimeoutError("another request asks OpenVPN")
             yield
 
     def networks(self) -> tuple[Network, ...]:
@@ -182,3 +183,16 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _locked(handle: TextIO, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.01)
+        else:
+            return True

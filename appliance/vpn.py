@@ -20,15 +20,23 @@ from appliance.state import State
 
 PROGRAM = Path(__file__).resolve().parent.parent
 """The folder that holds this package."""
+ASK_SECONDS = 2.0
+"""For the management interface to answer, and before for other requests to have had their answers."""
 _CERTIFICATE_NAME = "network-extension-{}"
 
 
 @dataclass(frozen=True)
 class Tunnel:
-    """`state`: stopped, connecting or connected. `since`: Unix time of the connection."""
+    """`state`: stopped, connecting, connected, or unknown where OpenVPN runs and cannot be asked: its
+    management interface serves one client at a time. `since`: Unix time of the connection."""
 
     state: str
     since: int | None = None
+
+
+MOST_CONNECTIONS = 1024
+"""At the server, most of them of nobody: more than the cloud gateway lets through, or whoever connects keeps the
+peer out. None but the peer gets further than the handshake."""
 
 
 def make_keys(state: State) -> str:
@@ -125,7 +133,7 @@ def _server(state: State, vpn: Vpn, peer: Role) -> list[str]:
         'push "topology subnet"',
         f"client-config-dir {clients}",
         "ccd-exclusive",
-        "max-clients 4",
+        f"max-clients {MOST_CONNECTIONS}",
         "keepalive 2 8",
     ]
 
@@ -169,14 +177,21 @@ def tunnel(state: State) -> Tunnel:
         else:
             rows = [line.split(",") for line in _ask(state, "status 2")]
             connected = [int(row[8]) for row in rows if row[0] == "CLIENT_LIST"]
-    except (OSError, ValueError, IndexError):
+    except (FileNotFoundError, ConnectionRefusedError):
         return Tunnel("stopped")
+    except (OSError, ValueError, IndexError):
+        return Tunnel("unknown")
     return Tunnel("connected", min(connected)) if connected else Tunnel("connecting")
 
 
 def _ask(state: State, command: str) -> list[str]:
+    with state.turn(ASK_SECONDS):
+        return _answer(state, command)
+
+
+def _answer(state: State, command: str) -> list[str]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(2)
+        connection.settimeout(ASK_SECONDS)
         connection.connect(str(_socket(state)))
         connection.sendall(f"{command}\n".encode())
         answer = b""

@@ -99,6 +99,8 @@ class Vm:
     boots: bool = True
     """Whether the guest comes up after power-on (tools, heartbeat, network)."""
     on_since: dt.datetime | None = None
+    question: str | None = None
+    """What it waits for an answer to, in the middle of its work: a full datastore, say."""
     programs: dict[str, int] = field(default_factory=dict)
     """What the guest can run, by path, with the exit code of each."""
     logins: dict[str, str] = field(default_factory=dict)
@@ -106,7 +108,7 @@ class Vm:
     torn: bool = False
     """Replication wrote onto a replica that was on or had been written to: its image is worthless."""
     reverts: list[str] = field(default_factory=list)
-    """Audit: MoRefs of the snapshots that this VM was reverted to, and "on"/"off" for power changes."""
+    """Audit: MoRefs of the snapshots that this VM was reverted to, and "on", "off", "suspended" for power."""
 
     def write(self, key: str, value: str) -> None:
         """The guest writes to its disk."""
@@ -211,17 +213,28 @@ class Hypervisor:
         with self.lock:
             if vm.power == "poweredOn":
                 raise Refused("InvalidPowerState", f"{vm.name} is powered on")
-            vm.power, vm.on_since = "poweredOn", utc_now()
+            if vm.power == "poweredOff":  # what was suspended goes on
+                vm.on_since = utc_now()
+            vm.power = "poweredOn"
             vm.reverts.append("on")
         self._tell_power(vm)
 
     def power_off(self, vm: Vm) -> None:
-        """Hard off. Refused when it is off."""
+        """Hard off; from suspended, too, and what the memory held is lost. Refused when it is off."""
+        with self.lock:
+            if vm.power == "poweredOff":
+                raise Refused("InvalidPowerState", f"{vm.name} is powered off")
+            vm.power = "poweredOff"
+            vm.reverts.append("off")
+        self._tell_power(vm)
+
+    def suspend(self, vm: Vm) -> None:
+        """What the memory holds is kept. Refused unless it is on."""
         with self.lock:
             if vm.power != "poweredOn":
                 raise Refused("InvalidPowerState", f"{vm.name} is not powered on")
-            vm.power = "poweredOff"
-            vm.reverts.append("off")
+            vm.power = "suspended"
+            vm.reverts.append("suspended")
         self._tell_power(vm)
 
     def set_nics(self, vm: Vm, nics: Iterable[Nic]) -> None:

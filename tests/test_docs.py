@@ -15,6 +15,7 @@ from partial_failover.contracts.request import (
     CheckReadinessRequest,
     ListReplicasRequest,
     PartialFailoverRequest,
+    ResumeRequest,
     UndoRequest,
 )
 from partial_failover.contracts.step import StepName
@@ -31,6 +32,7 @@ INPUTS: dict[str, type[BaseModel]] = {
     "PartialFailover": PartialFailoverRequest,
     "FailoverTest": FailoverTestRequest,
     "undo": UndoRequest,
+    "resume": ResumeRequest,
     "retry_compensation": UndoRequest,
     "accept_as_is": UndoRequest,
 }

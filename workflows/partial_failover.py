@@ -15,12 +15,18 @@ from workflows.failover import Failover
 from workflows.failures import no_input, refusal, root_cause
 from workflows.preflight import preflight
 from workflows.watch import FailoverWatch
+from workflows.watch_replica import ReplicaWatch
 
 with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts.errors import BadRequest
     from partial_failover.contracts.replica import ReplicaState
     from partial_failover.contracts.report import FailoverReport
-    from partial_failover.contracts.request import Accepted, PartialFailoverRequest, UndoRequest
+    from partial_failover.contracts.request import (
+        Accepted,
+        PartialFailoverRequest,
+        ResumeRequest,
+        UndoRequest,
+    )
 
 IN_FAILOVER = (
     "The replica is in Failover and does the original's work. What it writes is kept. "
@@ -39,7 +45,8 @@ class PartialFailover(CompensatedWorkflow):
         super().__init__(request.vm if request else "PartialFailover")
         self._undo: UndoRequest | None = None
         self._undo_accepted: datetime | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
+        self._replica: ReplicaWatch | None = None
 
     @workflow.run
     async def run(self, request: PartialFailoverRequest | None = None) -> FailoverReport:
@@ -72,7 +79,11 @@ class PartialFailover(CompensatedWorkflow):
     async def _stay(self, failover: Failover) -> str:
         """In Failover: measure the connection, watch, and wait for the tenant or for `undo_after`."""
         verify = asyncio.create_task(failover.verify()) if failover.site.appliance else None
-        self._watch = asyncio.create_task(FailoverWatch(failover).run())
+        self._replica = ReplicaWatch(failover)
+        watches = [FailoverWatch(failover).run(), self._replica.resume_when_told()]
+        if workflow.patched("watch-replica"):
+            watches.append(self._replica.run())
+        self._watches = [asyncio.create_task(watch) for watch in watches]
         try:
             await workflow.wait_condition(
                 lambda: self._undo is not None,
@@ -101,9 +112,10 @@ class PartialFailover(CompensatedWorkflow):
         await self._finish(failover, held)
 
     async def _finish(self, failover: Failover, held: lock.Held) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            await workflow.wait([self._watch])  # what it repairs must not meet what is taken back
+        for watch in self._watches:
+            watch.cancel()
+        if self._watches:
+            await workflow.wait(self._watches)  # what they repair must not meet what is taken back
         await self._compensate(failover)
         if not failover.lost:
             await held.release()
@@ -158,6 +170,28 @@ class PartialFailover(CompensatedWorkflow):
                 do="Wait until it is in Failover, or cancel the workflow, which takes everything back",
             )
             raise refusal(error)
+
+    @workflow.update(
+        description='Bring a replica on again that was switched off or suspended: {"reason": "…"}'
+    )
+    def resume(self, request: ResumeRequest | None = None) -> Accepted:
+        """Answers when it is accepted. What the replica wrote is kept."""
+        if self._replica is not None:
+            self._replica.to_resume = True
+        return Accepted(message=f"Resume of {self._progress.title} is accepted and under way.")
+
+    @resume.validator
+    def _may_resume(self, request: ResumeRequest | None = None) -> None:
+        undone = self._undo is not None or self._undo_accepted is not None
+        if self._progress.state is not ReplicaState.FAILOVER or self._replica is None or undone:
+            state = "being undone" if undone else str(self._progress.state)
+            error = BadRequest(
+                f"{self._progress.title} is {state}, and resume is possible in Failover",
+                left="Nothing was changed",
+                do="Start it with another PartialFailover, if it is to run",
+            )
+            raise refusal(error)
+        self._replica.may_resume()
 
 
 def _went_wrong(error: BaseException) -> str:

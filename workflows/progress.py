@@ -37,6 +37,8 @@ class Progress:
         self.next = "Preflight runs. Nothing has been touched yet."
         self.connection = ""
         """What is to be said of the connection between production and the replica."""
+        self.replica = ""
+        """What became of the replica itself, and what to do about it."""
 
     async def run(self, step: Step[In, Out], data: In, title: str) -> Out:
         """Run a step and write it down."""
@@ -99,6 +101,7 @@ class Progress:
         )
         warned = ["", "**Warnings**", "", *(f"* {plain(w)}" for w in self.warnings)] if self.warnings else []
         connection = [f"**Connection**: {plain(self.connection)}", ""] if self.connection else []
+        connection += [f"**Replica**: {plain(self.replica)}", ""] if self.replica else []
         head = [f"### {plain(self.title)}: {self.state}", "", plain(self.next), "", *connection]
         page = [*head, *steps, *warned]
         return "\n".join(page)

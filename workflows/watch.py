@@ -21,6 +21,11 @@ history."""
 LONGEST_HISTORY = 30_000
 """Events; Temporal ends a workflow at some 50,000, and undo needs a few hundred."""
 
+UNKNOWN = (
+    "Whether the tunnel is up cannot be told: another program holds the management socket of OpenVPN on the "
+    "tenant's appliance"
+)
+
 
 class FailoverWatch:
     """Looks from the tenant's site, and repairs what was lost by the very steps that made it."""
@@ -69,13 +74,19 @@ class FailoverWatch:
             vm = self._failover.plan.vm
             self._progress.warn(f"Replication of {vm} was found released at {at}; it is put on hold again")
             await self._repair(self._failover.hold)
-        if not seen.connected:
+        if seen.unknown:
+            if not known.unknown:
+                self._progress.warn(f"{UNKNOWN}, seen at {at}")
+                self._progress.connection = f"{UNKNOWN}, seen at {at}. Nothing is repaired because of that."
+                self._progress.show()
+        elif not seen.connected:
             if known.connected:
                 self._progress.warn(f"Production lost the connection to the replica at {at}")
                 self._progress.connection = f"Lost at {at}; it is being repaired."
             await self._repair(self._failover.extend_again)
-        elif not known.connected:
-            self._progress.connection = f"Connected again since {at}."
+        elif not known.connected or known.unknown:
+            again = "again since" if not known.connected else "as before, seen at"
+            self._progress.connection = f"Connected {again} {at}."
             self._progress.show()
         self._news += seen != known
         if self._news >= OFTEN and seen != known:

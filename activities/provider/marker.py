@@ -68,6 +68,18 @@ def require_processing(tenant: ProviderTenant, vm: CloudVm, run: WorkflowRun) ->
     return existing
 
 
+def require_failover(tenant: ProviderTenant, vm: CloudVm, run: WorkflowRun) -> None:
+    """The gate of what is done to a replica that works: in Failover, by this very run."""
+    existing = read(tenant, vm)
+    if existing is None or existing.run_id != run.run_id or existing.state is not ReplicaState.FAILOVER:
+        says = f"{existing.state} of {existing.workflow_id}" if existing else "nothing"
+        raise WrongState(
+            f"The state marker of {vm.name} says {says}, not Failover of this run",
+            left="The replica was left as it is",
+            do="Look at the newest PartialFailover of this VM",
+        )
+
+
 def require_test(tenant: ProviderTenant, vm: CloudVm, run: WorkflowRun) -> None:
     """The gate of steps that are of tests alone."""
     if not require_processing(tenant, vm, run).test:

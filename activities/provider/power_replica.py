@@ -4,11 +4,13 @@ from activities.provider import marker
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
 from partial_failover.contracts import steps
+from partial_failover.contracts.errors import Unavailable, WrongState
+from partial_failover.contracts.replica import Power
 from partial_failover.contracts.step_data import PoweredOff, ReplicaInput, StepResult
 
 
 class PowerReplica(ProviderSteps):
-    """PowerOnReplica, PowerOffReplica."""
+    """PowerOnReplica, ResumeReplica, PowerOffReplica."""
 
     @provider_step(steps.POWER_ON_REPLICA)
     def power_on_replica(self, data: ReplicaInput) -> StepResult:
@@ -20,6 +22,33 @@ class PowerReplica(ProviderSteps):
         with self.tenant.turn(vm, attempt):
             changed = self.tenant.vdc.power_on(vm.id, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is powered on")
+
+    @provider_step(steps.RESUME_REPLICA)
+    def resume_replica(self, data: ReplicaInput) -> StepResult:
+        """On again, in Failover, from off or suspended. Nothing is reverted: what it wrote stays."""
+        attempt = current_attempt(self.tenant.fence, data)
+        vm = self.tenant.settled_replica(data.replica_id, attempt)
+        marker.require_failover(self.tenant, vm, data.run)
+        vcenter, moref = self.tenant.place(vm)
+        now = vcenter.running(moref)
+        if now.question:
+            raise WrongState(
+                f"{vm.name} waits for an answer: {now.question}",
+                left="Nothing was sent",
+                do="Answer the question in Cloud Director or vCenter",
+            )
+        if now.power is Power.ON:
+            return StepResult(changed=False, note=f"{vm.name} is on")
+        if vm.power is not now.power:
+            self.tenant.vdc.reload_from_vcenter(vm.id, attempt)
+        with self.tenant.turn(vm, attempt):
+            self.tenant.vdc.power_on(vm.id, attempt, resume=True)
+        if vcenter.running(moref).power is not Power.ON:
+            raise Unavailable(
+                f"Cloud Director says that {vm.name} is on, and vCenter does not yet",
+                do="It is looked at again",
+            )
+        return StepResult(changed=True, note=f"{vm.name} is on again, with all that it wrote")
 
     @provider_step(steps.POWER_OFF_REPLICA)
     def power_off_replica(self, data: ReplicaInput) -> PoweredOff:

@@ -2,7 +2,7 @@
 
 from activities.provider.tenant import ProviderTenant
 from activities.shared.steps import In, Out, StepGroup, carries_out
-from partial_failover.contracts.step import ProviderStep
+from partial_failover.contracts.step import ProviderStep, ProviderWatchStep
 
 
 class ProviderSteps(StepGroup):
@@ -12,6 +12,6 @@ class ProviderSteps(StepGroup):
         self.tenant = tenant
 
 
-def provider_step(step: ProviderStep[In, Out]) -> carries_out[In, Out]:
+def provider_step(step: ProviderStep[In, Out] | ProviderWatchStep[In, Out]) -> carries_out[In, Out]:
     """Marks the method that carries out this step."""
     return carries_out(step)

@@ -70,6 +70,11 @@ class ProviderTenant:
 
     def hardware(self, vm: CloudVm) -> tuple[VSphere, VSphereVm]:
         """The vCenter of a replica, and the replica as it shows it now."""
+        vcenter, moref = self.place(vm)
+        return vcenter, vcenter.vm(moref)
+
+    def place(self, vm: CloudVm) -> tuple[VSphere, str]:
+        """The vCenter of a VM, and its reference there. Nothing is asked."""
         if vm.moref is None or vm.vcenter is None:
             raise Misconfigured(
                 f"Cloud Director does not tell where {vm.name} runs",
@@ -81,7 +86,7 @@ class ProviderTenant:
                 f"{vm.name} runs in vCenter {vm.vcenter}, which is not in the worker's settings",
                 do="Add it under vcenters",
             )
-        return vcenter.connector, vcenter.connector.vm(vm.moref)
+        return vcenter.connector, vm.moref
 
     @contextmanager
     def turn(self, vm: CloudVm, attempt: Attempt) -> Iterator[None]:

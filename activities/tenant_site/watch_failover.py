@@ -43,6 +43,9 @@ class WatchFailover(TenantSiteSteps):
             return data.known.model_copy(update={"held": held, "connected": False})
         claims = {c for c in status.claims if c.address in {lease.address for lease in data.leases}}
         new = sorted(claims - set(data.known.claims), key=str)
+        if status.vpn.state is TunnelState.UNKNOWN:
+            seen = {"held": held, "unknown": True, "claims": (*data.known.claims, *new)}
+            return data.known.model_copy(update=seen)
         return WatchStatus(held=held, connected=_connected(status, data), claims=(*data.known.claims, *new))
 
     async def _held(self, data: WatchInput) -> bool:

@@ -57,12 +57,13 @@ class Actions:
     # Power
 
     def power_on(self, vm: Vm, who: Principal) -> Task:
-        """Only when it is off. It may ask a question first."""
-        if vm.status != OFF:
+        """Only when it is off or suspended. One that is off may ask a question first."""
+        if vm.status not in (OFF, SUSPENDED):
             raise bad(f"The requested operation could not be executed since {vm.name} is not powered off")
 
         def effect(task: Task) -> None:
-            self.push(vm)
+            if vm.status == OFF:
+                self.push(vm)
             if vm.asks is not None:
                 self._ask(vm, task)
             self.world.machines.power_on(vm.machine)
@@ -104,6 +105,29 @@ class Actions:
             vm.status = OFF
 
         return self._start("POST powerOff", "vappPowerOff", vm, who, model.POWER_RIGHT, effect)
+
+    def suspend(self, vm: Vm, who: Principal) -> Task:
+        """Only when it is on: by a person, or by the vApp's runtime lease at its end."""
+        if vm.status != ON:
+            raise bad(f"The requested operation could not be executed since {vm.name} is not powered on")
+
+        def effect(_: Task) -> None:
+            self.world.machines.suspend(vm.machine)
+            vm.status = SUSPENDED
+
+        return self._start("POST suspend", "vappSuspend", vm, who, model.POWER_RIGHT, effect)
+
+    def discard_suspended_state(self, vm: Vm, who: Principal) -> Task:
+        """Only when it is suspended: off, and what the memory held is lost."""
+        if vm.status != SUSPENDED:
+            raise bad(f"The requested operation could not be executed since {vm.name} is not suspended")
+
+        def effect(_: Task) -> None:
+            self.world.machines.power_off(vm.machine)
+            vm.status, vm.deployed = OFF, False
+
+        call, operation = "POST discardSuspendedState", "vappDiscardSuspendedState"
+        return self._start(call, operation, vm, who, model.POWER_RIGHT, effect)
 
     def undeploy(self, vm: Vm, body: bytes, who: Principal) -> Task:
         """Power off, and give back what it holds."""

@@ -76,6 +76,12 @@ class Api:
         return [
             route("POST powerOn", f"{VM}/power/action/powerOn", task(act.power_on)),
             route("POST powerOff", f"{VM}/power/action/powerOff", task(act.power_off)),
+            route(
+                "POST discardSuspendedState",
+                f"{VM}/action/discardSuspendedState",
+                task(act.discard_suspended_state),
+            ),
+            route("POST suspend", f"{VM}/power/action/suspend", task(act.suspend)),
             route("POST undeploy", f"{VM}/action/undeploy", self.undeploy, undeploy),
             route("POST reloadFromVc", f"{VM}/action/reloadFromVc", task(act.reload)),
             route("POST createSnapshot", f"{VM}/action/createSnapshot", task(act.create_snapshot), snapshot),

@@ -56,6 +56,7 @@ class Methods:
             "RevertToSnapshot_Task": self._revert,
             "PowerOnVM_Task": self._power_on,
             "PowerOffVM_Task": self._power_off,
+            "SuspendVM_Task": self._suspend,
             "ReconfigVM_Task": self._reconfigure,
             "CreateSnapshot_Task": self._create_snapshot,
             "RemoveSnapshot_Task": self._remove_snapshot,
@@ -112,15 +113,13 @@ class Methods:
 
     def _power_off(self, session: Session, this: Any, fate: FaultRule | None) -> Any:
         vm = self._inventory.vm(this)
-
-        def effect() -> None:
-            with self._hypervisor.lock:
-                if vm.power == "suspended":  # allowed: what the memory held is lost
-                    vm.power = "poweredOff"
-                    return
-            self._hypervisor.power_off(vm)
-
+        effect = lambda: self._hypervisor.power_off(vm)  # noqa: E731
         return self._start(session, vm, "VirtualMachine.powerOff", effect, fate)
+
+    def _suspend(self, session: Session, this: Any, fate: FaultRule | None) -> Any:
+        vm = self._inventory.vm(this)
+        effect = lambda: self._hypervisor.suspend(vm)  # noqa: E731
+        return self._start(session, vm, "VirtualMachine.suspend", effect, fate)
 
     def _shutdown_guest(self, session: Session, this: Any) -> None:
         """Returns at once; the guest switches the VM off when it is done."""

@@ -128,11 +128,23 @@ def runtime(vm: Vm) -> Any:
     return vim.vm.RuntimeInfo(
         connectionState="connected",
         powerState=vm.power,
+        bootTime=vm.on_since if vm.power != "poweredOff" else None,
+        question=_question(vm.question) if vm.question is not None else None,
         toolsInstallerMounted=False,
         numMksConnections=0,
         recordReplayState="inactive",
         faultToleranceState="notConfigured",
     )
+
+
+def _question(text: str) -> Any:
+    """A question to which somebody may answer "Retry" or "Cancel"."""
+    choices = [
+        vim.ElementDescription(key=str(n), label=word, summary=word)
+        for n, word in enumerate(("Retry", "Cancel"))
+    ]
+    options = vim.option.ChoiceOption(choiceInfo=choices, defaultIndex=0)
+    return vim.vm.QuestionInfo(id="1", text=text, choice=options)
 
 
 def guest_up(vm: Vm) -> bool:

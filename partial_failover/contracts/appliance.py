@@ -30,6 +30,8 @@ class TunnelState(StrEnum):
     STOPPED = "stopped"
     CONNECTING = "connecting"
     CONNECTED = "connected"
+    UNKNOWN = "unknown"
+    """It runs, and another program holds its management socket."""
 
 
 class ApplianceNetwork(Contract):

@@ -93,6 +93,16 @@ class DiskChain(Contract):
     files: tuple[str, ...]
 
 
+class Running(Contract):
+    """Whether a VM runs, as vSphere shows it now. `question`: what it waits for an answer to, as a rule
+    in the middle of its work. `booted`: when it was powered on last; kept while it is suspended
+    (source: vSphere `VirtualMachineRuntimeInfo.question`, `.bootTime`)."""
+
+    power: Power
+    question: str = ""
+    booted: datetime | None = None
+
+
 class VSphereNic(Contract):
     """A NIC as vSphere shows it; `network` is the name of its port group."""
 

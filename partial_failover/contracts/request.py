@@ -65,6 +65,14 @@ class UndoRequest(UserInput):
     reason: Reason = ""
 
 
+class ResumeRequest(UserInput):
+    """Bring a replica in Failover on again that was switched off or suspended. What it wrote is kept."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"reason": "the lease was extended"}})
+
+    reason: Reason = ""
+
+
 class Accepted(Contract):
     """The answer to an Update: it was accepted, and what happens now."""
 

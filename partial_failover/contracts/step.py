@@ -9,7 +9,12 @@ from enum import StrEnum
 from typing import ClassVar, Generic, Self, TypeVar
 
 from partial_failover.contracts.base import Contract
-from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
+from partial_failover.contracts.queues import (
+    PROVIDER,
+    PROVIDER_WATCH,
+    TENANT_SITE,
+    TENANT_SITE_WATCH,
+)
 
 In = TypeVar("In", bound=Contract)
 Out = TypeVar("Out", bound=Contract)
@@ -36,6 +41,8 @@ class StepName(StrEnum):
     VERIFY_CONNECTIVITY = "VerifyConnectivity"
     MARK_FAILOVER = "MarkFailover"
     WATCH_FAILOVER = "WatchFailover"
+    WATCH_REPLICA = "WatchReplica"
+    RESUME_REPLICA = "ResumeReplica"
 
     POWER_OFF_REPLICA = "PowerOffReplica"
     REMOVE_TENANT_PROXY_ARP = "RemoveTenantProxyArp"
@@ -91,6 +98,12 @@ class ProviderStep(Step[In, Out]):
     """Carried out by the worker of the role `provider`."""
 
     queue = PROVIDER
+
+
+class ProviderWatchStep(Step[In, Out]):
+    """The same worker's, for what waits for weeks."""
+
+    queue = PROVIDER_WATCH
 
 
 class TenantSiteStep(Step[In, Out]):

@@ -7,7 +7,7 @@ from partial_failover.contracts.appliance import Claim, Lease
 from partial_failover.contracts.base import Contract
 from partial_failover.contracts.network import Network, Nic
 from partial_failover.contracts.plan import CloudGateway
-from partial_failover.contracts.replica import RestorePoint
+from partial_failover.contracts.replica import Power, RestorePoint
 from partial_failover.contracts.replication import HoldTarget
 from partial_failover.contracts.run import WorkflowRun
 
@@ -173,6 +173,8 @@ class WatchStatus(Contract):
 
     held: bool = True
     connected: bool = True
+    unknown: bool = False
+    """Whether the tunnel is up cannot be told now; `connected` is as it was seen last then."""
     claims: tuple[Claim, ...] = ()
 
 
@@ -183,3 +185,20 @@ class WatchInput(StepInput):
     target: HoldTarget | None
     leases: tuple[Lease, ...]
     known: WatchStatus
+
+
+class ReplicaSeen(Contract):
+    """How the replica itself stands, seen in vCenter. `question`: what it waits for an answer to. `booted`:
+    when it was powered on last, None until it was looked at once. `unseen`: why it cannot be looked at; the
+    rest is as it was seen last then."""
+
+    power: Power = Power.ON
+    question: str = ""
+    booted: datetime | None = None
+    unseen: str = ""
+
+
+class WatchReplicaInput(StepInput):
+    """`known`: the step ends as soon as the replica stands otherwise."""
+
+    known: ReplicaSeen

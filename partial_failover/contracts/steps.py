@@ -14,6 +14,7 @@ from partial_failover.contracts.request import ListReplicasRequest
 from partial_failover.contracts.step import (
     Budget,
     ProviderStep,
+    ProviderWatchStep,
     StepName,
     TenantSiteStep,
     TenantSiteWatchStep,
@@ -30,6 +31,7 @@ from partial_failover.contracts.step_data import (
     PoweredOff,
     ReleaseInput,
     ReplicaInput,
+    ReplicaSeen,
     RevertInput,
     RevertToLatestInput,
     StepResult,
@@ -37,6 +39,7 @@ from partial_failover.contracts.step_data import (
     VpnClientInput,
     VpnServerInput,
     WatchInput,
+    WatchReplicaInput,
     WatchStatus,
 )
 
@@ -62,6 +65,8 @@ RELEASE = Budget(attempt=timedelta(minutes=2), whole=timedelta(minutes=5), tries
 WATCH = Budget(attempt=timedelta(hours=1), whole=timedelta(days=1), only_looks=True)
 """While a replica is in Failover. It is a long step that waits for news, so that a failover of weeks has a
 short history."""
+RESUME = Budget(attempt=timedelta(minutes=5), whole=timedelta(minutes=15))
+"""Somebody waits for it, and can ask again."""
 QUICK_LOOK = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=3), tries=2)
 """For what is measured but does not decide."""
 RECORD = Budget(attempt=timedelta(minutes=1), whole=timedelta(minutes=30))
@@ -107,6 +112,8 @@ MARK_FAILOVER = ProviderStep(StepName.MARK_FAILOVER, MarkInput, StepResult, FORW
 
 VERIFY_CONNECTIVITY = TenantSiteStep(StepName.VERIFY_CONNECTIVITY, ApplianceStep, Connectivity, QUICK_LOOK)
 WATCH_FAILOVER = TenantSiteWatchStep(StepName.WATCH_FAILOVER, WatchInput, WatchStatus, WATCH)
+WATCH_REPLICA = ProviderWatchStep(StepName.WATCH_REPLICA, WatchReplicaInput, ReplicaSeen, WATCH)
+RESUME_REPLICA = ProviderStep(StepName.RESUME_REPLICA, ReplicaInput, StepResult, RESUME)
 
 # Backward
 

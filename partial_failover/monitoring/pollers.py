@@ -9,7 +9,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
-from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
+from partial_failover.contracts.queues import PROVIDER, PROVIDER_WATCH, TENANT_SITE, TENANT_SITE_WATCH
 
 POLLS_WITHIN = timedelta(minutes=3)
 """A poll for work lasts up to 70 s, and the watch looks every 30."""
@@ -28,7 +28,7 @@ class Work:
 
 
 OF_ROLE = {
-    PROVIDER: (Work(PROVIDER, "workflow"), Work(PROVIDER, "activity")),
+    PROVIDER: (Work(PROVIDER, "workflow"), Work(PROVIDER, "activity"), Work(PROVIDER_WATCH, "activity")),
     TENANT_SITE: (Work(TENANT_SITE, "activity"), Work(TENANT_SITE_WATCH, "activity")),
 }
 """By role, which is called as its task queue is: what each process of it polls for."""

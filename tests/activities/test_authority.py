@@ -17,7 +17,7 @@ from lab.data_centre import DataCentre
 from lab.injected_faults import FaultKind, FaultRule
 from partial_failover.contracts.errors import FailoverError, NotFound
 from partial_failover.contracts.plan import PlanResult, TenantSite
-from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
+from partial_failover.contracts.queues import PROVIDER, PROVIDER_WATCH, TENANT_SITE, TENANT_SITE_WATCH
 from partial_failover.contracts.report import ReplicaList
 from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.step import StepName
@@ -26,6 +26,7 @@ from tests.activities.world import Values, World, name_of
 ALL = [
     *(f"{PROVIDER}/{name_of(s)}" for s in worker.provider_activities(cast(ProviderTenant, None))),
     *(f"{TENANT_SITE}/{name_of(s)}" for s in worker.tenant_site_activities(cast(Site, None))),
+    *(f"{PROVIDER_WATCH}/{name_of(s)}" for s in worker.provider_watch_activities(cast(ProviderTenant, None))),
     *(f"{TENANT_SITE_WATCH}/{name_of(s)}" for s in worker.watch_activities(cast(Site, None))),
 ]
 PLAN, INSPECT = f"{PROVIDER}/{StepName.PLAN_FAILOVER}", f"{PROVIDER}/{StepName.INSPECT_REPLICAS}"

@@ -1,5 +1,7 @@
-"""The lab of the end-to-end tests, and a worker that an intruder runs in a tenant's namespace."""
+"""What cases need of the other folders of tests."""
 
-from tests.e2e.conftest import acme, as_found, globex, initech, lab
-
-__all__ = ["acme", "as_found", "globex", "initech", "lab"]
+from tests.activities.conftest import world as world
+from tests.e2e.conftest import acme as acme
+from tests.e2e.conftest import lab as lab
+from tests.fabric.conftest import site as site
+from tests.workflows.conftest import client as client

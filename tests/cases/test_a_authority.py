@@ -18,9 +18,11 @@ from partial_failover.contracts.run import lock_id
 from partial_failover.contracts.step import StepName
 from partial_failover.temporal.converter import data_converter
 from tests.cases.intruder import QUEUE, intruder
+from tests.e2e.conftest import as_found
 from tests.e2e.driver import Handle, failure_of, in_failover, start, undo
 from tests.waiting import until
 
+__all__ = ["as_found"]
 VM = "erp-db-01"
 TAKING_IT_BACK = (
     StepName.MARK_PROCESSING,

@@ -159,8 +159,9 @@ async def test_a_process_that_polls_for_steps_alone_does_not_get_work(lab: Lab) 
         health, client = Health("127.0.0.1:0", watch, StepMonitor()), watch.tenants[0].client
         steps = Worker(client, task_queue="provider", activities=[nothing])
         flows = Worker(client, task_queue="provider", workflows=[ReplicaLock])
+        looks = Worker(client, task_queue="provider-watch", activities=[nothing])
         queue = {"namespace": "halved", "task_queue": "provider"}
-        async with steps:
+        async with steps, looks:
             await until(lambda: polls(metrics, **queue, kind="activity"))
             assert not await polls(metrics, **queue, kind="workflow")
             with pytest.raises(NotYet, match=": 503 "):

@@ -2,9 +2,10 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
@@ -13,7 +14,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from partial_failover.contracts.failover_test import FailoverTestReport
-from partial_failover.contracts.queues import PROVIDER, TENANT_SITE, TENANT_SITE_WATCH
+from partial_failover.contracts.queues import PROVIDER, PROVIDER_WATCH, TENANT_SITE, TENANT_SITE_WATCH
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.report import FailoverReport
 from tests.waiting import PATIENCE, until
@@ -31,7 +32,12 @@ ONE = {"vms": ["erp-db-01"]}
 async def workers(client: Client, world: World) -> AsyncIterator[None]:
     """Both workers over one world."""
     throttle = timedelta(seconds=0.2)
-    queues = {PROVIDER: world.provider(), TENANT_SITE: world.tenant_site(), TENANT_SITE_WATCH: [world.watch]}
+    queues: dict[str, Sequence[Callable[..., Any]]] = {  # Any: each step has its own input and result
+        PROVIDER: world.provider(),
+        PROVIDER_WATCH: [world.watch_replica],
+        TENANT_SITE: world.tenant_site(),
+        TENANT_SITE_WATCH: [world.watch],
+    }
     async with AsyncExitStack() as stack:
         for queue, activities in queues.items():
             worker = Worker(

@@ -28,7 +28,7 @@ from partial_failover.contracts.plan import (
     TenantSite,
     TenantSiteInput,
 )
-from partial_failover.contracts.replica import ReplicaState, RestorePoint
+from partial_failover.contracts.replica import Power, ReplicaState, RestorePoint
 from partial_failover.contracts.replication import HoldTarget
 from partial_failover.contracts.run import lease_id
 from partial_failover.contracts.step import StepName
@@ -43,12 +43,14 @@ from partial_failover.contracts.step_data import (
     PoweredOff,
     ReleaseInput,
     ReplicaInput,
+    ReplicaSeen,
     RevertInput,
     RevertToLatestInput,
     StepResult,
     VpnClientInput,
     VpnServerInput,
     WatchInput,
+    WatchReplicaInput,
     WatchStatus,
 )
 
@@ -94,6 +96,10 @@ class World:
         self.watches: list[WatchStatus] = []
         """What the workflow knew at each watch that began."""
         self.claims: tuple[Claim, ...] = ()
+        self.tunnel_unknown = False
+        self.replica_seen = ReplicaSeen(booted=datetime(2026, 1, 3, tzinfo=UTC))
+        self.replica_watches: list[ReplicaSeen] = []
+        """As `watches`, of the replica itself."""
         self.fail: dict[StepName, list[ApplicationError]] = {}
         self.block: set[StepName] = set()
         self.reached: dict[StepName, asyncio.Event] = {}
@@ -151,6 +157,7 @@ class World:
             self.revert,
             self.power_on,
             self.power_off,
+            self.resume,
             self.to_latest,
             self.confirm,
         ]
@@ -332,10 +339,32 @@ class World:
             await asyncio.sleep(0.02)
         return seen
 
+    @activity.defn(name=StepName.WATCH_REPLICA)
+    async def watch_replica(self, data: WatchReplicaInput) -> ReplicaSeen:
+        """Until the replica is otherwise than is known. Not in the log either."""
+        if not self.watched:
+            raise ApplicationError("nobody watches", non_retryable=True)
+        self.replica_watches.append(data.known)
+        while self.replica_seen == data.known:
+            activity.heartbeat()
+            await asyncio.sleep(0.02)
+        return self.replica_seen
+
+    @activity.defn(name=StepName.RESUME_REPLICA)
+    async def resume(self, data: ReplicaInput) -> StepResult:
+        """On again, with what it wrote."""
+        await self._enter(StepName.RESUME_REPLICA)
+        assert self.marker is ReplicaState.FAILOVER
+        self.replica_seen = self.replica_seen.model_copy(update={"power": Power.ON})
+        return StepResult(changed=True, note="on again")
+
     def standing(self, data: WatchInput) -> WatchStatus:
         """What there is to be seen from the tenant's site."""
         tunnel = {"server", "client", "tenant lease"} <= self.effects or not data.leases
-        return WatchStatus(held="held" in self.effects, connected=tunnel, claims=self.claims)
+        seen = WatchStatus(held="held" in self.effects, connected=tunnel, claims=self.claims)
+        if self.tunnel_unknown:
+            return seen.model_copy(update={"connected": data.known.connected, "unknown": True})
+        return seen
 
 
 def problem(what: str, who: Who = Who.TENANT) -> Problem:

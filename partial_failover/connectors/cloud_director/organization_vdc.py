@@ -67,9 +67,9 @@ class OrganizationVdc:
 
     # Changing
 
-    def power_on(self, vm_id: str, attempt: Attempt) -> bool:
+    def power_on(self, vm_id: str, attempt: Attempt, resume: bool = False) -> bool:
         """Power the VM on through Cloud Director, which wires its networks."""
-        return self._changer.carry_out(power.power_on(self._reader, vm_id), attempt)
+        return self._changer.carry_out(power.power_on(self._reader, vm_id, resume), attempt)
 
     def undeploy(self, vm_id: str, attempt: Attempt) -> bool:
         """Power the VM off hard and release what it holds."""

@@ -15,8 +15,9 @@ _MOVED_OR_COPIED = re.compile(r"msg\.uuid\.altered|moved.{0,80}copied|copied.{0,
 _MOVED = re.compile(r"\bmoved|movedTheVM", re.I)
 
 
-def power_on(reader: VdcReader, vm_id: str) -> Change:
-    """On, by Cloud Director. A question that the VM asks meanwhile is answered."""
+def power_on(reader: VdcReader, vm_id: str, resume: bool = False) -> Change:
+    """On, by Cloud Director. A question that the VM asks meanwhile is answered. `resume`: from
+    suspended, too, which goes on where it stopped (source: vCloud API, `powerOn` of a suspended VM)."""
 
     def plan() -> HttpRequest | Running | None:
         vm = reader.vm(vm_id)
@@ -24,7 +25,7 @@ def power_on(reader: VdcReader, vm_id: str) -> Change:
             return Running(vm.busy)
         if vm.power is Power.ON:
             return None
-        if vm.power is not Power.OFF:
+        if vm.power is not Power.OFF and not (resume and vm.power is Power.SUSPENDED):
             raise WrongState(
                 f"{vm.name} is {vm.power} and cannot be powered on as it is",
                 do="Power it off or answer its question in Cloud Director",
@@ -36,7 +37,7 @@ def power_on(reader: VdcReader, vm_id: str) -> Change:
         vapp=reader.vm(vm_id).vapp_id,
         entity=vm_id,
         plan=plan,
-        operation="power.?on|(?<!un)deploy",
+        operation="power.?on|resume|(?<!un)deploy",
         meanwhile=lambda: _answer(reader, vm_id),
     )
 
@@ -51,6 +52,8 @@ def undeploy(reader: VdcReader, vm_id: str) -> Change:
         if vm.power is Power.OFF and not vm.deployed:
             return None
         what, base = f"power off and undeploy {vm.name}", f"vApp/vm-{vm_id}"
+        if not vm.deployed and vm.power is Power.SUSPENDED:  # at the end of its vApp's runtime lease
+            return HttpRequest(what, "POST", f"{base}/action/discardSuspendedState")
         if not vm.deployed:  # switched on in vCenter, behind Cloud Director's back
             return HttpRequest(what, "POST", f"{base}/power/action/powerOff")
         body = xml.new("UndeployVAppParams")
@@ -60,7 +63,9 @@ def undeploy(reader: VdcReader, vm_id: str) -> Change:
         )
 
     vapp_id = reader.vm(vm_id).vapp_id
-    return Change("power off and undeploy the VM", vapp_id, vm_id, plan, operation="power.?off|undeploy")
+    return Change(
+        "power off and undeploy the VM", vapp_id, vm_id, plan, operation="power.?off|undeploy|discard"
+    )
 
 
 def reload(reader: VdcReader, vm_id: str) -> Change:

@@ -17,7 +17,15 @@ from partial_failover.connectors.vsphere.programs import Programs
 from partial_failover.connectors.vsphere.revert import require_revertible, verify_reverted
 from partial_failover.connectors.vsphere.session import VCenterLogin, VSphereSession
 from partial_failover.connectors.vsphere.tasks import TaskInfo, Tasks
-from partial_failover.connectors.vsphere.view import POWER_PATHS, VM_AND_NETWORKS, plain, power_of, vm_of
+from partial_failover.connectors.vsphere.view import (
+    POWER_PATHS,
+    RUNNING_PATHS,
+    VM_AND_NETWORKS,
+    plain,
+    power_of,
+    running_of,
+    vm_of,
+)
 from partial_failover.contracts.errors import (
     BadRequest,
     Busy,
@@ -26,7 +34,7 @@ from partial_failover.contracts.errors import (
     TaskFailed,
     WrongState,
 )
-from partial_failover.contracts.replica import DiskChange, Power, RestorePoint, VSphereVm
+from partial_failover.contracts.replica import DiskChange, Power, RestorePoint, Running, VSphereVm
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +87,13 @@ class VSphere:
         ref = self._vm(moref)
         return self._session.ask(
             lambda: vm_of(moref, self._session.retrieve(ref, VM_AND_NETWORKS, via="network")), f"show {moref}"
+        )
+
+    def running(self, moref: str) -> Running:
+        """Whether a VM runs, in one small call. Raises NotFound."""
+        ref, paths = self._vm(moref), {vim.VirtualMachine: RUNNING_PATHS}
+        return self._session.ask(
+            lambda: running_of(self._session.retrieve(ref, paths)[0].values), f"show {moref}"
         )
 
     def vm_named(self, name: str) -> VSphereVm:

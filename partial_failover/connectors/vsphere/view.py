@@ -10,11 +10,13 @@ from urllib.parse import unquote
 
 from pyVmomi import vim
 
+from partial_failover.connectors.vsphere.faults import foreign
 from partial_failover.connectors.vsphere.session import ObjectProperties
 from partial_failover.contracts.errors import Unavailable
-from partial_failover.contracts.replica import DiskChain, Power, RestorePoint, VSphereNic, VSphereVm
+from partial_failover.contracts.replica import DiskChain, Power, RestorePoint, Running, VSphereNic, VSphereVm
 
 POWER_PATHS = ("runtime.powerState", "runtime.question")
+RUNNING_PATHS = (*POWER_PATHS, "runtime.bootTime")
 VM_PATHS = (
     *POWER_PATHS,
     "name",
@@ -62,6 +64,16 @@ def vm_of(moref: str, objects: Sequence[ObjectProperties]) -> VSphereVm:
         guest_heartbeat=values.get("guestHeartbeatStatus") or "gray",
         guest_address=values.get("guest.ipAddress"),
         uptime_s=values.get("summary.quickStats.uptimeSeconds"),
+    )
+
+
+def running_of(values: Mapping[str, Any]) -> Running:
+    """From what was read with RUNNING_PATHS. A VM that waits for an answer keeps its power state."""
+    question, booted = values.get("runtime.question"), values.get("runtime.bootTime")
+    return Running(
+        power=_POWER.get(values.get("runtime.powerState", ""), Power.OTHER),
+        question=foreign(question.text) if question is not None else "",
+        booted=booted.astimezone(UTC) if booted is not None else None,
     )
 
 
