@@ -6,7 +6,7 @@ provider may power on in maintenance mode; a metadata write makes its entity bus
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from lab import hypervisor
 from lab.cloud_director import model, strict
@@ -15,6 +15,7 @@ from lab.cloud_director.model import (
     OFF,
     ON,
     SUSPENDED,
+    Address,
     CloudNic,
     Entity,
     Principal,
@@ -195,6 +196,8 @@ class Actions:
         mac = nic.mac or self.world.machines.new_mac()
         if nic.network is None or nic.mode not in (AllocationMode.POOL, AllocationMode.MANUAL):
             return replace(nic, mac=mac, address=None)
+        if isinstance(nic.address, IPv6Address):  # the lab's networks have no IPv6 subnet to be outside of
+            return replace(nic, mac=mac)
         taken = {
             other.address
             for vapp in self.world.vapps
@@ -244,7 +247,7 @@ def _taken_over(nic: hypervisor.Nic, names: dict[str, str], old: dict[str, Cloud
     return CloudNic(nic.index, network, nic.mac, connected=nic.connected)
 
 
-def _free(hosts: Iterator[IPv4Address], taken: set[IPv4Address | None]) -> IPv4Address:
+def _free(hosts: Iterator[IPv4Address], taken: set[Address | None]) -> IPv4Address:
     for address in hosts:
         if address not in taken:
             return address

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 
 from lab import hypervisor
 from partial_failover.contracts.network import AllocationMode
@@ -19,6 +19,9 @@ SYSTEM = "System"
 
 ON, OFF, SUSPENDED, ASKING = 4, 8, 3, 5
 """`status` of a VM (source: `ResourceEntityType`)."""
+
+
+Address = IPv4Address | IPv6Address
 
 
 @dataclass(eq=False)
@@ -56,7 +59,9 @@ class NicSpec:
 
     network: str | None
     mode: AllocationMode = AllocationMode.NONE
-    address: IPv4Address | None = None
+    address: Address | None = None
+    secondary: Address | None = None
+    """A second address, MANUAL too, as of dual stack."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,11 @@ class CloudNic:
     network: str | None
     mac: str
     mode: AllocationMode = AllocationMode.NONE
-    address: IPv4Address | None = None
+    address: Address | None = None
     connected: bool = True
     adapter: str = "VMXNET3"
+    secondary: Address | None = None
+    secondary_mode: AllocationMode = AllocationMode.NONE
 
 
 @dataclass(frozen=True)

@@ -163,11 +163,14 @@ class Renderer:
         put(element, "NetworkConnectionIndex", str(nic.index))
         if nic.address is not None:
             put(element, "IpAddress", str(nic.address))
-            put(element, "IpType", "IPV_4")
+            put(element, "IpType", f"IPV{nic.address.version}")
+        if nic.secondary is not None:
+            put(element, "SecondaryIpAddress", str(nic.secondary))
+            put(element, "SecondaryIpType", f"IPV{nic.secondary.version}")
         put(element, "IsConnected", word(nic.connected))
         put(element, "MACAddress", nic.mac)
         put(element, "IpAddressAllocationMode", str(nic.mode))
-        put(element, "SecondaryIpAddressAllocationMode", "NONE")
+        put(element, "SecondaryIpAddressAllocationMode", str(nic.secondary_mode))
         put(element, "NetworkAdapterType", nic.adapter)
 
     def vapp(

@@ -21,6 +21,7 @@ from lab.cloud_director.model import (
     Vm,
     forbidden,
 )
+from partial_failover.contracts.network import AllocationMode
 
 
 def new_id() -> str:
@@ -92,7 +93,19 @@ class World:
                         vapp.networks.append(network)
                 mac = macs.get(index) or self.machines.new_mac()
                 plugged = spec.network is not None
-                vm.nics.append(CloudNic(index, spec.network, mac, spec.mode, spec.address, plugged))
+                second = AllocationMode.MANUAL if spec.secondary else AllocationMode.NONE
+                vm.nics.append(
+                    CloudNic(
+                        index,
+                        spec.network,
+                        mac,
+                        spec.mode,
+                        spec.address,
+                        plugged,
+                        secondary=spec.secondary,
+                        secondary_mode=second,
+                    )
+                )
             if machine.power == "poweredOn":
                 vm.status, vm.deployed = ON, True
             vapp.vms.append(vm)
