@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from ipaddress import IPv6Address
 
 import pytest
+from pydantic import ValidationError
 
 from activities.provider.isolation import isolated
 from lab.cloud_director import NicSpec
@@ -12,10 +14,14 @@ from lab.cloud_director.model import Vm
 from lab.site import APPLIANCE
 from partial_failover.connectors.cloud_director import xml
 from partial_failover.connectors.cloud_director.networks import _kept
+from partial_failover.connectors.cloud_director.reader import pattern
+from partial_failover.contracts.failover_test import FailoverTestRequest
 from partial_failover.contracts.network import AllocationMode, Nic
 from partial_failover.contracts.remembered import NicMemory
 from partial_failover.contracts.report import ReplicaList
+from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.step import StepName
+from partial_failover.temporal.converter import bad_input
 from tests.activities.conftest import world
 from tests.activities.world import World
 from tests.connectors.cloud_director.site import Beats
@@ -67,6 +73,42 @@ def test_b1_what_is_no_ipv4_address_is_none(text: str) -> None:
     xml.add(connection, "NetworkConnectionIndex", "0")
     xml.add(connection, "IpAddress", text)
     assert xml.nic_of(connection, "0").address is None
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("日本" * 33 + "語", "*"),
+        ("erp 日本 db", "erp*db"),
+        ("a,(b);", "a*b*"),
+        ("", "*"),
+        ("erp-db_01", "erp-db_01"),
+    ],
+)
+def test_b3_a_run_of_odd_characters_is_one_wildcard(name: str, query: str) -> None:
+    assert pattern(name) == query
+
+
+async def test_b3_a_vm_with_a_japanese_name_is_found(world: World, neighbour: Vm) -> None:
+    neighbour.name = "日本" * 33 + "語"
+    assert world.vdc("acme").vm_named(neighbour.name).id == neighbour.id
+
+
+@pytest.mark.parametrize("value", [4, 4.0, True, "4", "4.5", "h", None])
+def test_b5_a_time_without_a_unit_is_refused(value: object) -> None:
+    for model, data in (
+        (PartialFailoverRequest, {"vm": "erp", "undo_after": value}),
+        (FailoverTestRequest, {"vms": ["erp"], "deadline": value}),
+        (FailoverTestRequest, {"vms": ["erp"], "checks": [{"check": "tcp", "port": 1, "timeout": value}]}),
+    ):
+        if value is None and model is PartialFailoverRequest:
+            continue  # that is no time at all
+        with pytest.raises(ValidationError) as refused:
+            model.model_validate(data)
+        assert '"4h"' in str(bad_input(refused.value, model))
+    assert PartialFailoverRequest.model_validate({"vm": "erp", "undo_after": "4h"}).undo_after == timedelta(
+        hours=4
+    )
 
 
 class Dual:

@@ -5,6 +5,7 @@ this is the border between tenants.
 """
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -155,10 +156,10 @@ def understood(read: Callable[[], T], doing: str) -> T:
 def pattern(name: str) -> str:
     """A query pattern that finds at least `name`; who uses it compares the names of the records.
 
-    Whatever could have a meaning in a query, or in its encoding, becomes the wildcard: no escaping to
-    get wrong.
+    Whatever could have a meaning in a query, or in its encoding, becomes the wildcard, one for each run of
+    such characters: no escaping to get wrong.
     """
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "*" for c in name) or "*"
+    return re.sub(r"[^A-Za-z0-9_-]+", "*", name) or "*"
 
 
 def _vapp(body: etree._Element, vapp_id: str) -> VApp:
