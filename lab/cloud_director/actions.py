@@ -67,7 +67,7 @@ class Actions:
             if vm.asks is not None:
                 self._ask(vm, task)
             self.world.machines.power_on(vm.machine)
-            vm.status, vm.deployed = ON, True
+            self.world.change(vm, status=ON, deployed=True)
 
         return self._start("POST powerOn", "vappPowerOn", vm, who, model.POWER_RIGHT, effect)
 
@@ -102,7 +102,7 @@ class Actions:
 
         def effect(_: Task) -> None:
             self.world.machines.power_off(vm.machine)
-            vm.status = OFF
+            self.world.change(vm, status=OFF)
 
         return self._start("POST powerOff", "vappPowerOff", vm, who, model.POWER_RIGHT, effect)
 
@@ -117,7 +117,7 @@ class Actions:
         def effect(_: Task) -> None:
             if vm.status in (ON, SUSPENDED):
                 self.world.machines.power_off(vm.machine)
-            vm.status, vm.deployed = OFF, False
+            self.world.change(vm, status=OFF, deployed=False)
 
         return self._start("POST undeploy", "vappUndeployPowerOff", vm, who, model.POWER_RIGHT, effect)
 
@@ -127,6 +127,7 @@ class Actions:
             raise forbidden("Only a system administrator can reload a VM")
 
         def effect(_: Task) -> None:
+            vm.late.clear()
             names = {n.port_group: n.name for n in vm.vapp.networks}
             old = {nic.mac: nic for nic in vm.nics}
             vm.nics = [_taken_over(nic, names, old) for nic in vm.machine.nics]
@@ -173,7 +174,7 @@ class Actions:
                 raise bad(f"A network that {vm.name} uses cannot be removed")
 
         def effect(_: Task) -> None:
-            vapp.networks = wanted
+            self.world.change(vapp, networks=wanted)
 
         call = "PUT networkConfigSection"
         return self._start(call, "vdcUpdateVappNetworkSection", vapp, who, model.NETWORK_RIGHT, effect)
@@ -184,7 +185,7 @@ class Actions:
 
         def effect(_: Task) -> None:
             with self.world.lock:
-                vm.nics = [self._settled(vm, nic) for nic in wanted]
+                self.world.change(vm, nics=[self._settled(vm, nic) for nic in wanted])
                 vm.primary = primary
             self.push(vm)
 
@@ -222,7 +223,7 @@ class Actions:
             raise forbidden("Only a system administrator can write metadata of the SYSTEM domain")
 
         def effect(_: Task) -> None:
-            entity.metadata.update(entries)
+            self.world.change(entity, metadata={**entity.metadata, **entries})
 
         return self._start("POST metadata", "metadataUpdate", entity, who, model.METADATA_RIGHT, effect)
 
@@ -232,7 +233,8 @@ class Actions:
             raise forbidden(f"No access to entity (com.vmware.vcloud.entity.metadata:{key})")
 
         def effect(_: Task) -> None:
-            entity.metadata.pop((domain, key), None)
+            left = {where: value for where, value in entity.metadata.items() if where != (domain, key)}
+            self.world.change(entity, metadata=left)
 
         return self._start("DELETE metadata", "metadataDelete", entity, who, model.METADATA_RIGHT, effect)
 

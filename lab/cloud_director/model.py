@@ -1,9 +1,11 @@
 """What Cloud Director keeps, as plain data. Its view of a VM is its own, not the hypervisor's."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
+from typing import Any
 
 from lab import hypervisor
 from partial_failover.contracts.network import AllocationMode
@@ -103,8 +105,21 @@ class Question:
     go_on: str = "I Moved It"
 
 
+@dataclass(eq=False, kw_only=True)
+class Lagging:
+    """Something whose effects may be seen late: see `World.lags`."""
+
+    late: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    """By the attribute's name: what was there before, and the monotonic time until which that is shown."""
+
+    def seen(self, name: str) -> Any:
+        """The attribute as Cloud Director shows it now. Any: its type."""
+        before, until = self.late.get(name, (None, 0.0))
+        return before if time.monotonic() < until else getattr(self, name)
+
+
 @dataclass(eq=False)
-class VApp:
+class VApp(Lagging):
     """A vApp, or with `template` a vApp template."""
 
     id: str
@@ -123,7 +138,7 @@ class VApp:
 
 
 @dataclass(eq=False)
-class Vm:
+class Vm(Lagging):
     """A VM in Cloud Director. `machine` is the same at the hypervisor; `status` is what was seen last."""
 
     id: str

@@ -1,9 +1,11 @@
 """The tenants of the lab's Cloud Director: how they are built and looked up."""
 
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from ipaddress import IPv4Interface
+from typing import Any
 
 from lab import hypervisor
 from lab.cloud_director.model import (
@@ -41,6 +43,25 @@ class World:
         self.networks: list[OrgNetwork] = []
         self.vapps: list[VApp] = []
         self.api_tokens: dict[str, Principal] = {}
+        self.lags: dict[str, float] = {}
+        """Seconds for which an effect is not seen yet after its task has succeeded, by the attribute of a VM
+        or vApp that it changes: status, deployed, nics, networks, metadata."""
+
+    @property
+    def power_lag(self) -> float:
+        """The same for the power state of all VMs."""
+        return self.lags.get("status", 0.0)
+
+    @power_lag.setter
+    def power_lag(self, seconds: float) -> None:
+        self.lags |= {"status": seconds, "deployed": seconds}
+
+    def change(self, entity: Entity, **attributes: Any) -> None:
+        """Change attributes of a VM or vApp, which may be seen late. Any: theirs."""
+        for name, value in attributes.items():
+            lag = self.lags.get(name, 0.0)
+            entity.late[name] = (entity.seen(name), time.monotonic() + lag)
+            setattr(entity, name, value)
 
     @property
     def vms(self) -> list[Vm]:

@@ -38,6 +38,8 @@ LONGEST_BUSY_PAUSE = 5.0
 """Seconds between two tries on an entity that is busy."""
 LOOK_SECONDS = 2.0
 """How long the effect of a lost request is looked for before the attempt gives up."""
+EFFECT_SECONDS = 30.0
+"""How long an effect may be seen later than the success of the task that had it."""
 MOST_FAILED_POLLS = 5
 """Looks at a task in a row that may fail before the attempt gives up waiting."""
 
@@ -56,7 +58,8 @@ class Change:
     `plan`: None when it is true and no task is under way that could undo it. `operation`: pattern of the
     operation names of its tasks, by which an earlier attempt's is known. `meanwhile`: asked at each look
     while a task runs: what must be sent for the task to go on. `traceless`: its effect cannot be read back,
-    so only a task tells.
+    so only a task tells. `telling`: the name of its task says what the effect is, so one that ended well had
+    it, whoever started it and seen or not.
     """
 
     what: str
@@ -67,6 +70,7 @@ class Change:
     operation: str
     meanwhile: Callable[[], HttpRequest | None] = lambda: None
     traceless: bool = False
+    telling: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,13 +121,14 @@ class Changer:
         Pause(attempt, FIRST_POLL, LONGEST_POLL).rest()
 
     def _make_true(self, change: Change, attempt: Attempt, adopted: bool) -> bool:
-        pause = Pause(attempt, FIRST_POLL, LONGEST_BUSY_PAUSE)
+        pause, done = Pause(attempt, FIRST_POLL, LONGEST_BUSY_PAUSE), adopted
         while True:
-            step = change.plan()
+            step = self._seen(change, attempt) if done and change.telling else change.plan()
             if step is None:
                 return adopted
             if isinstance(step, Running):
-                self._wait(step.task, attempt, change.meanwhile)  # whatever its end: look again
+                ended = self._wait(step.task, attempt, change.meanwhile)
+                done = _is_of(ended, change)
                 if attempt.left() <= 0:
                     raise Busy(
                         f"Other tasks kept Cloud Director from it: could not {change.what}", do=TRY_LATER
@@ -137,9 +142,13 @@ class Changer:
                     raise
                 pause.rest()
                 continue
+            except BadRequest:  # it may be there already, and just not be seen yet
+                if change.telling and self._seen(change, attempt) is None:
+                    return adopted
+                raise
             if not ended.ok:
                 raise TaskFailed(f"Cloud Director could not {change.what}: {ended.reason}", do=TRY_LATER)
-            return self._verified(change)
+            return self._verified(change, attempt)
 
     def _send_and_wait(self, request: HttpRequest, change: Change, attempt: Attempt) -> Ended:
         try:
@@ -168,8 +177,19 @@ class Changer:
         except (Lost, Busy, BadRequest):
             log.info("Cloud Director: no clear answer, trying to %s; the task will tell", request.what)
 
-    def _verified(self, change: Change) -> bool:
-        if not change.traceless and isinstance(change.plan(), HttpRequest):
+    def _seen(self, change: Change, attempt: Attempt) -> HttpRequest | Running | None:
+        """The plan, once nothing is left to be sent: a task's effect is seen some time after its success.
+        A request where it is not seen for too long."""
+        end = time.monotonic() + EFFECT_SECONDS
+        pause = Pause(attempt, FIRST_POLL, LONGEST_POLL)
+        while isinstance(step := change.plan(), HttpRequest):
+            if time.monotonic() >= end or attempt.left() <= 0:
+                break
+            pause.watch()
+        return step
+
+    def _verified(self, change: Change, attempt: Attempt) -> bool:
+        if not change.traceless and isinstance(self._seen(change, attempt), HttpRequest):
             raise TaskFailed(
                 f"Cloud Director says that it is done, but could not {change.what}: nothing of it is seen",
                 do=TRY_LATER,

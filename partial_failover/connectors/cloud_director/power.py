@@ -38,6 +38,7 @@ def power_on(reader: VdcReader, vm_id: str) -> Change:
         plan=plan,
         operation="power.?on|(?<!un)deploy",
         meanwhile=lambda: _answer(reader, vm_id),
+        telling=True,
     )
 
 
@@ -60,7 +61,8 @@ def undeploy(reader: VdcReader, vm_id: str) -> Change:
         )
 
     vapp_id = reader.vm(vm_id).vapp_id
-    return Change("power off and undeploy the VM", vapp_id, vm_id, plan, operation="power.?off|undeploy")
+    operation = "power.?off|undeploy"
+    return Change("power off and undeploy the VM", vapp_id, vm_id, plan, operation, telling=True)
 
 
 def reload(reader: VdcReader, vm_id: str) -> Change:
