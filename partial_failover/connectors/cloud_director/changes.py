@@ -20,6 +20,7 @@ from partial_failover.connectors.cloud_director import xml
 from partial_failover.connectors.cloud_director.errors import TRY_LATER, Lost
 from partial_failover.connectors.cloud_director.transport import HttpRequest, Transport
 from partial_failover.connectors.pause import Pause
+from partial_failover.connectors.whole_call import within
 from partial_failover.contracts.errors import (
     BadRequest,
     Busy,
@@ -36,6 +37,8 @@ FIRST_POLL, LONGEST_POLL = 0.2, 2.0
 """Seconds between two looks at a task."""
 LONGEST_BUSY_PAUSE = 5.0
 """Seconds between two tries on an entity that is busy."""
+GRACE = 5.0
+"""Seconds after an attempt's last mutation in which a look may still end: less than the attempt's margin."""
 LOOK_SECONDS = 2.0
 """How long the effect of a lost request is looked for before the attempt gives up."""
 EFFECT_SECONDS = 30.0
@@ -109,7 +112,7 @@ class Changer:
 
     def carry_out(self, change: Change, attempt: Attempt) -> bool:
         """Make it true. False when it was already, without any doing of this activity."""
-        with self.alone_in(change.vapp, attempt):
+        with self.alone_in(change.vapp, attempt), within(attempt.left() + GRACE):
             adopted = self._adopt_earlier(change, attempt)
             if adopted and change.traceless:
                 return True
@@ -117,7 +120,8 @@ class Changer:
 
     def wait_for(self, task: str, attempt: Attempt) -> None:
         """Wait for a task, whatever its end."""
-        self._wait(task, attempt, lambda: None)
+        with within(attempt.left() + GRACE):
+            self._wait(task, attempt, lambda: None)
         Pause(attempt, FIRST_POLL, LONGEST_POLL).rest()
 
     def _make_true(self, change: Change, attempt: Attempt, adopted: bool) -> bool:

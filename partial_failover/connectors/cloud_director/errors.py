@@ -5,7 +5,7 @@ import logging
 import requests
 from lxml import etree
 from pyvcloud.vcd.exceptions import SDKException, VcdResponseException
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from partial_failover.contracts.errors import (
     BadRequest,
@@ -60,9 +60,15 @@ def status_of(error: Exception) -> int | None:
 
 def is_worth_a_second_read(error: Exception) -> bool:
     """Whether a GET may be tried once more at once. Not after a read timeout: that one has waited already."""
-    if isinstance(error, requests.exceptions.SSLError | requests.Timeout):
+    if isinstance(error, requests.exceptions.SSLError) or _waited(error):
         return False
     return isinstance(error, requests.ConnectionError) or status_of(error) in TRANSIENT_STATUS
+
+
+def _waited(error: Exception) -> bool:
+    """Whether time ran out; in the middle of an answer's body `requests` calls that a broken connection."""
+    cause = error.args[0] if error.args else None
+    return isinstance(error, requests.Timeout | TimeoutError) or isinstance(cause, ReadTimeoutError)
 
 
 def _was_never_sent(error: Exception) -> bool:
@@ -107,7 +113,7 @@ def error_of(error: Exception, doing: str, missing: str | None = None) -> Failov
         return Misconfigured(
             f"Cloud Director redirected the call to {doing}", do="Configure its own address, not a portal's"
         )
-    if isinstance(error, requests.Timeout):
+    if _waited(error):
         return Unavailable(f"Cloud Director did not answer in time when asked to {doing}", do=TRY_LATER)
     reached_us = isinstance(error, requests.exceptions.InvalidJSONError | Unreadable)
     if isinstance(error, requests.RequestException | HTTPError | OSError) and not reached_us:

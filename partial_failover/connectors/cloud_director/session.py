@@ -15,8 +15,10 @@ import requests
 from lxml import etree
 from pyvcloud.vcd.client import Client
 from requests.adapters import HTTPAdapter
+from urllib3.util.ssl_ import create_urllib3_context
 
 from partial_failover.connectors.cloud_director.errors import Unreadable, error_of
+from partial_failover.connectors.whole_call import bounded, seconds_left
 from partial_failover.contracts.errors import Misconfigured, NoRight, Unavailable
 
 PROVIDER_ORG = "system"
@@ -24,15 +26,24 @@ PROVIDER_ORG = "system"
 
 
 class _TimedAdapter(HTTPAdapter):
-    """pyvcloud passes no timeout, so a silent server would hold a thread for ever."""
+    """pyvcloud passes no timeout, so a silent server would hold a thread for ever. One that trickles holds it
+    until the deadline of `whole_call`."""
 
     def __init__(self, timeout: tuple[float, float]) -> None:
         self._timeout = timeout
         super().__init__()
 
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
+        """Any: what `requests` passes on. It puts the CA file into the context itself."""
+        return super().init_poolmanager(*args, ssl_context=bounded(create_urllib3_context()), **kwargs)
+
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Any: what `requests` passes on to an adapter."""
-        kwargs["timeout"] = kwargs.get("timeout") or self._timeout
+        """Any: as above."""
+        connect, read = self._timeout
+        connect = seconds_left(connect)
+        if connect <= 0:
+            raise requests.ConnectTimeout("no time is left for the call", request=request)
+        kwargs["timeout"] = connect, read
         return super().send(request, *args, **kwargs)
 
 
@@ -60,6 +71,8 @@ class Login:
         self.verify: str | bool = str(ca_file) if ca_file else True
         self._api_token = api_token
         self._timeout = timeout
+        self.whole_call = sum(timeout)
+        """Seconds for one call as a whole."""
         self._token: str | None = None
         self._lock = threading.Lock()
 

@@ -20,6 +20,7 @@ from partial_failover.connectors.cloud_director.errors import (
     status_of,
 )
 from partial_failover.connectors.cloud_director.session import CloudDirectorSession, Login
+from partial_failover.connectors.whole_call import within
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -59,9 +60,10 @@ class Transport:
 
     def _read(self, call: Callable[[CloudDirectorSession], T], doing: str, missing: str | None = None) -> T:
         """Reads are tried twice: after a login that has expired, and after a hiccup of the network."""
-        session = self._session()
+        session, whole = self._session(), self.login.whole_call
         try:
-            return call(session)
+            with within(whole):
+                return call(session)
         except LIBRARY_ERRORS as error:
             first = error
         try:
@@ -71,7 +73,8 @@ class Transport:
                 time.sleep(0.2)
             else:
                 raise error_of(first, doing, missing) from None
-            return call(session)
+            with within(whole):
+                return call(session)
         except LIBRARY_ERRORS as second:
             raise error_of(second, doing, missing) from None
 
@@ -126,15 +129,17 @@ class Transport:
 
         Sent a second time only after 401: then Cloud Director has carried out nothing.
         """
-        session = self._session()
+        session, whole = self._session(), self.login.whole_call
         try:
-            return self._send(session, request, may_send)
+            with within(whole):
+                return self._send(session, request, may_send)
         except LIBRARY_ERRORS as error:
             if status_of(error) != 401:
                 raise error_of_send(error, request.what) from None
         try:
-            session.renew()
-            return self._send(session, request, may_send)
+            with within(whole):
+                session.renew()
+                return self._send(session, request, may_send)
         except LIBRARY_ERRORS as error:
             raise error_of_send(error, request.what) from None
 
@@ -169,7 +174,7 @@ class Transport:
             "Accept": f"application/json;version={self.login.api_version}",
         }
         try:
-            with self.login.http() as http:
+            with within(self.login.whole_call), self.login.http() as http:
                 # pyvcloud's own logout calls what API 38.0 has removed.
                 http.delete(f"{self.login.origin}/cloudapi/1.0.0/sessions/current", headers=headers)
         except requests.RequestException:
