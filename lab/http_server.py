@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 CALL_FAULTS = (
     FaultKind.DELAY,
     FaultKind.REFUSE,
+    FaultKind.THROTTLE,
     FaultKind.BUSY,
     FaultKind.DROP_BEFORE,
     FaultKind.DROP_AFTER,
@@ -87,6 +88,8 @@ ReadCall = Callable[[Request], Call | Response]
 UNAVAILABLE = Response(503, b"<html><head><title>503</title><body><h1>Service Unavailable<br>", "text/html")
 """As a proxy in front of a server says it: no XML and no JSON."""
 
+THROTTLED = Response(429, b"<html><h1>Too Many Requests", "text/html", {"Retry-After": "20"})
+
 
 class HttpServer:
     """Listens from the start, answers from `start` on; after `close` it can be started again, on its port.
@@ -140,6 +143,8 @@ class HttpServer:
         def effect(fault: FaultKind | None) -> Response:
             if fault is FaultKind.REFUSE:
                 return UNAVAILABLE
+            if fault is FaultKind.THROTTLE:
+                return THROTTLED
             return replace(call.answer(fault), trickles=fault is FaultKind.TRICKLE)
 
         entry = AuditEntry(self._name, call.user, call.name, call.target)

@@ -21,6 +21,8 @@ class FaultKind(StrEnum):
     """The answer comes `seconds` late; the effect happens at once."""
     REFUSE = "refuse"
     """Answered as unavailable (HTTP 503 or the protocol's like); no effect."""
+    THROTTLE = "throttle"
+    """Answered 429, with Retry-After: 20; no effect."""
     BUSY = "busy"
     """Refused because another task holds the entity; no effect."""
     DROP_BEFORE = "drop-before"

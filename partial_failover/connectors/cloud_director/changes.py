@@ -112,8 +112,19 @@ class Changer:
 
     def carry_out(self, change: Change, attempt: Attempt) -> bool:
         """Make it true. False when it was already, without any doing of this activity."""
+        earlier = attempt.earlier_task
+        while True:
+            try:
+                return self._carry_out(change, attempt, earlier)
+            except (Unavailable, Busy) as error:
+                if error.retry_after is None or error.retry_after >= attempt.left():
+                    raise
+                Pause(attempt, FIRST_POLL, LONGEST_POLL).rest_for(error.retry_after)
+                earlier = attempt.task
+
+    def _carry_out(self, change: Change, attempt: Attempt, earlier: str | None) -> bool:
         with self.alone_in(change.vapp, attempt), within(attempt.left() + GRACE):
-            adopted = self._adopt_earlier(change, attempt)
+            adopted = self._adopt_earlier(change, attempt, earlier)
             if adopted and change.traceless:
                 return True
             return self._make_true(change, attempt, adopted)
@@ -178,7 +189,7 @@ class Changer:
             return
         try:
             self._send(request, attempt)
-        except (Lost, Busy, BadRequest):
+        except (Lost, Busy, Unavailable, BadRequest):
             log.info("Cloud Director: no clear answer, trying to %s; the task will tell", request.what)
 
     def _seen(self, change: Change, attempt: Attempt) -> HttpRequest | Running | None:
@@ -219,18 +230,23 @@ class Changer:
                 break
             pause.watch()
         if lost.refused:
-            raise Unavailable(f"{lost} when asked to {change.what}", left="No effect is seen", do=TRY_LATER)
+            raise Unavailable(
+                f"{lost} when asked to {change.what}",
+                left="No effect is seen",
+                do=TRY_LATER,
+                retry_after=lost.retry_after,
+            )
         raise OutcomeUnknown(
             f"{lost} when Cloud Director was asked to {change.what}",
             left="No effect is seen so far",
             do="Nothing to do: the next try looks first",
         )
 
-    def _adopt_earlier(self, change: Change, attempt: Attempt) -> bool:
-        """Whether an earlier attempt's task made this change. Waits while it runs."""
-        if not attempt.earlier_task:
+    def _adopt_earlier(self, change: Change, attempt: Attempt, earlier: str | None) -> bool:
+        """Whether an earlier task made this change. Waits while it runs."""
+        if not earlier:
             return False
-        ended = self._wait(attempt.earlier_task, attempt, change.meanwhile, only_of=change.entity)
+        ended = self._wait(earlier, attempt, change.meanwhile, only_of=change.entity)
         return _is_of(ended, change)
 
     def _wait(
@@ -252,6 +268,7 @@ class Changer:
                 failed += 1
                 if failed >= MOST_FAILED_POLLS:
                     raise hiccup
+                Pause(attempt, FIRST_POLL, LONGEST_POLL).watch_for(hiccup.retry_after or 0)
             else:
                 ended = _ended(body)
                 if ended is not None:
