@@ -11,23 +11,26 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from lab.injected_faults import AuditEntry, FaultKind, InjectedFaults
+from lab.injected_faults import TRICKLE_SECONDS, AuditEntry, FaultKind, InjectedFaults
 
 log = logging.getLogger(__name__)
 
 CALL_FAULTS = (
     FaultKind.DELAY,
     FaultKind.REFUSE,
+    FaultKind.THROTTLE,
     FaultKind.BUSY,
     FaultKind.DROP_BEFORE,
     FaultKind.DROP_AFTER,
+    FaultKind.TRICKLE,
     FaultKind.EXPIRE_SESSION,
 )
 HANDSHAKE_SECONDS = 10.0
@@ -52,12 +55,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What goes back."""
+    """What goes back. `trickles`: byte by byte."""
 
     status: int
     body: bytes = b""
     media_type: str = "text/plain"
     headers: Mapping[str, str] = field(default_factory=dict)
+    trickles: bool = False
 
 
 def json_response(status: int, content: object = None) -> Response:
@@ -83,6 +87,8 @@ ReadCall = Callable[[Request], Call | Response]
 
 UNAVAILABLE = Response(503, b"<html><head><title>503</title><body><h1>Service Unavailable<br>", "text/html")
 """As a proxy in front of a server says it: no XML and no JSON."""
+
+THROTTLED = Response(429, b"<html><h1>Too Many Requests", "text/html", {"Retry-After": "20"})
 
 
 class HttpServer:
@@ -135,7 +141,11 @@ class HttpServer:
             return call
 
         def effect(fault: FaultKind | None) -> Response:
-            return UNAVAILABLE if fault is FaultKind.REFUSE else call.answer(fault)
+            if fault is FaultKind.REFUSE:
+                return UNAVAILABLE
+            if fault is FaultKind.THROTTLE:
+                return THROTTLED
+            return replace(call.answer(fault), trickles=fault is FaultKind.TRICKLE)
 
         entry = AuditEntry(self._name, call.user, call.name, call.target)
         return self._faults.serve(entry, self._kinds, effect, self._closing.wait)
@@ -221,4 +231,9 @@ class _Handler(BaseHTTPRequestHandler):
         for key, value in response.headers.items():
             self.send_header(key, value)
         self.end_headers()
-        self.wfile.write(response.body)
+        pieces = [bytes([b]) for b in response.body] if response.trickles else [response.body]
+        for piece in pieces:
+            self.wfile.write(piece)
+            if response.trickles:
+                self.wfile.flush()
+                time.sleep(TRICKLE_SECONDS)

@@ -10,6 +10,9 @@ from typing import TypeVar
 
 Answer = TypeVar("Answer")
 
+TRICKLE_SECONDS = 0.5
+"""Between two bytes of an answer that trickles: less than any client's timeout for one wait."""
+
 
 class FaultKind(StrEnum):
     """What goes wrong. The first group is of the call, the second of the task that it starts."""
@@ -18,12 +21,16 @@ class FaultKind(StrEnum):
     """The answer comes `seconds` late; the effect happens at once."""
     REFUSE = "refuse"
     """Answered as unavailable (HTTP 503 or the protocol's like); no effect."""
+    THROTTLE = "throttle"
+    """Answered 429, with Retry-After: 20; no effect."""
     BUSY = "busy"
     """Refused because another task holds the entity; no effect."""
     DROP_BEFORE = "drop-before"
     """The connection closes before the effect."""
     DROP_AFTER = "drop-after"
     """The connection closes after the effect: the answer is lost."""
+    TRICKLE = "trickle"
+    """The answer comes byte by byte, each TRICKLE_SECONDS after the other; the effect happens at once."""
     EXPIRE_SESSION = "expire-session"
     """The caller's session ends before the call; no effect."""
 

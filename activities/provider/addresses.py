@@ -15,7 +15,7 @@ def of_replica(vm: CloudVm, networks: tuple[Network, ...], extended: bool) -> li
     """Static addresses only: the source's DHCP does not answer here, and the replica would be unreachable.
     `extended`: by appliances, which leave the gateway's address to the gateway."""
     by_name = {n.name: n for n in networks}
-    problems: list[Problem] = []
+    problems = unread(vm)
     for nic in vm.nics:
         if nic.connected and nic.network is not None:
             where = f"NIC {nic.index} of {vm.name} on {nic.network}"
@@ -23,6 +23,12 @@ def of_replica(vm: CloudVm, networks: tuple[Network, ...], extended: bool) -> li
     if not leases_of(vm) and not problems:
         problems.append(_wrong(f"{vm.name} has no connected NIC", "Connect it in Cloud Director"))
     return problems
+
+
+def unread(vm: CloudVm) -> list[Problem]:
+    """What of the replica could not be read."""
+    do = "Set it anew in Cloud Director, then look again"
+    return [_wrong(f"{what} of {vm.name} cannot be read", do) for what in vm.unread]
 
 
 def _of_nic(nic: Nic, network: Network | None, where: str, extended: bool) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from time import monotonic
 from temporalio import activity
 
 from activities.provider import failover_test_records, marker
+from activities.provider.addresses import unread
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared import probes
 from activities.shared.probes import collected_problems, with_timeout
@@ -40,6 +41,7 @@ class InspectReplicas(ProviderSteps):
         state: ReplicaState | None = None
         points: tuple[RestorePoint, ...] = ()
         tests: tuple[TestRecord, ...] = ()
+        problems += unread(vm)
         with collected_problems(problems, Who.PROVIDER):
             mark = marker.read(self.tenant, vm)
             state = mark.state if mark else ReplicaState.NORMAL

@@ -5,7 +5,6 @@ from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
 from partial_failover.contracts import steps
 from partial_failover.contracts.errors import WrongState
-from partial_failover.contracts.replica import Power
 from partial_failover.contracts.step_data import IsolateInput, ReplicaInput, StepResult
 
 
@@ -18,8 +17,8 @@ class IsolateReplica(ProviderSteps):
         attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_test(self.tenant, vm, data.run)
-        if vm.power is not Power.OFF:
-            raise WrongState(f"{vm.name} is {vm.power}, too late to isolate it", left="Nothing was changed")
+        if not self.tenant.is_off(vm):
+            raise WrongState(f"{vm.name} is not off, too late to isolate it", left="Nothing was changed")
         vdc = self.tenant.vdc
         network = isolation.network_of(self.tenant)
         nic_memory.remember(self.tenant, vm, data.nics, attempt)
@@ -42,6 +41,5 @@ class IsolateReplica(ProviderSteps):
                 do="Find out who rewired it during its test",
             )
         self.tenant.hardware(vm)
-        with self.tenant.turn(vm, attempt):
-            changed = self.tenant.vdc.power_on(vm.id, attempt)
+        changed = self.tenant.power_on(vm, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is powered on")

@@ -49,9 +49,11 @@ def _moved(nic: Nic, network: Network) -> Nic:
 
 def apart(tenant: ProviderTenant, vm: CloudVm) -> bool:
     """Whether no NIC of the VM is on any network but the one for tests: that very one, by its id, for a NIC
-    names only the vApp's own network."""
+    names only the vApp's own network. Of a NIC that cannot be read nobody knows."""
     plugged = {nic.network for nic in vm.nics} - {None}
     network = network_of(tenant)
+    if vm.unread:
+        return False
     if not plugged:
         return True
     if network is None or plugged != {network.name}:

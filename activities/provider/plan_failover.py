@@ -102,6 +102,8 @@ class PlanFailover(ProviderSteps):
 
         with collected_problems(problems, Who.PROVIDER):
             hardware, now = with_timeout(look, f"The vCenter of {vm.name}")
+            if vm.power is Power.OFF and hardware.power is not Power.OFF:
+                problems.append(_off_in_one(vm, hardware))
             return choose(hardware.restore_points, choice), latest(hardware.restore_points), now
         return None
 
@@ -255,6 +257,13 @@ def _too_many(networks: tuple[Network, ...]) -> Problem:
         f"The organization VDC has {len(networks)} networks; the network extension appliance takes "
         f"{MOST_NETWORKS}, because a VM has at most 10 NICs and one goes to the management network",
         "Remove networks that are not used, or connect the sites by an NSX Edge or IPsec VPN instead",
+    )
+
+
+def _off_in_one(vm: CloudVm, hardware: VSphereVm) -> Problem:
+    return _provider(
+        f"Cloud Director shows {vm.name} off, and vCenter shows it {hardware.power}",
+        "If this lasts, find out who uses it; power it off, and reload it from vCenter in Cloud Director",
     )
 
 

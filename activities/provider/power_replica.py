@@ -19,8 +19,7 @@ class PowerReplica(ProviderSteps):
         vm = self.tenant.replica(data.replica_id)
         marker.require_processing(self.tenant, vm, data.run)
         self.tenant.hardware(vm)
-        with self.tenant.turn(vm, attempt):
-            changed = self.tenant.vdc.power_on(vm.id, attempt)
+        changed = self.tenant.power_on(vm, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is powered on")
 
     @provider_step(steps.RESUME_REPLICA)
@@ -56,6 +55,6 @@ class PowerReplica(ProviderSteps):
         attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_processing(self.tenant, vm, data.run)
-        changed = self.tenant.vdc.undeploy(vm.id, attempt)
+        changed = self.tenant.power_off(vm, attempt)
         vcenter, _ = self.tenant.hardware(vm)
         return PoweredOff(changed=changed, note=f"{vm.name} is powered off", at=vcenter.now())

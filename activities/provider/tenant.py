@@ -1,20 +1,27 @@
 """What one tenant's namespace may touch at the provider. Authority comes from here, never from an input."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
+from time import monotonic
 
 from activities.shared.fence import Fence
 from activities.shared.proof import ProofKey
 from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.cloud_director import OrganizationVdc
+from partial_failover.connectors.pause import Pause
 from partial_failover.connectors.vsphere import VSphere
-from partial_failover.contracts.errors import Busy, Misconfigured, NotFound
+from partial_failover.contracts.errors import Busy, Misconfigured, NotFound, TaskFailed
 from partial_failover.contracts.network import Network
-from partial_failover.contracts.replica import CloudVm, VSphereVm
+from partial_failover.contracts.replica import CloudVm, Power, VSphereVm
 from partial_failover.settings import ProviderTenantSettings
+
+BETWEEN_LOOKS = 0.2, 2.0
+"""Seconds between two looks at a power state on which Cloud Director and vCenter differ: first, longest."""
+AGREES_WITHIN = 30.0
+"""Seconds that Cloud Director has to see what vCenter shows."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,43 @@ class ProviderTenant:
             yield
         finally:
             turns.release()
+
+    def power_on(self, vm: CloudVm, attempt: Attempt) -> bool:
+        """Power on through Cloud Director, which wires its networks. On is what vCenter calls on."""
+        with self.turn(vm, attempt):
+            return self._until_vcenter_agrees(vm, Power.ON, self.vdc.power_on, attempt)
+
+    def power_off(self, vm: CloudVm, attempt: Attempt) -> bool:
+        """Power off and undeploy through Cloud Director. Off is what vCenter calls off."""
+        return self._until_vcenter_agrees(vm, Power.OFF, self.vdc.undeploy, attempt)
+
+    def is_off(self, vm: CloudVm) -> bool:
+        """Whether both say so: what Cloud Director shows may be what was."""
+        return vm.power is Power.OFF and self.hardware(vm)[1].power is Power.OFF
+
+    def _until_vcenter_agrees(
+        self, vm: CloudVm, wanted: Power, switch: Callable[[str, Attempt], bool], attempt: Attempt
+    ) -> bool:
+        """Cloud Director may show a power state that is over, and then does nothing. It is asked again when
+        it has had time to see it, and in the end after it was made to look."""
+        changed = switch(vm.id, attempt)
+        pause, end = Pause(attempt, *BETWEEN_LOOKS), monotonic() + AGREES_WITHIN
+        while self.hardware(vm)[1].power is not wanted:
+            if monotonic() >= end or attempt.left() <= 0:
+                break
+            pause.rest()
+            changed = switch(vm.id, attempt) or changed
+        else:
+            return changed
+        self.vdc.reload_from_vcenter(vm.id, attempt)
+        changed = switch(vm.id, attempt) or changed
+        power = self.hardware(vm)[1].power
+        if power is not wanted:
+            raise TaskFailed(
+                f"Cloud Director shows {vm.name} {wanted}, and vCenter shows it {power}",
+                do="Nothing to do: it is tried again. If this lasts, see why the two disagree",
+            )
+        return changed
 
     def networks(self) -> tuple[Network, ...]:
         """All organization VDC networks, but for the appliance's own management network and the one for

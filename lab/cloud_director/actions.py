@@ -6,7 +6,7 @@ provider may power on in maintenance mode; a metadata write makes its entity bus
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from lab import hypervisor
 from lab.cloud_director import model, strict
@@ -15,6 +15,7 @@ from lab.cloud_director.model import (
     OFF,
     ON,
     SUSPENDED,
+    Address,
     CloudNic,
     Entity,
     Principal,
@@ -67,7 +68,7 @@ class Actions:
             if vm.asks is not None:
                 self._ask(vm, task)
             self.world.machines.power_on(vm.machine)
-            vm.status, vm.deployed = ON, True
+            self.world.change(vm, status=ON, deployed=True)
 
         return self._start("POST powerOn", "vappPowerOn", vm, who, model.POWER_RIGHT, effect)
 
@@ -102,7 +103,7 @@ class Actions:
 
         def effect(_: Task) -> None:
             self.world.machines.power_off(vm.machine)
-            vm.status = OFF
+            self.world.change(vm, status=OFF)
 
         return self._start("POST powerOff", "vappPowerOff", vm, who, model.POWER_RIGHT, effect)
 
@@ -140,7 +141,7 @@ class Actions:
         def effect(_: Task) -> None:
             if vm.status in (ON, SUSPENDED):
                 self.world.machines.power_off(vm.machine)
-            vm.status, vm.deployed = OFF, False
+            self.world.change(vm, status=OFF, deployed=False)
 
         return self._start("POST undeploy", "vappUndeployPowerOff", vm, who, model.POWER_RIGHT, effect)
 
@@ -150,6 +151,7 @@ class Actions:
             raise forbidden("Only a system administrator can reload a VM")
 
         def effect(_: Task) -> None:
+            vm.late.clear()
             names = {n.port_group: n.name for n in vm.vapp.networks}
             old = {nic.mac: nic for nic in vm.nics}
             vm.nics = [_taken_over(nic, names, old) for nic in vm.machine.nics]
@@ -196,7 +198,7 @@ class Actions:
                 raise bad(f"A network that {vm.name} uses cannot be removed")
 
         def effect(_: Task) -> None:
-            vapp.networks = wanted
+            self.world.change(vapp, networks=wanted)
 
         call = "PUT networkConfigSection"
         return self._start(call, "vdcUpdateVappNetworkSection", vapp, who, model.NETWORK_RIGHT, effect)
@@ -207,7 +209,7 @@ class Actions:
 
         def effect(_: Task) -> None:
             with self.world.lock:
-                vm.nics = [self._settled(vm, nic) for nic in wanted]
+                self.world.change(vm, nics=[self._settled(vm, nic) for nic in wanted])
                 vm.primary = primary
             self.push(vm)
 
@@ -219,6 +221,8 @@ class Actions:
         mac = nic.mac or self.world.machines.new_mac()
         if nic.network is None or nic.mode not in (AllocationMode.POOL, AllocationMode.MANUAL):
             return replace(nic, mac=mac, address=None)
+        if isinstance(nic.address, IPv6Address):  # the lab's networks have no IPv6 subnet to be outside of
+            return replace(nic, mac=mac)
         taken = {
             other.address
             for vapp in self.world.vapps
@@ -243,7 +247,7 @@ class Actions:
             raise forbidden("Only a system administrator can write metadata of the SYSTEM domain")
 
         def effect(_: Task) -> None:
-            entity.metadata.update(entries)
+            self.world.change(entity, metadata={**entity.metadata, **entries})
 
         return self._start("POST metadata", "metadataUpdate", entity, who, model.METADATA_RIGHT, effect)
 
@@ -253,7 +257,8 @@ class Actions:
             raise forbidden(f"No access to entity (com.vmware.vcloud.entity.metadata:{key})")
 
         def effect(_: Task) -> None:
-            entity.metadata.pop((domain, key), None)
+            left = {where: value for where, value in entity.metadata.items() if where != (domain, key)}
+            self.world.change(entity, metadata=left)
 
         return self._start("DELETE metadata", "metadataDelete", entity, who, model.METADATA_RIGHT, effect)
 
@@ -268,7 +273,7 @@ def _taken_over(nic: hypervisor.Nic, names: dict[str, str], old: dict[str, Cloud
     return CloudNic(nic.index, network, nic.mac, connected=nic.connected)
 
 
-def _free(hosts: Iterator[IPv4Address], taken: set[IPv4Address | None]) -> IPv4Address:
+def _free(hosts: Iterator[IPv4Address], taken: set[Address | None]) -> IPv4Address:
     for address in hosts:
         if address not in taken:
             return address

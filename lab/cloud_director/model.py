@@ -1,9 +1,11 @@
 """What Cloud Director keeps, as plain data. Its view of a VM is its own, not the hypervisor's."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
+from typing import Any
 
 from lab import hypervisor
 from partial_failover.contracts.network import AllocationMode
@@ -19,6 +21,9 @@ SYSTEM = "System"
 
 ON, OFF, SUSPENDED, ASKING = 4, 8, 3, 5
 """`status` of a VM (source: `ResourceEntityType`)."""
+
+
+Address = IPv4Address | IPv6Address
 
 
 @dataclass(eq=False)
@@ -56,7 +61,9 @@ class NicSpec:
 
     network: str | None
     mode: AllocationMode = AllocationMode.NONE
-    address: IPv4Address | None = None
+    address: Address | None = None
+    secondary: Address | None = None
+    """A second address, MANUAL too, as of dual stack."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,11 @@ class CloudNic:
     network: str | None
     mac: str
     mode: AllocationMode = AllocationMode.NONE
-    address: IPv4Address | None = None
+    address: Address | None = None
     connected: bool = True
     adapter: str = "VMXNET3"
+    secondary: Address | None = None
+    secondary_mode: AllocationMode = AllocationMode.NONE
 
 
 @dataclass(frozen=True)
@@ -96,8 +105,21 @@ class Question:
     go_on: str = "I Moved It"
 
 
+@dataclass(eq=False, kw_only=True)
+class Lagging:
+    """Something whose effects may be seen late: see `World.lags`."""
+
+    late: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    """By the attribute's name: what was there before, and the monotonic time until which that is shown."""
+
+    def seen(self, name: str) -> Any:
+        """The attribute as Cloud Director shows it now. Any: its type."""
+        before, until = self.late.get(name, (None, 0.0))
+        return before if time.monotonic() < until else getattr(self, name)
+
+
 @dataclass(eq=False)
-class VApp:
+class VApp(Lagging):
     """A vApp, or with `template` a vApp template."""
 
     id: str
@@ -116,7 +138,7 @@ class VApp:
 
 
 @dataclass(eq=False)
-class Vm:
+class Vm(Lagging):
     """A VM in Cloud Director. `machine` is the same at the hypervisor; `status` is what was seen last."""
 
     id: str

@@ -111,7 +111,7 @@ def _records(world: World, render: Renderer, who: Principal, kind: str) -> list[
                 "container": render.href(vapp),
                 "vdc": vdc_href[vapp.vdc],
                 "isVAppTemplate": word(vapp.template),
-                "status": "POWERED_ON" if vm.status == ON else "POWERED_OFF",
+                "status": "POWERED_ON" if vm.seen("status") == ON else "POWERED_OFF",
             }
             if kind == "adminVM":
                 record |= {"moref": vm.machine.moref, "vc": render.vcenter_href(vm)}

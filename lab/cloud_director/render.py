@@ -90,8 +90,8 @@ class Renderer:
         element = root("Vm") if parent is None else put(parent, "Vm")
         for key, value in {
             "needsCustomization": "false",
-            "deployed": word(vm.deployed),
-            "status": str(vm.status),
+            "deployed": word(vm.seen("deployed")),
+            "status": str(vm.seen("status")),
             "name": vm.name,
             "id": f"urn:vcloud:vm:{vm.id}",
             "href": self.href(vm),
@@ -126,13 +126,14 @@ class Renderer:
         link(element, "down", f"{here}/metadata", "metadata")
         if blocked:
             return
-        if vm.status == OFF:
+        status = vm.seen("status")
+        if status == OFF:
             link(element, "power:powerOn", f"{here}/power/action/powerOn")
-        if vm.status == ON:
+        if status == ON:
             link(element, "power:powerOff", f"{here}/power/action/powerOff")
-        if vm.deployed:
+        if vm.seen("deployed"):
             link(element, "undeploy", f"{here}/action/undeploy", "undeployVAppParams")
-        if vm.status == ASKING:
+        if status == ASKING:
             link(element, "question", f"{here}/question", "vmPendingQuestion")
         if who.provider:
             link(element, "reloadFromVc", f"{here}/action/reloadFromVc")
@@ -150,9 +151,9 @@ class Renderer:
         """A `NetworkConnectionSection`."""
         info = "Specifies the available VM network connections"
         element = self._section(vm, "NetworkConnectionSection", info, parent)
-        if vm.nics:
+        if vm.seen("nics"):
             put(element, "PrimaryNetworkConnectionIndex", str(vm.primary))
-        for nic in vm.nics:
+        for nic in vm.seen("nics"):
             self._connection(element, nic)
         link(element, "edit", element.get("href", ""), "networkConnectionSection")
         return element
@@ -163,21 +164,24 @@ class Renderer:
         put(element, "NetworkConnectionIndex", str(nic.index))
         if nic.address is not None:
             put(element, "IpAddress", str(nic.address))
-            put(element, "IpType", "IPV_4")
+            put(element, "IpType", f"IPV{nic.address.version}")
+        if nic.secondary is not None:
+            put(element, "SecondaryIpAddress", str(nic.secondary))
+            put(element, "SecondaryIpType", f"IPV{nic.secondary.version}")
         put(element, "IsConnected", word(nic.connected))
         put(element, "MACAddress", nic.mac)
         put(element, "IpAddressAllocationMode", str(nic.mode))
-        put(element, "SecondaryIpAddressAllocationMode", "NONE")
+        put(element, "SecondaryIpAddressAllocationMode", str(nic.secondary_mode))
         put(element, "NetworkAdapterType", nic.adapter)
 
     def vapp(
         self, vapp: VApp, who: Principal, tasks: dict[Entity, list[Task]], blocked: bool
     ) -> etree._Element:
         """A `VApp` with its VMs."""
-        statuses = {vm.status for vm in vapp.vms} or {OFF}
+        statuses = {vm.seen("status") for vm in vapp.vms} or {OFF}
         element = root(
             "VApp",
-            deployed=word(any(vm.deployed for vm in vapp.vms)),
+            deployed=word(any(vm.seen("deployed") for vm in vapp.vms)),
             status=str(statuses.pop() if len(statuses) == 1 else 10),
             name=vapp.name,
             id=f"urn:vcloud:vapp:{vapp.id}",
@@ -205,7 +209,7 @@ class Renderer:
         info = "The configuration parameters for logical networks"
         element = self._section(vapp, "NetworkConfigSection", info, parent)
         link(element, "edit", element.get("href", ""), "networkConfigSection")
-        for network in vapp.networks:
+        for network in vapp.seen("networks"):
             self._config(element, network)
         return element
 
@@ -226,7 +230,7 @@ class Renderer:
         here = f"{self.href(entity)}/metadata"
         element = root("Metadata", href=here)
         link(element, "add", here, "metadata")
-        for (domain, key), entry in entity.metadata.items():
+        for (domain, key), entry in entity.seen("metadata").items():
             if entry.visibility == "PRIVATE" and not who.provider:
                 continue
             item = put(element, "MetadataEntry")

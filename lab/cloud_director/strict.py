@@ -1,11 +1,11 @@
 """Bodies that come in, read as strictly as the XSD would: a wrong element order is refused."""
 
 from collections.abc import Sequence
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import ip_address
 
 from lxml import etree
 
-from lab.cloud_director.model import CloudNic, MetadataValue, OrgNetwork, bad
+from lab.cloud_director.model import Address, CloudNic, MetadataValue, OrgNetwork, bad
 from lab.cloud_director.render import VCLOUD, XSI
 from partial_failover.contracts.network import AllocationMode
 
@@ -95,16 +95,31 @@ def _connection(element: etree._Element, attached: set[str]) -> CloudNic:
     try:
         index = int(text_of(children, "NetworkConnectionIndex"))
         mode = AllocationMode(text_of(children, "IpAddressAllocationMode"))
-        address = IPv4Address(text_of(children, "IpAddress")) if "IpAddress" in children else None
-    except (ValueError, AddressValueError) as error:
+        address = _address(children, "Ip")
+        second, second_mode = _address(children, "SecondaryIp"), AllocationMode.NONE
+        if "SecondaryIpAddressAllocationMode" in children:
+            second_mode = AllocationMode(text_of(children, "SecondaryIpAddressAllocationMode"))
+    except ValueError as error:
         raise bad(str(error)) from None
-    if mode is AllocationMode.MANUAL and address is None:
-        raise bad("IpAddress is needed for MANUAL")
-    if name == "none" and (connected or mode is not AllocationMode.NONE):
+    for one, its in ((address, mode), (second, second_mode)):
+        if its is AllocationMode.MANUAL and one is None:
+            raise bad("IpAddress is needed for MANUAL")
+    if name == "none" and (connected or {mode, second_mode} != {AllocationMode.NONE}):
         raise bad("A network connection to none is neither connected nor has it an address")
     mac = text_of(children, "MACAddress").lower() if "MACAddress" in children else ""
     adapter = text_of(children, "NetworkAdapterType") if "NetworkAdapterType" in children else "VMXNET3"
-    return CloudNic(index, None if name == "none" else name, mac, mode, address, connected, adapter)
+    plugged = None if name == "none" else name
+    return CloudNic(index, plugged, mac, mode, address, connected, adapter, second, second_mode)
+
+
+def _address(children: dict[str, list[etree._Element]], prefix: str) -> Address | None:
+    """`IpAddress` or `SecondaryIpAddress`; its type, where it is given, must be of the same kind."""
+    if f"{prefix}Address" not in children:
+        return None
+    address = ip_address(text_of(children, f"{prefix}Address"))
+    if f"{prefix}Type" in children and text_of(children, f"{prefix}Type") != f"IPV{address.version}":
+        raise bad(f"{prefix}Type does not fit {address}")
+    return address
 
 
 def configs(body: bytes, known: Sequence[OrgNetwork]) -> list[OrgNetwork]:

@@ -1,9 +1,11 @@
 """The tenants of the lab's Cloud Director: how they are built and looked up."""
 
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from ipaddress import IPv4Interface
+from typing import Any
 
 from lab import hypervisor
 from lab.cloud_director.model import (
@@ -21,6 +23,7 @@ from lab.cloud_director.model import (
     Vm,
     forbidden,
 )
+from partial_failover.contracts.network import AllocationMode
 
 
 def new_id() -> str:
@@ -40,6 +43,25 @@ class World:
         self.networks: list[OrgNetwork] = []
         self.vapps: list[VApp] = []
         self.api_tokens: dict[str, Principal] = {}
+        self.lags: dict[str, float] = {}
+        """Seconds for which an effect is not seen yet after its task has succeeded, by the attribute of a VM
+        or vApp that it changes: status, deployed, nics, networks, metadata."""
+
+    @property
+    def power_lag(self) -> float:
+        """The same for the power state of all VMs."""
+        return self.lags.get("status", 0.0)
+
+    @power_lag.setter
+    def power_lag(self, seconds: float) -> None:
+        self.lags |= {"status": seconds, "deployed": seconds}
+
+    def change(self, entity: Entity, **attributes: Any) -> None:
+        """Change attributes of a VM or vApp, which may be seen late. Any: theirs."""
+        for name, value in attributes.items():
+            lag = self.lags.get(name, 0.0)
+            entity.late[name] = (entity.seen(name), time.monotonic() + lag)
+            setattr(entity, name, value)
 
     @property
     def vms(self) -> list[Vm]:
@@ -92,7 +114,19 @@ class World:
                         vapp.networks.append(network)
                 mac = macs.get(index) or self.machines.new_mac()
                 plugged = spec.network is not None
-                vm.nics.append(CloudNic(index, spec.network, mac, spec.mode, spec.address, plugged))
+                second = AllocationMode.MANUAL if spec.secondary else AllocationMode.NONE
+                vm.nics.append(
+                    CloudNic(
+                        index,
+                        spec.network,
+                        mac,
+                        spec.mode,
+                        spec.address,
+                        plugged,
+                        secondary=spec.secondary,
+                        secondary_mode=second,
+                    )
+                )
             if machine.power == "poweredOn":
                 vm.status, vm.deployed = ON, True
             vapp.vms.append(vm)

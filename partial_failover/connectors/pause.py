@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from partial_failover.connectors.attempt import Attempt
@@ -30,6 +31,20 @@ class Pause:
         """A task may be under way: a cancellation is not heard until it has ended."""
         self.attempt.watch()
         time.sleep(self._next())
+
+    def rest_for(self, seconds: float) -> None:
+        """As `rest`, until so many seconds have passed."""
+        self._until(seconds, self.rest)
+
+    def watch_for(self, seconds: float) -> None:
+        """As `watch`, until so many seconds have passed."""
+        self._until(seconds, self.watch)
+
+    def _until(self, seconds: float, wait: Callable[[], None]) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and self.attempt.left() > 0:
+            self.seconds = min(self.seconds, left)
+            wait()
 
     async def rest_async(self) -> None:
         """As `rest`, in an event loop."""

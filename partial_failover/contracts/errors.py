@@ -32,12 +32,16 @@ class ErrorDetails(Contract):
 
 
 class FailoverError(Exception):
-    """Base of all. `happened`, `left`, `do`: as in `ErrorDetails`."""
+    """Base of all. `happened`, `left`, `do`: as in `ErrorDetails`. `retry_after`: seconds that the system
+    asked for before it is asked again."""
 
     who: ClassVar[Who] = Who.PROVIDER
     retryable: ClassVar[bool] = False
 
-    def __init__(self, happened: str, *, left: str = "", do: str = "") -> None:
+    def __init__(
+        self, happened: str, *, left: str = "", do: str = "", retry_after: float | None = None
+    ) -> None:
+        self.retry_after = retry_after
         self.happened, self.left, self.do = (text.rstrip(".")[:LONGEST_TEXT] for text in (happened, left, do))
         parts = [self.happened, self.left, self.do]
         super().__init__((". ".join(p for p in parts if p) + ".")[:LONGEST_TEXT])

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address
-from typing import Self
+from typing import Any, Self
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from partial_failover.contracts.base import Contract
 from partial_failover.contracts.network import AllocationMode, Nic
@@ -21,6 +21,15 @@ class NicMemory(Contract):
     networks: tuple[str, ...]
     nics: tuple[tuple[int, int | None, str, AllocationMode, IPv4Address | None, str], ...]
     """Each: index, number of its network, MAC, mode, address, and "c" for connected, "p" for primary."""
+    others: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """What else Cloud Director has of a NIC, each with the indices of the NICs that have it."""
+
+    @model_serializer(mode="wrap")
+    def _short(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:  # Any: JSON
+        data: dict[str, Any] = dump(self)
+        if not self.others:
+            data.pop("others", None)
+        return data
 
     @model_validator(mode="after")
     def _name_every_network(self) -> Self:
@@ -43,7 +52,9 @@ class NicMemory(Contract):
             )
             for nic in nics
         )
-        return cls(networks=tuple(names), nics=tuple(short))
+        texts = dict.fromkeys(text for nic in nics for text in nic.others)
+        others = ((text, tuple(nic.index for nic in nics if text in nic.others)) for text in texts)
+        return cls(networks=tuple(names), nics=tuple(short), others=tuple(others))
 
     def restored(self) -> tuple[Nic, ...]:
         """The NICs."""
@@ -56,6 +67,7 @@ class NicMemory(Contract):
                 address=address,
                 connected="c" in flags,
                 primary="p" in flags,
+                others=tuple(text for text, indices in self.others if index in indices),
             )
             for index, number, mac, mode, address, flags in self.nics
         )

@@ -76,6 +76,8 @@ class CloudVm(Contract):
     power: Power
     deployed: bool
     nics: tuple[Nic, ...]
+    unread: tuple[str, ...] = ()
+    """What of it could not be read, each by its name: a NIC that is not in `nics`, for instance."""
     in_maintenance: bool = False
     """Whether its vApp is in maintenance mode."""
     busy: str | None = None

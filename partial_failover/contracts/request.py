@@ -12,12 +12,13 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _short_duration(value: Any) -> Any:  # Any: whatever JSON holds, pydantic judges the rest
-    """Let people write "90s", "30m", "4h" or "2d" beside ISO 8601 ("PT4H")."""
-    if not isinstance(value, str) or value.startswith("P"):
+    """Let people write "90s", "30m", "4h" or "2d" beside ISO 8601 ("PT4H"). A number alone is refused: who
+    writes 4 means four of something."""
+    if isinstance(value, timedelta) or (isinstance(value, str) and value.startswith("P")):
         return value
-    match = re.fullmatch(r"(\d{1,6})([smhd])", value.strip())
+    match = re.fullmatch(r"(\d{1,6})([smhd])", value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise ValueError('is a duration like "90s", "30m", "4h" or "2d"')
+        raise ValueError('is a time with its unit, in quotes, like "90s", "30m", "4h" or "2d"')
     return int(match[1]) * _UNITS[match[2]]
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from contextvars import ContextVar
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
@@ -54,8 +55,13 @@ class _Inbound(ActivityInboundInterceptor):
 def as_failure(error: FailoverError) -> ApplicationError:
     """The failure that enters the history: the error's own text with who must act, no stack of wrappers."""
     who = "" if error.who is Who.NOBODY else f" Who must act: the {error.who}."
+    pause = timedelta(seconds=error.retry_after) if error.retryable and error.retry_after else None
     return ApplicationError(
-        f"{error}{who}", error.details, type=type(error).__name__, non_retryable=not error.retryable
+        f"{error}{who}",
+        error.details,
+        type=type(error).__name__,
+        non_retryable=not error.retryable,
+        next_retry_delay=pause,
     )
 
 

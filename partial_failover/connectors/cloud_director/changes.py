@@ -20,6 +20,7 @@ from partial_failover.connectors.cloud_director import xml
 from partial_failover.connectors.cloud_director.errors import TRY_LATER, Lost
 from partial_failover.connectors.cloud_director.transport import HttpRequest, Transport
 from partial_failover.connectors.pause import Pause
+from partial_failover.connectors.whole_call import within
 from partial_failover.contracts.errors import (
     BadRequest,
     Busy,
@@ -36,8 +37,12 @@ FIRST_POLL, LONGEST_POLL = 0.2, 2.0
 """Seconds between two looks at a task."""
 LONGEST_BUSY_PAUSE = 5.0
 """Seconds between two tries on an entity that is busy."""
+GRACE = 5.0
+"""Seconds after an attempt's last mutation in which a look may still end: less than the attempt's margin."""
 LOOK_SECONDS = 2.0
 """How long the effect of a lost request is looked for before the attempt gives up."""
+EFFECT_SECONDS = 30.0
+"""How long an effect may be seen later than the success of the task that had it."""
 MOST_FAILED_POLLS = 5
 """Looks at a task in a row that may fail before the attempt gives up waiting."""
 
@@ -56,7 +61,8 @@ class Change:
     `plan`: None when it is true and no task is under way that could undo it. `operation`: pattern of the
     operation names of its tasks, by which an earlier attempt's is known. `meanwhile`: asked at each look
     while a task runs: what must be sent for the task to go on. `traceless`: its effect cannot be read back,
-    so only a task tells.
+    so only a task tells. `telling`: the name of its task says what the effect is, so one that ended well had
+    it, whoever started it and seen or not.
     """
 
     what: str
@@ -67,6 +73,7 @@ class Change:
     operation: str
     meanwhile: Callable[[], HttpRequest | None] = lambda: None
     traceless: bool = False
+    telling: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,25 +112,38 @@ class Changer:
 
     def carry_out(self, change: Change, attempt: Attempt) -> bool:
         """Make it true. False when it was already, without any doing of this activity."""
-        with self.alone_in(change.vapp, attempt):
-            adopted = self._adopt_earlier(change, attempt)
+        earlier = attempt.earlier_task
+        while True:
+            try:
+                return self._carry_out(change, attempt, earlier)
+            except (Unavailable, Busy) as error:
+                if error.retry_after is None or error.retry_after >= attempt.left():
+                    raise
+                Pause(attempt, FIRST_POLL, LONGEST_POLL).rest_for(error.retry_after)
+                earlier = attempt.task
+
+    def _carry_out(self, change: Change, attempt: Attempt, earlier: str | None) -> bool:
+        with self.alone_in(change.vapp, attempt), within(attempt.left() + GRACE):
+            adopted = self._adopt_earlier(change, attempt, earlier)
             if adopted and change.traceless:
                 return True
             return self._make_true(change, attempt, adopted)
 
     def wait_for(self, task: str, attempt: Attempt) -> None:
         """Wait for a task, whatever its end."""
-        self._wait(task, attempt, lambda: None)
+        with within(attempt.left() + GRACE):
+            self._wait(task, attempt, lambda: None)
         Pause(attempt, FIRST_POLL, LONGEST_POLL).rest()
 
     def _make_true(self, change: Change, attempt: Attempt, adopted: bool) -> bool:
-        pause = Pause(attempt, FIRST_POLL, LONGEST_BUSY_PAUSE)
+        pause, done = Pause(attempt, FIRST_POLL, LONGEST_BUSY_PAUSE), adopted
         while True:
-            step = change.plan()
+            step = self._seen(change, attempt) if done and change.telling else change.plan()
             if step is None:
                 return adopted
             if isinstance(step, Running):
-                self._wait(step.task, attempt, change.meanwhile)  # whatever its end: look again
+                ended = self._wait(step.task, attempt, change.meanwhile)
+                done = _is_of(ended, change)
                 if attempt.left() <= 0:
                     raise Busy(
                         f"Other tasks kept Cloud Director from it: could not {change.what}", do=TRY_LATER
@@ -137,9 +157,13 @@ class Changer:
                     raise
                 pause.rest()
                 continue
+            except BadRequest:  # it may be there already, and just not be seen yet
+                if change.telling and self._seen(change, attempt) is None:
+                    return adopted
+                raise
             if not ended.ok:
                 raise TaskFailed(f"Cloud Director could not {change.what}: {ended.reason}", do=TRY_LATER)
-            return self._verified(change)
+            return self._verified(change, attempt)
 
     def _send_and_wait(self, request: HttpRequest, change: Change, attempt: Attempt) -> Ended:
         try:
@@ -165,11 +189,22 @@ class Changer:
             return
         try:
             self._send(request, attempt)
-        except (Lost, Busy, BadRequest):
+        except (Lost, Busy, Unavailable, BadRequest):
             log.info("Cloud Director: no clear answer, trying to %s; the task will tell", request.what)
 
-    def _verified(self, change: Change) -> bool:
-        if not change.traceless and isinstance(change.plan(), HttpRequest):
+    def _seen(self, change: Change, attempt: Attempt) -> HttpRequest | Running | None:
+        """The plan, once nothing is left to be sent: a task's effect is seen some time after its success.
+        A request where it is not seen for too long."""
+        end = time.monotonic() + EFFECT_SECONDS
+        pause = Pause(attempt, FIRST_POLL, LONGEST_POLL)
+        while isinstance(step := change.plan(), HttpRequest):
+            if time.monotonic() >= end or attempt.left() <= 0:
+                break
+            pause.watch()
+        return step
+
+    def _verified(self, change: Change, attempt: Attempt) -> bool:
+        if not change.traceless and isinstance(self._seen(change, attempt), HttpRequest):
             raise TaskFailed(
                 f"Cloud Director says that it is done, but could not {change.what}: nothing of it is seen",
                 do=TRY_LATER,
@@ -195,18 +230,23 @@ class Changer:
                 break
             pause.watch()
         if lost.refused:
-            raise Unavailable(f"{lost} when asked to {change.what}", left="No effect is seen", do=TRY_LATER)
+            raise Unavailable(
+                f"{lost} when asked to {change.what}",
+                left="No effect is seen",
+                do=TRY_LATER,
+                retry_after=lost.retry_after,
+            )
         raise OutcomeUnknown(
             f"{lost} when Cloud Director was asked to {change.what}",
             left="No effect is seen so far",
             do="Nothing to do: the next try looks first",
         )
 
-    def _adopt_earlier(self, change: Change, attempt: Attempt) -> bool:
-        """Whether an earlier attempt's task made this change. Waits while it runs."""
-        if not attempt.earlier_task:
+    def _adopt_earlier(self, change: Change, attempt: Attempt, earlier: str | None) -> bool:
+        """Whether an earlier task made this change. Waits while it runs."""
+        if not earlier:
             return False
-        ended = self._wait(attempt.earlier_task, attempt, change.meanwhile, only_of=change.entity)
+        ended = self._wait(earlier, attempt, change.meanwhile, only_of=change.entity)
         return _is_of(ended, change)
 
     def _wait(
@@ -228,6 +268,7 @@ class Changer:
                 failed += 1
                 if failed >= MOST_FAILED_POLLS:
                     raise hiccup
+                Pause(attempt, FIRST_POLL, LONGEST_POLL).watch_for(hiccup.retry_after or 0)
             else:
                 ended = _ended(body)
                 if ended is not None:

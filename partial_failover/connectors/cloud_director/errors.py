@@ -5,7 +5,7 @@ import logging
 import requests
 from lxml import etree
 from pyvcloud.vcd.exceptions import SDKException, VcdResponseException
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from partial_failover.contracts.errors import (
     BadRequest,
@@ -48,9 +48,10 @@ class Lost(Exception):
     `refused`: a proxy or cell answered that it could not, so it most likely was not.
     """
 
-    def __init__(self, happened: str, *, refused: bool = False) -> None:
+    def __init__(self, happened: str, *, refused: bool = False, retry_after: float | None = None) -> None:
         super().__init__(happened)
         self.refused = refused
+        self.retry_after = retry_after
 
 
 def status_of(error: Exception) -> int | None:
@@ -60,9 +61,15 @@ def status_of(error: Exception) -> int | None:
 
 def is_worth_a_second_read(error: Exception) -> bool:
     """Whether a GET may be tried once more at once. Not after a read timeout: that one has waited already."""
-    if isinstance(error, requests.exceptions.SSLError | requests.Timeout):
+    if isinstance(error, requests.exceptions.SSLError) or _waited(error):
         return False
     return isinstance(error, requests.ConnectionError) or status_of(error) in TRANSIENT_STATUS
+
+
+def _waited(error: Exception) -> bool:
+    """Whether time ran out; in the middle of an answer's body `requests` calls that a broken connection."""
+    cause = error.args[0] if error.args else None
+    return isinstance(error, requests.Timeout | TimeoutError) or isinstance(cause, ReadTimeoutError)
 
 
 def _was_never_sent(error: Exception) -> bool:
@@ -87,8 +94,11 @@ def minor_code(error: Exception) -> str | None:
     return body.get("minorErrorCode") if body is not None and hasattr(body, "get") else None
 
 
-def error_of(error: Exception, doing: str, missing: str | None = None) -> FailoverError:
+def error_of(
+    error: Exception, doing: str, missing: str | None = None, pause: float | None = None
+) -> FailoverError:
     """The product's error for a library's. `missing`: what to say where 403 and 404 mean "not there".
+    `pause`: seconds that Cloud Director asked for.
 
     Cloud Director answers 403, not 404, for an id that does not exist.
     """
@@ -97,7 +107,9 @@ def error_of(error: Exception, doing: str, missing: str | None = None) -> Failov
         return error
     status = status_of(error)
     if status is not None:
-        return _error_of_answer(error, status, doing, missing)
+        answered = _error_of_answer(error, status, doing, missing)
+        answered.retry_after = pause
+        return answered
     if isinstance(error, requests.exceptions.SSLError):
         return Misconfigured(
             f"Cloud Director's certificate was not accepted while trying to {doing}",
@@ -107,7 +119,7 @@ def error_of(error: Exception, doing: str, missing: str | None = None) -> Failov
         return Misconfigured(
             f"Cloud Director redirected the call to {doing}", do="Configure its own address, not a portal's"
         )
-    if isinstance(error, requests.Timeout):
+    if _waited(error):
         return Unavailable(f"Cloud Director did not answer in time when asked to {doing}", do=TRY_LATER)
     reached_us = isinstance(error, requests.exceptions.InvalidJSONError | Unreadable)
     if isinstance(error, requests.RequestException | HTTPError | OSError) and not reached_us:
@@ -139,12 +151,14 @@ def _error_of_answer(error: Exception, status: int, doing: str, missing: str | N
     return Unavailable(f"Cloud Director answered {status} when asked to {doing}", do=TRY_LATER)
 
 
-def error_of_send(error: Exception, doing: str) -> FailoverError | Lost:
+def error_of_send(error: Exception, doing: str, pause: float | None = None) -> FailoverError | Lost:
     """As `error_of`, for a mutation: whatever leaves its outcome open is `Lost`."""
     status = status_of(error)
     if status is not None:
+        if status == 429:  # too many requests: none of it was done
+            return error_of(error, doing, pause=pause)
         if status in TRANSIENT_STATUS:
-            return Lost(f"Cloud Director answered {status}", refused=status in (429, 503))
+            return Lost(f"Cloud Director answered {status}", refused=status == 503, retry_after=pause)
         return error_of(error, doing)
     if isinstance(error, FailoverError):
         return error

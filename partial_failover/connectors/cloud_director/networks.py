@@ -27,7 +27,7 @@ def organization_networks(reader: VdcReader) -> tuple[Network, ...]:
     values = reader.transport.pages(
         "1.0.0/orgVdcNetworks", {"filter": expression}, "list the networks of the organization VDC"
     )
-    read = understood(lambda: [_network(value) for value in values], "list the networks")
+    read = (_readable_network(value) for value in values)
     return tuple(network for network in read if network is not None)
 
 
@@ -58,7 +58,7 @@ def detach(reader: VdcReader, vapp_id: str, names: Sequence[str]) -> Change:
     def section(vapp: VApp) -> etree._Element | None:
         present = [n for n in names if n in vapp.networks]
         for vm in vapp.vms():
-            used = {n.network for n in xml.nics_of(vm.find("{*}NetworkConnectionSection"))}
+            used = {c.get("network") for c in vm.iterfind("{*}NetworkConnectionSection/{*}NetworkConnection")}
             if used & set(present):
                 raise WrongState(
                     f"{vm.get('name')} has a NIC on a network that was to be detached",
@@ -98,6 +98,16 @@ def _another(vapp: VApp, network: Network) -> WrongState:
 
 def _configs(vapp: VApp) -> etree._Element | None:
     return vapp.body.find("{*}NetworkConfigSection")
+
+
+def _readable_network(value: Any) -> Network | None:
+    """None for one that cannot be read, too: it is no reason not to see the others."""
+    try:
+        return _network(value)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        name = value.get("name") if isinstance(value, dict) else None
+        log.warning("The network %r cannot be read and is left out", name)
+        return None
 
 
 def _network(value: Any) -> Network | None:
@@ -147,4 +157,4 @@ def _kept(present: etree._Element | None, without: Collection[str]) -> etree._El
         for config in present.iterfind("{*}NetworkConfig"):
             if config.get("networkName") not in without:
                 new.append(deepcopy(config))
-    return new
+    return xml.keep_others(present, new, ("NetworkConfig",))

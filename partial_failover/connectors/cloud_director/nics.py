@@ -13,11 +13,24 @@ from partial_failover.connectors.cloud_director import xml
 from partial_failover.connectors.cloud_director.changes import Change, Running
 from partial_failover.connectors.cloud_director.reader import VApp, VdcReader, understood
 from partial_failover.connectors.cloud_director.transport import HttpRequest
-from partial_failover.contracts.errors import BadRequest, LimitReached
+from partial_failover.contracts.errors import BadRequest, LimitReached, WrongState
 from partial_failover.contracts.network import AllocationMode, Nic
 
 MOST_NICS = 10
 """NICs of one VM (source: vSphere configuration maximums; Cloud Director allows indices 0 to 9)."""
+_ORDER = (
+    "NetworkConnectionIndex",
+    "IpAddress",
+    "IpType",
+    "SecondaryIpAddress",
+    "SecondaryIpType",
+    "ExternalIpAddress",
+    "IsConnected",
+    "MACAddress",
+    "IpAddressAllocationMode",
+    "SecondaryIpAddressAllocationMode",
+    "NetworkAdapterType",
+)
 
 
 def replace(reader: VdcReader, vm_id: str, wanted: Sequence[Nic]) -> Change:
@@ -40,7 +53,14 @@ def _plan(
     if busy:
         return Running(busy)
     present = body.find("{*}NetworkConnectionSection")
-    if _all_same(xml.nics_of(present), wanted):
+    nics, unread = xml.nics_of(present)
+    if unread:
+        raise WrongState(
+            f"{', '.join(unread)} of {name} cannot be read, so it could not be put back",
+            left="Its NICs are as they were",
+            do="Set it anew in Cloud Director",
+        )
+    if _all_same(nics, wanted):
         return None
     return HttpRequest(
         f"change the NICs of {name}",
@@ -63,7 +83,7 @@ def _check(nics: Sequence[Nic], attached: Sequence[str], vm: str) -> None:
     if len(set(indices)) < len(indices) or any(not 0 <= i < MOST_NICS for i in indices):
         raise BadRequest(f"The NICs of {vm} need different indices from 0 to {MOST_NICS - 1}")
     for nic in nics:
-        if nic.mode is AllocationMode.MANUAL and nic.address is None:
+        if nic.mode is AllocationMode.MANUAL and nic.address is None and not _of("IpAddress", nic.others):
             raise BadRequest(f"NIC {nic.index} of {vm} has a manual address mode and no address")
         if nic.network is not None and nic.network not in attached:
             raise BadRequest(
@@ -81,7 +101,18 @@ def _same(nic: Nic, wanted: Nic) -> bool:
         and (nic.mode == wanted.mode or wanted.network is None)
         and (not wanted.mac or nic.mac.casefold() == wanted.mac.casefold())
         and (not _has_fixed_address(wanted) or nic.address == wanted.address)
+        and set(_settable(wanted)) <= set(_settable(nic))
     )
+
+
+def _settable(nic: Nic) -> list[str]:
+    """What is kept of a NIC beside the contract, without the kind of its adapter: a NIC has it for its whole
+    life, and a revert brings back the one that its guest knows."""
+    return [text for text in nic.others if not text.startswith("<NetworkAdapterType>")]
+
+
+def _of(name: str, others: Sequence[str]) -> list[str]:
+    return [text for text in others if text.startswith(f"<{name}>")]
 
 
 def _all_same(nics: Sequence[Nic], wanted: Sequence[Nic]) -> bool:
@@ -110,6 +141,7 @@ def _section(present: etree._Element | None, wanted: Sequence[Nic]) -> etree._El
             new.append(deepcopy(old))
         else:
             new.append(_connection(nic, old))
+    xml.keep_others(present, new, ("PrimaryNetworkConnectionIndex", "NetworkConnection"))
     return new
 
 
@@ -118,11 +150,13 @@ def _by_index(present: etree._Element) -> dict[int, etree._Element]:
 
 
 def _connection(nic: Nic, old: etree._Element | None) -> etree._Element:
-    """Children in the order of the XSD (`NetworkConnectionType`). The guest's settings hang on the MAC, so
-    it is kept; a new NIC gets one from Cloud Director."""
+    """Children in the order of the XSD (`NetworkConnectionType`), those that no `Nic` knows as well. The
+    guest's settings hang on the MAC, so it is kept; a new NIC gets one from Cloud Director."""
     plugged = nic.network is not None
     element = xml.new("NetworkConnection", network=nic.network or xml.UNPLUGGED)
     xml.add(element, "NetworkConnectionIndex", str(nic.index))
+    for text in nic.others if plugged else _of("NetworkAdapterType", nic.others):
+        element.append(xml.element_of(text))
     if plugged and _has_fixed_address(nic):
         xml.add(element, "IpAddress", str(nic.address))
     xml.add(element, "IsConnected", "true" if plugged and nic.connected else "false")
@@ -130,6 +164,20 @@ def _connection(nic: Nic, old: etree._Element | None) -> etree._Element:
     if mac:
         xml.add(element, "MACAddress", mac)
     xml.add(element, "IpAddressAllocationMode", str(nic.mode if plugged else AllocationMode.NONE))
-    adapter = old.findtext("{*}NetworkAdapterType") if old is not None else None
-    xml.add(element, "NetworkAdapterType", adapter or "VMXNET3")
+    _choose_adapter(element, old)
+    element[:] = sorted(element, key=_place)
     return element
+
+
+def _choose_adapter(element: etree._Element, old: etree._Element | None) -> None:
+    """The one that it has; else the one that is kept, else the usual."""
+    kept, has = (e.find("{*}NetworkAdapterType") if e is not None else None for e in (element, old))
+    if kept is None:
+        kept = xml.add(element, "NetworkAdapterType", "VMXNET3")
+    if has is not None and has.text:
+        kept.text = has.text
+
+
+def _place(part: etree._Element) -> int:
+    name = xml.local_name(part)
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)

@@ -39,6 +39,7 @@ def power_on(reader: VdcReader, vm_id: str, resume: bool = False) -> Change:
         plan=plan,
         operation="power.?on|resume|(?<!un)deploy",
         meanwhile=lambda: _answer(reader, vm_id),
+        telling=True,
     )
 
 
@@ -63,9 +64,8 @@ def undeploy(reader: VdcReader, vm_id: str) -> Change:
         )
 
     vapp_id = reader.vm(vm_id).vapp_id
-    return Change(
-        "power off and undeploy the VM", vapp_id, vm_id, plan, operation="power.?off|undeploy|discard"
-    )
+    operation = "power.?off|undeploy|discard"
+    return Change("power off and undeploy the VM", vapp_id, vm_id, plan, operation, telling=True)
 
 
 def reload(reader: VdcReader, vm_id: str) -> Change:

@@ -4,6 +4,8 @@ Every read of a VM or vApp goes from the entity up to its VDC. What is elsewhere
 this is the border between tenants.
 """
 
+import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +20,7 @@ from partial_failover.connectors.cloud_director.transport import Transport
 from partial_failover.contracts.errors import BadRequest, NotFound
 from partial_failover.contracts.replica import CloudVm
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 Kind = Literal["vm", "vapp"]
 
@@ -114,7 +117,7 @@ class VdcReader:
                 vapp = self.vapp(vapp_id)
             except NotFound:
                 continue  # deleted since the query
-            vms += understood(lambda v=vapp: [_vm(body, v) for body in v.vms()], doing)  # type: ignore[misc]
+            vms += [vm for body in vapp.vms() if (vm := _readable_vm(body, vapp)) is not None]
         return tuple(vms)
 
     def vm_named(self, name: str) -> CloudVm:
@@ -153,15 +156,15 @@ def understood(read: Callable[[], T], doing: str) -> T:
 def pattern(name: str) -> str:
     """A query pattern that finds at least `name`; who uses it compares the names of the records.
 
-    Whatever could have a meaning in a query, or in its encoding, becomes the wildcard: no escaping to
-    get wrong.
+    Whatever could have a meaning in a query, or in its encoding, becomes the wildcard, one for each run of
+    such characters: no escaping to get wrong.
     """
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "*" for c in name) or "*"
+    return re.sub(r"[^A-Za-z0-9_-]+", "*", name) or "*"
 
 
 def _vapp(body: etree._Element, vapp_id: str) -> VApp:
     configs = body.iterfind("{*}NetworkConfigSection/{*}NetworkConfig")
-    names = [xml.required(config, "networkName") for config in configs]
+    names = [config.get("networkName") or xml.UNPLUGGED for config in configs]
     return VApp(
         id=vapp_id,
         name=xml.required(body, "name"),
@@ -172,8 +175,19 @@ def _vapp(body: etree._Element, vapp_id: str) -> VApp:
     )
 
 
+def _readable_vm(body: etree._Element, vapp: VApp) -> CloudVm | None:
+    """None for one that cannot be read: it is no reason not to see the others."""
+    try:
+        return _vm(body, vapp)
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        name, why = body.get("name"), error_of(error, "read it").happened
+        log.warning("The VM %r of the vApp %r is left out of the list: %s", name, vapp.name, why)
+        return None
+
+
 def _vm(body: etree._Element, vapp: VApp) -> CloudVm:
     moref, vcenter = xml.vcenter_reference(body)
+    nics, unread = xml.nics_of(body.find("{*}NetworkConnectionSection"))
     return CloudVm(
         id=xml.uuid_in(xml.required(body, "href")),
         name=xml.required(body, "name"),
@@ -181,7 +195,8 @@ def _vm(body: etree._Element, vapp: VApp) -> CloudVm:
         vapp_name=vapp.name,
         power=xml.power_of(body),
         deployed=body.get("deployed") == "true",
-        nics=xml.nics_of(body.find("{*}NetworkConnectionSection")),
+        nics=nics,
+        unread=unread,
         in_maintenance=vapp.in_maintenance,
         busy=xml.running_task(body) or vapp.busy,
         moref=moref,

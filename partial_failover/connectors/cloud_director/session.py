@@ -15,8 +15,11 @@ import requests
 from lxml import etree
 from pyvcloud.vcd.client import Client
 from requests.adapters import HTTPAdapter
+from urllib3.util.ssl_ import create_urllib3_context
 
+from partial_failover.connectors import retry_after
 from partial_failover.connectors.cloud_director.errors import Unreadable, error_of
+from partial_failover.connectors.whole_call import bounded, seconds_left
 from partial_failover.contracts.errors import Misconfigured, NoRight, Unavailable
 
 PROVIDER_ORG = "system"
@@ -24,15 +27,24 @@ PROVIDER_ORG = "system"
 
 
 class _TimedAdapter(HTTPAdapter):
-    """pyvcloud passes no timeout, so a silent server would hold a thread for ever."""
+    """pyvcloud passes no timeout, so a silent server would hold a thread for ever. One that trickles holds it
+    until the deadline of `whole_call`."""
 
     def __init__(self, timeout: tuple[float, float]) -> None:
         self._timeout = timeout
         super().__init__()
 
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
+        """Any: what `requests` passes on. It puts the CA file into the context itself."""
+        return super().init_poolmanager(*args, ssl_context=bounded(create_urllib3_context()), **kwargs)
+
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Any: what `requests` passes on to an adapter."""
-        kwargs["timeout"] = kwargs.get("timeout") or self._timeout
+        """Any: as above."""
+        connect, read = self._timeout
+        connect = seconds_left(connect)
+        if connect <= 0:
+            raise requests.ConnectTimeout("no time is left for the call", request=request)
+        kwargs["timeout"] = connect, read
         return super().send(request, *args, **kwargs)
 
 
@@ -60,6 +72,8 @@ class Login:
         self.verify: str | bool = str(ca_file) if ca_file else True
         self._api_token = api_token
         self._timeout = timeout
+        self.whole_call = sum(timeout)
+        """Seconds for one call as a whole."""
         self._token: str | None = None
         self._lock = threading.Lock()
 
@@ -95,6 +109,7 @@ class Login:
                 headers={"Accept": f"application/json;version={self.api_version}"},
             )
             status = answer.status_code
+            pause = retry_after.seconds_of(answer.headers.get("Retry-After"))
             body = answer.json() if status == 200 else {}
         except (requests.RequestException, ValueError) as error:
             raise error_of(error, "log in") from None
@@ -110,7 +125,8 @@ class Login:
             )
         token = body.get("access_token") if isinstance(body, dict) else None
         if not isinstance(token, str) or not token:
-            raise Unavailable(f"Cloud Director gave no access token (it answered {status})")
+            message = f"Cloud Director gave no access token (it answered {status})"
+            raise Unavailable(message, retry_after=pause if status in retry_after.STATUS else None)
         if body.get("refresh_token") not in (None, "", self._api_token):
             raise Misconfigured(
                 "The API token belongs to a service account and changes at each use",
@@ -128,6 +144,8 @@ class CloudDirectorSession(Client):  # type: ignore[misc]  # pyvcloud has no typ
         self._session = login.http()
         self._is_sysadmin = login.provider
         self.used_token: str | None = None
+        self.pause: float | None = None
+        """Seconds that the last answer asked for."""
         self._queries: dict[tuple[str, str], str] | None = None
 
     def _get_default_logger(self, *args: Any, **kwargs: Any) -> None:
@@ -154,12 +172,15 @@ class CloudDirectorSession(Client):  # type: ignore[misc]  # pyvcloud has no typ
         headers = dict(kwargs.pop("extra_headers", None) or {})
         # Cloud Director writes this id into its own, vCenter's and ESXi's logs.
         headers["X-VMWARE-VCLOUD-CLIENT-REQUEST-ID"] = f"partial-failover-{uuid.uuid4().hex}"
+        self.pause = None
         if not uri.endswith("/api/versions"):
             self.used_token = self._login.token(session)
             headers["Authorization"] = f"Bearer {self.used_token}"
         answer: requests.Response = super()._do_request_prim(
             method, uri, session, extra_headers=headers, **kwargs
         )
+        asked = answer.headers.get("Retry-After") if answer.status_code in retry_after.STATUS else None
+        self.pause = retry_after.seconds_of(asked)
         is_xml = "xml" in answer.headers.get("Content-Type", "")
         if answer.status_code >= 400 and not is_xml:
             answer._content = b""  # pyvcloud would parse a proxy's HTML as XML and hide the status

@@ -20,6 +20,8 @@ from partial_failover.connectors.cloud_director.errors import (
     status_of,
 )
 from partial_failover.connectors.cloud_director.session import CloudDirectorSession, Login
+from partial_failover.connectors.retry_after import rested
+from partial_failover.connectors.whole_call import seconds_left, within
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -27,6 +29,8 @@ T = TypeVar("T")
 PAGE_SIZE = 128
 """The most that Cloud Director gives at once."""
 MOST_PAGES = 1000
+READ_PATIENCE = 60.0
+"""Seconds that a read outside of a change has."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +62,27 @@ class Transport:
         return session
 
     def _read(self, call: Callable[[CloudDirectorSession], T], doing: str, missing: str | None = None) -> T:
-        """Reads are tried twice: after a login that has expired, and after a hiccup of the network."""
-        session = self._session()
+        """Reads are tried twice: after a login that has expired, after a hiccup of the network, and after a
+        short pause that Cloud Director asks for."""
+        session, whole = self._session(), self.login.whole_call
         try:
-            return call(session)
+            with within(whole):
+                return call(session)
         except LIBRARY_ERRORS as error:
             first = error
         try:
             if status_of(first) == 401:
                 session.renew()
-            elif is_worth_a_second_read(first):
+            elif session.pause is not None and not rested(session.pause, seconds_left(READ_PATIENCE)):
+                raise error_of(first, doing, missing, session.pause) from None
+            elif session.pause is None and is_worth_a_second_read(first):
                 time.sleep(0.2)
-            else:
+            elif session.pause is None:
                 raise error_of(first, doing, missing) from None
-            return call(session)
+            with within(whole):
+                return call(session)
         except LIBRARY_ERRORS as second:
-            raise error_of(second, doing, missing) from None
+            raise error_of(second, doing, missing, session.pause) from None
 
     def versions(self) -> dict[str, bool]:
         """API versions that are served, and whether each is deprecated. Needs no login."""
@@ -126,17 +135,19 @@ class Transport:
 
         Sent a second time only after 401: then Cloud Director has carried out nothing.
         """
-        session = self._session()
+        session, whole = self._session(), self.login.whole_call
         try:
-            return self._send(session, request, may_send)
+            with within(whole):
+                return self._send(session, request, may_send)
         except LIBRARY_ERRORS as error:
             if status_of(error) != 401:
-                raise error_of_send(error, request.what) from None
+                raise error_of_send(error, request.what, session.pause) from None
         try:
-            session.renew()
-            return self._send(session, request, may_send)
+            with within(whole):
+                session.renew()
+                return self._send(session, request, may_send)
         except LIBRARY_ERRORS as error:
-            raise error_of_send(error, request.what) from None
+            raise error_of_send(error, request.what, session.pause) from None
 
     @staticmethod
     def _send(
@@ -169,7 +180,7 @@ class Transport:
             "Accept": f"application/json;version={self.login.api_version}",
         }
         try:
-            with self.login.http() as http:
+            with within(self.login.whole_call), self.login.http() as http:
                 # pyvcloud's own logout calls what API 38.0 has removed.
                 http.delete(f"{self.login.origin}/cloudapi/1.0.0/sessions/current", headers=headers)
         except requests.RequestException:

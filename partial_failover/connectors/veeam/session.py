@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from partial_failover.connectors.attempt import Attempt
+from partial_failover.connectors.retry_after import AT_ONCE
 from partial_failover.connectors.veeam.answers import Page, Token
 from partial_failover.connectors.veeam.transport import HttpRequest, Reply, Transport
 from partial_failover.contracts.errors import (
@@ -88,6 +89,14 @@ class VeeamSession:
             token = await self._access(token)
             await asyncio.to_thread(before)
             reply = await self._transport.send(request, token.access_token)
+        if (
+            reply.pause is not None
+            and reply.pause <= AT_ONCE
+            and (request.method == "GET" or reply.status == 429)
+        ):
+            await asyncio.sleep(reply.pause)  # 429: none of it was done
+            await asyncio.to_thread(before)
+            reply = await self._transport.send(request, token.access_token)
         if reply.status >= 300:
             raise self._refusal(request, reply)
         return reply
@@ -150,7 +159,7 @@ class VeeamSession:
         if reply.status == 400:
             return BadRequest(text, left=left)
         if reply.status in (429, 503):
-            return Unavailable(text, left=left)
+            return Unavailable(text, left=left, retry_after=reply.pause)
         if reply.status < 500 or reply.status == 501:
             return Misconfigured(text, left=left, do="Check URL and API version of the backup server")
         failed = f"The backup server {self._transport.url} failed at {call}: {reply.says()}"

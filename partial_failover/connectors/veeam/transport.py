@@ -11,6 +11,7 @@ from typing import TypeVar
 import httpx
 from pydantic import ValidationError
 
+from partial_failover.connectors.retry_after import STATUS, seconds_of
 from partial_failover.connectors.veeam.answers import Answer, plain
 from partial_failover.contracts.errors import FailoverError, Misconfigured, OutcomeUnknown, Unavailable
 
@@ -38,6 +39,8 @@ class Reply:
 
     status: int
     body: bytes
+    pause: float | None = None
+    """Seconds that it asks for before it is asked again."""
 
     def says(self) -> str:
         """The answer's own words, bounded; a rejected token may come with no words at all."""
@@ -118,7 +121,8 @@ class Transport:
                 data=request.form,
                 headers=headers,
             ) as response:
-                return Reply(response.status_code, await _bounded(response))
+                asked = response.headers.get("Retry-After") if response.status_code in STATUS else None
+                return Reply(response.status_code, await _bounded(response), seconds_of(asked))
 
     def _client(self) -> httpx.AsyncClient:
         if self._http is None:
