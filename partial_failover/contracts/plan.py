@@ -72,8 +72,11 @@ class FailoverPlan(Contract):
     replica_id: str
     replica_name: str
     restore_point: RestorePoint
+    choice: str = ""
+    """What `restore_point` was chosen by: "latest", a time or an id. It is chosen anew right before the
+    revert, unless this is empty (plans of versions up to 0.2.0)."""
     newest: RestorePoint | None = None
-    """The newest of the chain, whichever was chosen."""
+    """The newest that replication made, whichever was chosen."""
     leases: tuple[Lease, ...]
     """One for each NIC of the replica: its network and static address."""
     nics: tuple[Nic, ...]
