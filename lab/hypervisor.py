@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Literal, Protocol
 
+MARK = "<RPData "
+"""How the descriptions of replication's snapshots begin."""
+
 PowerState = Literal["poweredOn", "poweredOff", "suspended"]
 
 
@@ -33,7 +36,7 @@ def _mark(created: dt.datetime, full: bool) -> str:
     """What Veeam's replication leaves as a snapshot's description (inferred): time in 100 ns since year 1."""
     ticks = (created - dt.datetime(1, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1) * 10
     kind = "EFull" if full else "EIncremental"
-    return f'<RPData PointTime="{ticks}" PointType="{kind}" DescriptionVersion="2" />'
+    return f'{MARK}PointTime="{ticks}" PointType="{kind}" DescriptionVersion="2" />'
 
 
 @dataclass(eq=False)

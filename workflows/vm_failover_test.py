@@ -22,6 +22,7 @@ from workflows.failures import no_input, refusal, root_cause
 from workflows.guest_checks import GuestChecks
 from workflows.isolated_failover import IsolatedFailover
 from workflows.preflight import ends_fit, not_ready
+from workflows.replica_points import agreement
 from workflows.run import this_run
 
 with workflow.unsafe.imports_passed_through():
@@ -135,7 +136,10 @@ class VmFailoverTest(CompensatedWorkflow):
         site = await self._progress.run(
             steps.CHECK_TENANT_SITE.with_budget(steps.UNATTENDED_READ), looked, title
         )
-        problems = (*site.problems, *(ends_fit(plan, site) if extends else ()))
+        blocking, cautions = agreement(plan, site)
+        for caution in cautions:
+            self._progress.warn(caution)
+        problems = (*site.problems, *blocking, *(ends_fit(plan, site) if extends else ()))
         if problems:
             raise not_ready(request.vm, problems)
         self._measure_restore_point(request, plan.restore_point, plan.read_at)

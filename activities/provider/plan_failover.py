@@ -36,6 +36,7 @@ class _Points:
     chosen: RestorePoint
     choice: str
     newest: RestorePoint
+    made: tuple[RestorePoint, ...]
     read_at: datetime
     cautions: tuple[str, ...]
 
@@ -94,6 +95,7 @@ class PlanFailover(ProviderSteps):
             restore_point=points.chosen,
             choice=points.choice,
             newest=points.newest,
+            points=points.made,
             leases=leases_of(vm),
             nics=vm.nics,
             networks=networks,
@@ -117,7 +119,8 @@ class PlanFailover(ProviderSteps):
             hardware, now = with_timeout(look, f"The vCenter of {vm.name}")
             chain = hardware.restore_points
             choice = kept(chain, marked, choice)
-            return _Points(choose(chain, choice), choice, latest(chain), now, cautions(chain, now))
+            made = tuple(p for p in chain if not p.foreign)
+            return _Points(choose(chain, choice), choice, latest(chain), made, now, cautions(chain, now))
         return None
 
     def _networks(

@@ -12,7 +12,7 @@ from partial_failover.contracts.endpoint import HostName, Port
 from partial_failover.contracts.errors import Who
 from partial_failover.contracts.network import Network, Nic
 from partial_failover.contracts.replica import Marker, RestorePoint
-from partial_failover.contracts.replication import HoldTarget
+from partial_failover.contracts.replication import HoldTarget, ReplicaRecord
 from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.run import WorkflowRun
 
@@ -77,6 +77,8 @@ class FailoverPlan(Contract):
     revert, unless this is empty (plans of versions up to 0.2.0)."""
     newest: RestorePoint | None = None
     """The newest that replication made, whichever was chosen."""
+    points: tuple[RestorePoint, ...] = ()
+    """All that replication made, oldest first."""
     leases: tuple[Lease, ...]
     """One for each NIC of the replica: its network and static address."""
     nics: tuple[Nic, ...]
@@ -115,6 +117,8 @@ class TenantSite(Contract):
     target: HoldTarget | None = None
     excluded: bool = False
     """The original VM was excluded from all jobs before this failover began."""
+    replicas: tuple[ReplicaRecord, ...] | None = None
+    """The VM's replicas as the backup server has them. None: it could not be asked."""
     held: bool = False
     """That exclusion is of a failover of this product."""
     appliance: bool = False

@@ -17,6 +17,7 @@ from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.step import StepName
 from tests.activities.conftest import world
 from tests.activities.world import RUN, Values, World
+from tests.cases.chain import kept
 
 __all__ = ["world"]
 
@@ -26,14 +27,8 @@ NAME = "mail-01"
 @pytest.fixture
 def chain(world: World) -> Iterator[Vm]:
     """A replica whose chain is put back after the test."""
-    vm = world.centre.replica(NAME)
-    points = [(p, replace(p)) for p in vm.snapshots]
-    kept = vm.current, vm.disk, vm.nics
-    yield vm
-    vm.snapshots = [point for point, _ in points]
-    for point, was in points:
-        vars(point).update(vars(was))
-    vm.current, vm.disk, vm.nics = kept
+    with kept(world.centre.replica(NAME)) as vm:
+        yield vm
 
 
 async def plan(world: World, choice: str = "latest") -> PlanResult:
