@@ -351,7 +351,9 @@ class VeeamEndpoint:
     def _replicas(self, exchange: Exchange) -> Response:
         jobs = [job for job in self.replication.jobs.values() if job.kind == "VSphereReplica"]
         of_all = [(job, replica) for job in jobs for _, replica in job.vms]
-        return exchange.page(views.replica_view(job, vm, self._replica_state(vm)) for job, vm in of_all)
+        return exchange.page(
+            views.replica_view(job, vm, self._replica_state(vm), exchange.version) for job, vm in of_all
+        )
 
     def _replica_state(self, replica: Vm) -> str:
         return self.replication.console.get(replica.name, "Ready")

@@ -71,12 +71,12 @@ def token_view(access: str, refresh: str, seconds: int) -> View:
     }
 
 
-def replica_view(job: Job, replica: Vm, state: str) -> View:
-    """A `RegularReplicaModel`; its name is the job's."""
+def replica_view(job: Job, replica: Vm, state: str, version: str) -> View:
+    """A `RegularReplicaModel`; its name is the job's. 1.3-rev2 gave its type another word."""
     created = min((s.created for s in replica.snapshots), default=utc_now())
     return {
         "id": str(job.replica_id(replica)),
-        "type": "Regular",
+        "type": "Snapshot" if version == "1.3-rev2" else "Regular",
         "jobId": str(job.id),
         "name": job.name,
         "platformName": "VMware",
