@@ -75,6 +75,8 @@ class Failover:
         self.begun: set[StepName] = set()
         self.lost = False
         """Another run has the replica: whatever this one did is that one's now, and nothing is taken back."""
+        self.chosen_at = plan.read_at
+        """vCenter's clock when the restore point was chosen."""
         self.hold_is_known = False
         """Whether the hold said how it ended."""
         if plan.adoption:
@@ -121,9 +123,15 @@ class Failover:
             point=point,
             not_before=plan.read_at,
             nics=plan.nics,
+            choice=plan.choice,
+            adopted=plan.adoption is not None,
         )
         title = f"Revert {plan.replica_name} to {point.name} of {point.created:%Y-%m-%d %H:%M} UTC"
-        await self._do(steps.REVERT_SNAPSHOT, revert, title)
+        reverted = await self._do(steps.REVERT_SNAPSHOT, revert, title)
+        if reverted.point is not None and reverted.instead:
+            self.plan = plan.model_copy(update={"restore_point": reverted.point})
+            self.chosen_at = reverted.at or plan.read_at
+            self.progress.warn(reverted.instead)
 
     async def _power_on(self) -> None:
         title = f"Power on {self.plan.replica_name}"

@@ -11,6 +11,7 @@ from workflows.progress import plain, table
 
 with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts import steps
+    from partial_failover.contracts.replica import RestorePoint
     from partial_failover.contracts.report import ReplicaList, ReplicaSummary
     from partial_failover.contracts.request import ListReplicasRequest
 
@@ -45,7 +46,8 @@ def _table(answer: ReplicaList) -> str:
 
 def _row(answer: ReplicaList, replica: ReplicaSummary) -> tuple[str, ...]:
     points = ", ".join(
-        f"{plain(p.id)} ({_age(answer.read_at - p.created)} old)" for p in replica.restore_points[:5]
+        f"{plain(p.id)} ({_age(answer.read_at - p.created)} old{_not_replication(p)})"
+        for p in replica.restore_points[:5]
     )
     addresses = ", ".join(str(a) for a in replica.addresses)
     held = f", {plain(replica.held_by)}" if replica.held_by else ""
@@ -54,6 +56,10 @@ def _row(answer: ReplicaList, replica: ReplicaSummary) -> tuple[str, ...]:
     tested = f"{tests[0].result}, {_age(answer.read_at - tests[0].at)} ago" if tests else "never"
     none = "unknown" if replica.problems else "none"
     return plain(replica.vm), state, replica.power, addresses, points or none, tested
+
+
+def _not_replication(point: RestorePoint) -> str:
+    return f", foreign: {plain(point.name)}" if point.foreign else ""
 
 
 def _age(age: timedelta) -> str:

@@ -134,7 +134,7 @@ class PartialFailover(CompensatedWorkflow):
 
     def _report(self, failover: Failover, ended: str) -> FailoverReport:
         plan, progress, started = failover.plan, self._progress, failover.started
-        age = started - plan.restore_point.created
+        age = max(started - plan.restore_point.created, timedelta(0))  # one may have been made since
         undone = self._undo_accepted and progress.seconds_since(self._undo_accepted)
         return FailoverReport(
             vm=plan.vm,

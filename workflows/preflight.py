@@ -11,6 +11,7 @@ from temporalio.exceptions import (
 
 from workflows.failures import refusal, root_cause
 from workflows.progress import Progress
+from workflows.replica_points import agreement
 from workflows.run import this_run
 
 with workflow.unsafe.imports_passed_through():
@@ -58,7 +59,10 @@ async def look(
     problems = [*answer.problems, *site.problems]
     if plan is not None:
         problems += ends_fit(plan, site)
-        site = site.model_copy(update={"warnings": (*site.warnings, *_excluded(plan, site))})
+        blocking, cautions = agreement(plan, site)
+        problems += blocking
+        warnings = (*site.warnings, *cautions, *_excluded(plan, site))
+        site = site.model_copy(update={"warnings": warnings})
     return plan, site, tuple(problems)
 
 

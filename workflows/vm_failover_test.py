@@ -22,6 +22,7 @@ from workflows.failures import no_input, refusal, root_cause
 from workflows.guest_checks import GuestChecks
 from workflows.isolated_failover import IsolatedFailover
 from workflows.preflight import ends_fit, not_ready
+from workflows.replica_points import agreement
 from workflows.run import this_run
 
 with workflow.unsafe.imports_passed_through():
@@ -44,7 +45,7 @@ with workflow.unsafe.imports_passed_through():
         PlanInput,
         TenantSiteInput,
     )
-    from partial_failover.contracts.replica import Marker, ReplicaState
+    from partial_failover.contracts.replica import Marker, ReplicaState, RestorePoint
     from partial_failover.contracts.request import PartialFailoverRequest
     from partial_failover.contracts.step import StepName
     from partial_failover.contracts.version import VERSION
@@ -73,6 +74,8 @@ class VmFailoverTest(CompensatedWorkflow):
         checks = request.checks if request else ()
         self._checks = GuestChecks(self._progress, checks, self._started, self._failures)
         self._age: float | None = None
+        self._too_old: str | None = None
+        """What is said of a restore point that misses the target, once it is among the failures."""
         self._recovery: float | None = None
         self._undo: float | None = None
 
@@ -135,10 +138,13 @@ class VmFailoverTest(CompensatedWorkflow):
         site = await self._progress.run(
             steps.CHECK_TENANT_SITE.with_budget(steps.UNATTENDED_READ), looked, title
         )
-        problems = (*site.problems, *(ends_fit(plan, site) if extends else ()))
+        blocking, cautions = agreement(plan, site)
+        for caution in cautions:
+            self._progress.warn(caution)
+        problems = (*site.problems, *blocking, *(ends_fit(plan, site) if extends else ()))
         if problems:
             raise not_ready(request.vm, problems)
-        self._measure_restore_point(request, plan)
+        self._measure_restore_point(request, plan.restore_point, plan.read_at)
         self._require_room(request, plan)
         self._require_time(request.deadline)
         return IsolatedFailover(self._progress, request, plan, site)
@@ -170,13 +176,16 @@ class VmFailoverTest(CompensatedWorkflow):
             late = f"Its deadline of {duration_text(deadline)} was over before it began"
             raise refusal(NotReady(late, left=UNTOUCHED))
 
-    def _measure_restore_point(self, request: VmTestRequest, plan: FailoverPlan) -> None:
-        """By vCenter's clock, which also wrote the restore point's time."""
-        self._age = round((plan.read_at - plan.restore_point.created) / timedelta(seconds=1), 1)
+    def _measure_restore_point(self, request: VmTestRequest, point: RestorePoint, now: datetime) -> None:
+        """`now`: by vCenter's clock, which also wrote the restore point's time."""
+        if self._too_old is not None:  # of the one that was planned
+            self._failures.remove(self._too_old)
+            self._too_old = None
+        self._age = round((now - point.created) / timedelta(seconds=1), 1)
         if request.rpo is not None and against(self._age, request.rpo).met is False:
             age, target = duration_text(timedelta(seconds=self._age)), duration_text(request.rpo)
-            name = plan.restore_point.name
-            self._failures.append(f"The restore point {name} is {age} old; the target (RPO) is {target}")
+            self._too_old = f"The restore point {point.name} is {age} old; the target (RPO) is {target}"
+            self._failures.append(self._too_old)
 
     async def _take_lock(self, plan: FailoverPlan) -> lock.Held:
         try:
@@ -205,6 +214,9 @@ class VmFailoverTest(CompensatedWorkflow):
 
     async def _forward(self, request: VmTestRequest, failover: IsolatedFailover) -> None:
         await failover.go()
+        if failover.plan is not self._plan:
+            self._plan = failover.plan
+            self._measure_restore_point(request, self._plan.restore_point, failover.chosen_at)
         await self._checks.run(failover.replica)
         if not self._checks.held:
             return

@@ -1,13 +1,14 @@
 """Preflight at the provider: everything that must hold before anything is touched, said at once."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import datetime
 
 from activities.provider import marker, nic_memory
 from activities.provider.addresses import of_replica
 from activities.provider.connect_networks import wired
 from activities.provider.leases import leases_of
-from activities.provider.restore_points import choose, latest
+from activities.provider.restore_points import cautions, choose, kept, latest
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.probes import collected_problems, problem_of, with_timeout
 from partial_failover.contracts import steps
@@ -26,6 +27,18 @@ from partial_failover.contracts.plan import (
 from partial_failover.contracts.replica import CloudVm, Marker, Power, RestorePoint, VSphereVm
 from partial_failover.contracts.run import WorkflowRun, lock_id
 from partial_failover.settings import ProviderApplianceSettings
+
+
+@dataclass(frozen=True)
+class _Points:
+    """`chosen` is what `choice` says. `read_at`: vCenter's clock when they were seen."""
+
+    chosen: RestorePoint
+    choice: str
+    newest: RestorePoint
+    made: tuple[RestorePoint, ...]
+    read_at: datetime
+    cautions: tuple[str, ...]
 
 
 class PlanFailover(ProviderSteps):
@@ -70,31 +83,33 @@ class PlanFailover(ProviderSteps):
             if adoption is not None:  # it may have been left in a test, or in the middle of a revert
                 vm = vm.model_copy(update={"nics": nic_memory.remembered(self.tenant, vm) or vm.nics})
         marked = existing.restore_point if existing and adoption else None
-        points = self._restore_point(vm, marked or data.request.restore_point, problems)
+        points = self._restore_points(vm, marked, data.request.restore_point, problems)
         extension = self._networks(vm, problems)
         if problems or points is None or extension is None:
             return None
-        chosen, newest, now = points
         networks, side = extension
         return FailoverPlan(
             vm=self.tenant.original_of(vm),
             replica_id=vm.id,
             replica_name=vm.name,
-            restore_point=chosen,
-            newest=newest,
+            restore_point=points.chosen,
+            choice=points.choice,
+            newest=points.newest,
+            points=points.made,
             leases=leases_of(vm),
             nics=vm.nics,
             networks=networks,
             side=side,
             adoption=adoption,
-            read_at=now,
+            read_at=points.read_at,
             asked_by=self.tenant.fence.asked_by(data.run),
+            warnings=points.cautions,
         )
 
-    def _restore_point(
-        self, vm: CloudVm, choice: str, problems: list[Problem]
-    ) -> tuple[RestorePoint, RestorePoint, datetime] | None:
-        """The one to revert to, the newest, and vCenter's clock when they were seen."""
+    def _restore_points(
+        self, vm: CloudVm, marked: str | None, choice: str, problems: list[Problem]
+    ) -> _Points | None:
+        """The one to revert to. `marked`: the one that a failover which is adopted was reverting to."""
 
         def look() -> tuple[VSphereVm, datetime]:
             vcenter, hardware = self.tenant.hardware(vm)
@@ -104,7 +119,10 @@ class PlanFailover(ProviderSteps):
             hardware, now = with_timeout(look, f"The vCenter of {vm.name}")
             if vm.power is Power.OFF and hardware.power is not Power.OFF:
                 problems.append(_off_in_one(vm, hardware))
-            return choose(hardware.restore_points, choice), latest(hardware.restore_points), now
+            chain = hardware.restore_points
+            choice = kept(chain, marked, choice)
+            made = tuple(p for p in chain if not p.foreign)
+            return _Points(choose(chain, choice), choice, latest(chain), made, now, cautions(chain, now))
         return None
 
     def _networks(

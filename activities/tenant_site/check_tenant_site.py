@@ -9,7 +9,7 @@ from partial_failover.contracts import steps
 from partial_failover.contracts.errors import FailoverError, NotFound, Who
 from partial_failover.contracts.plan import Extension, Problem, TenantSite, TenantSiteInput
 from partial_failover.contracts.replica import Power, VSphereVm
-from partial_failover.contracts.replication import Hold, HoldTarget
+from partial_failover.contracts.replication import Hold, HoldTarget, ReplicaRecord
 
 KEY_UNKNOWN = (
     "The tenant-site worker does not know the key by which the provider signs that a replica is Normal: an "
@@ -31,6 +31,10 @@ class CheckTenantSite(TenantSiteSteps):
             async with with_async_timeout("The backup server"):
                 target = await self.site.backup.find_target(data.vm)
                 hold = await self.site.backup.hold_of(target)
+        known: tuple[ReplicaRecord, ...] | None = None
+        if target is not None:
+            known, cautions = await self._replicas(data.vm)
+            warnings += cautions
         has_appliance = self.site.settings.appliance is not None and data.extension is Extension.APPLIANCE
         vm = await self._check_appliance(data, problems) if has_appliance else None
         if data.extension is not Extension.NONE:
@@ -39,6 +43,7 @@ class CheckTenantSite(TenantSiteSteps):
             warnings += cautions
         return TenantSite(
             target=target,
+            replicas=known,
             excluded=hold is not None,
             held=hold is not None and hold.ours,
             appliance=has_appliance,
@@ -47,6 +52,28 @@ class CheckTenantSite(TenantSiteSteps):
             problems=tuple(problems),
             warnings=tuple(warnings),
         )
+
+    async def _replicas(self, vm: str) -> tuple[tuple[ReplicaRecord, ...] | None, list[str]]:
+        """What the backup server knows of the VM's replicas, and jobs that may make others. Where it cannot
+        be asked, that is no more than a warning: the snapshots have replication's marks."""
+        warnings: list[str] = []
+        known: tuple[ReplicaRecord, ...] | None = None
+        try:
+            async with with_async_timeout("The backup server"):
+                known = await self.site.backup.replicas_of(vm)
+        except FailoverError as error:
+            warnings.append(
+                f"The backup server could not be asked for the replica points of {vm} "
+                f"({error.happened}): restore points are known by the marks on their snapshots alone"
+            )
+        try:
+            async with with_async_timeout("The backup server"):
+                others = await self.site.backup.jobs_of_unknown_kind()
+        except FailoverError as error:
+            warnings.append(f"Not known whether jobs of other kinds replicate {vm} too: {error.happened}")
+        else:
+            warnings += [_unknown_job(job, vm) for job in others]
+        return known, warnings
 
     async def _check_appliance(self, data: TenantSiteInput, problems: list[Problem]) -> VSphereVm | None:
         vm: VSphereVm | None = None
@@ -106,6 +133,13 @@ def _runs(vm: VSphereVm) -> bool:
 
 def _provider_must(what: str) -> Problem:
     return Problem(what=what, who=Who.PROVIDER, do="Add it to the tenant-site worker's settings")
+
+
+def _unknown_job(job: str, vm: str) -> str:
+    return (
+        f"The job {job} is of a kind that the backup server's API does not tell (CDP is one). If it "
+        f"replicates {vm}, a hold may not reach it, and its runs are not waited for: see that it does not"
+    )
 
 
 def _tenant_must(what: str, do: str) -> Problem:

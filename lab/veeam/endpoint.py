@@ -29,6 +29,10 @@ ANYBODY = tuple(Role)
 ADMINISTRATOR = (Role.ADMINISTRATOR,)
 STARTERS = (Role.ADMINISTRATOR, Role.BACKUP_OPERATOR)
 
+RESTORERS = (Role.ADMINISTRATOR, Role.RESTORE_OPERATOR)
+LONGEST_NOTE = 1000
+"""Characters (inferred: the schema names no bound)."""
+
 Thing = TypeVar("Thing")
 
 
@@ -62,8 +66,18 @@ class Exchange:
 
     def page(self, items: Iterable[views.View]) -> Response:
         """The page of `items` that `skip` and `limit` ask for."""
-        skip, limit = (int(self.query.get(k, [d])[0]) for k, d in (("skip", "0"), ("limit", "200")))
+        skip, limit = self._number("skip", 0), self._number("limit", 200)
         return json_response(200, views.page(list(items), skip, limit))
+
+    def _number(self, name: str, default: int) -> int:
+        text = self.query.get(name, [str(default)])[0]
+        if not text.isascii() or not text.isdigit() or len(text) > 9:
+            raise Refusal(400, "UnexpectedContent", f"The value '{text}' is not valid for {name}")
+        return int(text)
+
+    def word(self, name: str) -> str:
+        """A filter of the query, empty where there is none."""
+        return self.query.get(name, [""])[0]
 
 
 @dataclass(frozen=True)
@@ -140,9 +154,9 @@ class VeeamEndpoint:
         """An account that may log in."""
         self.accounts.add(User(name, password, role))
 
-    def add_job(self, name: str, vms: Sequence[tuple[Vm, Vm]]) -> Job:
+    def add_job(self, name: str, vms: Sequence[tuple[Vm, Vm]], kind: str = "VSphereReplica") -> Job:
         """A replication job of pairs (original VM, replica)."""
-        return self.replication.add_job(name, vms)
+        return self.replication.add_job(name, vms, kind)
 
     def start_cycle(self, job: Job, seconds: float) -> Cycle:
         """Run a job in the background; the processing of each VM takes `seconds`."""
@@ -166,8 +180,12 @@ class VeeamEndpoint:
             Route("POST", f"{sessions}/{{id}}/stop", STARTERS, self._stop_session),
             Route("GET", exclusions, ADMINISTRATOR, self._exclusions),
             Route("POST", exclusions, ADMINISTRATOR, self._exclude),
+            Route("GET", f"{exclusions}/{{id}}", ADMINISTRATOR, self._exclusion),
             Route("DELETE", f"{exclusions}/{{id}}", ADMINISTRATOR, self._include),
             Route("PUT", f"{exclusions}/{{id}}/note", ADMINISTRATOR, self._note),
+            Route("GET", "/api/v1/replicas", RESTORERS, self._replicas),
+            Route("GET", "/api/v1/replicas/{id}/replicaPoints", RESTORERS, self._points),
+            Route("GET", "/api/v1/replicaPoints", RESTORERS, self._points),
         )
 
     def _read(self, request: Request) -> Call:
@@ -230,14 +248,7 @@ class VeeamEndpoint:
     def _token_answer(self, token: Token) -> Response:
         return json_response(
             200,
-            {
-                "access_token": token.access,
-                "token_type": "bearer",
-                "refresh_token": token.refresh,
-                "expires_in": max(1, round(self.accounts.token_seconds)),
-                ".issued": "",
-                ".expires": "",
-            },
+            views.token_view(token.access, token.refresh, max(1, round(self.accounts.token_seconds))),
         )
 
     def _logout(self, exchange: Exchange) -> Response:
@@ -245,7 +256,7 @@ class VeeamEndpoint:
         return json_response(200, {})
 
     def _server_info(self, exchange: Exchange) -> Response:
-        return json_response(200, {"name": f"{self.name}.lab", "buildVersion": BUILDS[self._served[-1]]})
+        return json_response(200, views.server_info(f"{self.name}.lab", BUILDS[self._served[-1]]))
 
     def _jobs(self, exchange: Exchange) -> Response:
         jobs = self._of_type(exchange)
@@ -258,8 +269,8 @@ class VeeamEndpoint:
             return exchange.page(views.job_state_view(j, exchange.version) for j in self._of_type(exchange))
 
     def _of_type(self, exchange: Exchange) -> list[Job]:
-        wanted = exchange.query.get("typeFilter", ["VSphereReplica"])
-        return list(self.replication.jobs.values()) if wanted == ["VSphereReplica"] else []
+        wanted = exchange.word("typeFilter")
+        return [job for job in self.replication.jobs.values() if wanted in ("", job.kind)]
 
     def _job(self, exchange: Exchange) -> Response:
         return json_response(200, views.job_view(self._the_job(exchange), self.replication.site.name))
@@ -319,10 +330,14 @@ class VeeamEndpoint:
             raise Refusal(400, "UnknownError", "The virtual machine is excluded already")
         return json_response(201, views.exclusion_view(exclusion))
 
+    def _exclusion(self, exchange: Exchange) -> Response:
+        with self.replication.lock:
+            return json_response(200, views.exclusion_view(_get(self.replication.exclusions, exchange.id)))
+
     def _note(self, exchange: Exchange) -> Response:
         note = exchange.json().get("note")
-        if not isinstance(note, str):
-            raise Refusal(400, "UnexpectedContent", "note must be a string")
+        if not isinstance(note, str) or len(note) > LONGEST_NOTE:
+            raise Refusal(400, "UnexpectedContent", f"note must be a string of {LONGEST_NOTE} characters")
         with self.replication.lock:
             exclusion = replace(_get(self.replication.exclusions, exchange.id), note=note)
             self.replication.exclusions[exclusion.id] = exclusion
@@ -332,6 +347,24 @@ class VeeamEndpoint:
         with self.replication.lock:
             del self.replication.exclusions[_get(self.replication.exclusions, exchange.id).id]
         return json_response(204)
+
+    def _replicas(self, exchange: Exchange) -> Response:
+        jobs = [job for job in self.replication.jobs.values() if job.kind == "VSphereReplica"]
+        of_all = [(job, replica) for job in jobs for _, replica in job.vms]
+        return exchange.page(
+            views.replica_view(job, vm, self._replica_state(vm), exchange.version) for job, vm in of_all
+        )
+
+    def _replica_state(self, replica: Vm) -> str:
+        return self.replication.console.get(replica.name, "Ready")
+
+    def _points(self, exchange: Exchange) -> Response:
+        name, replica = exchange.word("nameFilter"), exchange.id
+        return exchange.page(
+            views.point_view(point, self._replica_state(point.replica))
+            for point in self.replication.points()
+            if name in ("", point.original.name) and replica in (None, point.job.replica_id(point.replica))
+        )
 
     def _the_job(self, exchange: Exchange) -> Job:
         return _get(self.replication.jobs, exchange.id)

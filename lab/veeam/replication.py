@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lab.hypervisor import Disk, Hypervisor, Vm, utc_now
+from lab.hypervisor import MARK, Disk, Hypervisor, Snapshot, Vm, utc_now
 
 
 @dataclass(eq=False)
@@ -17,6 +17,12 @@ class Job:
     vms: tuple[tuple[Vm, Vm], ...]
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     last: "Cycle | None" = None
+    kind: str = "VSphereReplica"
+    """Type in the API's words; "Unknown" for what it does not model, such as CDP."""
+
+    def replica_id(self, replica: Vm) -> uuid.UUID:
+        """Of one of its replicas, in the backup server's database."""
+        return uuid.uuid5(self.id, replica.moref)
 
 
 @dataclass(eq=False)
@@ -69,6 +75,22 @@ class Exclusion:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Point:
+    """A replica point as the backup server has it: a snapshot that a run of the job made."""
+
+    job: Job
+    original: Vm
+    replica: Vm
+    snapshot: Snapshot
+    malware: str
+
+    @property
+    def id(self) -> uuid.UUID:
+        """In the backup server's database."""
+        return uuid.uuid5(self.job.replica_id(self.replica), self.snapshot.moref)
+
+
 class Replication:
     """All that the backup server knows. Thread safe: `lock` guards every field."""
 
@@ -79,12 +101,30 @@ class Replication:
         self.jobs: dict[uuid.UUID, Job] = {}
         self.cycles: dict[uuid.UUID, Cycle] = {}
         self.exclusions: dict[uuid.UUID, Exclusion] = {}
+        self.console: dict[str, str] = {}
+        """States that a replica was given in the console, by the replica's name: a failover begun there."""
+        self.malware: dict[str, str] = {}
+        """What a scan found in a point, by its snapshot's MoRef, in the API's words. Others are Clean."""
+        self.ignores_exclusions = False
+        """Whether an exclusion keeps backups off a VM, and replication not."""
         self._threads: list[threading.Thread] = []
 
-    def add_job(self, name: str, vms: Sequence[tuple[Vm, Vm]]) -> Job:
+    def points(self) -> list[Point]:
+        """What replication made, and nobody else's snapshots."""
+        with self.lock:
+            return [
+                Point(job, original, replica, snap, self.malware.get(snap.moref, "Clean"))
+                for job in self.jobs.values()
+                if job.kind == "VSphereReplica"
+                for original, replica in job.vms
+                for snap in replica.snapshots
+                if snap.description.startswith(MARK)
+            ]
+
+    def add_job(self, name: str, vms: Sequence[tuple[Vm, Vm]], kind: str = "VSphereReplica") -> Job:
         """A job that replicates each original VM into its replica."""
         with self.lock:
-            job = Job(name, tuple(vms))
+            job = Job(name, tuple(vms), kind=kind)
             self.jobs[job.id] = job
             return job
 
@@ -151,7 +191,8 @@ class Replication:
     def _begin(self, cycle: Cycle, original: Vm) -> Task | None:
         """An exclusion counts at the moment when a VM's processing would start, not later."""
         with self.lock:
-            if cycle.stopping or self.excluded(original.moref):
+            excluded = self.excluded(original.moref) and not self.ignores_exclusions
+            if cycle.stopping or excluded:
                 return None
             task = Task(original.name)
             cycle.tasks.append(task)

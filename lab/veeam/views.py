@@ -1,10 +1,12 @@
 """The backup server's things as JSON, spelled as each revision of the API spells them."""
 
+import datetime as dt
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from lab.hypervisor import Vm
-from lab.veeam.replication import Cycle, Exclusion, Job, Task
+from lab.hypervisor import Vm, utc_now
+from lab.veeam.replication import Cycle, Exclusion, Job, Point, Task
 
 View = dict[str, Any]
 """A JSON object; its values are of any JSON type."""
@@ -39,6 +41,65 @@ def inventory_object(host: str, name: str, object_id: str) -> View:
     }
 
 
+def server_info(name: str, build: str) -> View:
+    """A `ServerInfoModel`."""
+    return {
+        "vbrId": str(uuid.uuid5(uuid.NAMESPACE_DNS, name)),
+        "name": name,
+        "buildVersion": build,
+        "patches": [],
+        "databaseVendor": "PostgreSQL",
+        "sqlServerEdition": "",
+        "sqlServerVersion": "15.8",
+        "databaseSchemaVersion": "13.0.0.4967",
+        "databaseContentVersion": "13.0.0.4967",
+        "veeamRegistration": {"isRegistered": False},
+        "platform": "Windows",
+    }
+
+
+def token_view(access: str, refresh: str, seconds: int) -> View:
+    """A `TokenModel`; it lasts `seconds`."""
+    now = utc_now()
+    return {
+        "access_token": access,
+        "token_type": "bearer",
+        "refresh_token": refresh,
+        "expires_in": seconds,
+        ".issued": now.isoformat(),
+        ".expires": (now + dt.timedelta(seconds=seconds)).isoformat(),
+    }
+
+
+def replica_view(job: Job, replica: Vm, state: str, version: str) -> View:
+    """A `RegularReplicaModel`; its name is the job's. 1.3-rev2 gave its type another word."""
+    created = min((s.created for s in replica.snapshots), default=utc_now())
+    return {
+        "id": str(job.replica_id(replica)),
+        "type": "Snapshot" if version == "1.3-rev2" else "Regular",
+        "jobId": str(job.id),
+        "name": job.name,
+        "platformName": "VMware",
+        "creationTime": created.isoformat(),
+        "state": state,
+    }
+
+
+def point_view(point: Point, state: str) -> View:
+    """A `ReplicaPointModel`; its name is the original VM's."""
+    return {
+        "id": str(point.id),
+        "name": point.original.name,
+        "platformName": "VMware",
+        "platformId": str(uuid.UUID(int=0)),
+        "creationTime": point.snapshot.created.isoformat(),
+        "replicaId": str(point.job.replica_id(point.replica)),
+        "allowedOperations": ["StartViVMSnapshotReplicaFailover"] if state == "Ready" else [],
+        "state": state,
+        "malwareStatus": point.malware,
+    }
+
+
 def job_view(job: Job, host: str) -> View:
     """A `VSphereReplicaJobModel`, with the parts that clients of the lab read."""
 
@@ -51,7 +112,7 @@ def job_view(job: Job, host: str) -> View:
             "includes": [include(original) for original, _ in job.vms],
             "excludes": {"vms": [], "disks": []},
         },
-        "destination": {},
+        "destination": {"host": {**inventory_object(host, "replicas", "domain-c8"), "type": "Cluster"}},
         "schedule": {"runAutomatically": True},
     }
 
@@ -61,7 +122,7 @@ def brief_job_view(job: Job) -> View:
     return {
         "id": str(job.id),
         "name": job.name,
-        "type": "VSphereReplica",
+        "type": job.kind,
         "isDisabled": False,
         "description": "",
     }
@@ -76,11 +137,11 @@ def job_state_view(job: Job, version: str) -> View:
     view: View = {
         "id": str(job.id),
         "name": job.name,
-        "type": "VSphereReplica",
+        "type": job.kind,
         "description": "",
         "status": casing(status, version),
         "lastResult": cycle.result if cycle else "None",
-        "workload": "Vm",
+        "workload": casing("Vm", version),
         "objectsCount": len(job.vms),
         "highPriority": False,
         "progressPercent": 0,

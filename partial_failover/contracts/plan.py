@@ -12,7 +12,7 @@ from partial_failover.contracts.endpoint import HostName, Port
 from partial_failover.contracts.errors import Who
 from partial_failover.contracts.network import Network, Nic
 from partial_failover.contracts.replica import Marker, RestorePoint
-from partial_failover.contracts.replication import HoldTarget
+from partial_failover.contracts.replication import HoldTarget, ReplicaRecord
 from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.run import WorkflowRun
 
@@ -74,8 +74,13 @@ class FailoverPlan(Contract):
     replica_id: str
     replica_name: str
     restore_point: RestorePoint
+    choice: str = ""
+    """What `restore_point` was chosen by: "latest", a time or an id. It is chosen anew right before the
+    revert, unless this is empty (plans of versions up to 0.2.0)."""
     newest: RestorePoint | None = None
-    """The newest of the chain, whichever was chosen."""
+    """The newest that replication made, whichever was chosen."""
+    points: tuple[RestorePoint, ...] = ()
+    """All that replication made, oldest first."""
     leases: tuple[Lease, ...]
     """One for each NIC of the replica: its network and static address."""
     nics: tuple[Nic, ...]
@@ -114,6 +119,8 @@ class TenantSite(Contract):
     target: HoldTarget | None = None
     excluded: bool = False
     """The original VM was excluded from all jobs before this failover began."""
+    replicas: tuple[ReplicaRecord, ...] | None = None
+    """The VM's replicas as the backup server has them. None: it could not be asked."""
     held: bool = False
     """That exclusion is of a failover of this product."""
     appliance: bool = False

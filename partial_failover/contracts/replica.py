@@ -45,6 +45,8 @@ class RestorePoint(Contract):
     number: int
     name: str
     created: datetime
+    foreign: bool = False
+    """Replication did not make it: it is shown, and neither chosen nor reverted to, nor is it data's age."""
 
 
 class Marker(Contract):

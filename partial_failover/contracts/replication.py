@@ -1,5 +1,7 @@
 """What holds the replication of an original VM."""
 
+from datetime import datetime
+
 from partial_failover.contracts.base import Contract
 
 
@@ -16,6 +18,26 @@ class HoldTarget(Contract):
     host: str
     jobs: tuple[str, ...]
     """Names of the replication jobs that list this VM."""
+
+
+class ReplicaPoint(Contract):
+    """A replica's restore point as the backup server has it (source: Veeam `ReplicaPointModel`).
+
+    Example: `{"created": "2026-11-22T06:00Z", "malware": "clean"}`
+    """
+
+    created: datetime
+    """By the backup server's clock."""
+    malware: str = ""
+    """What its scans found, in lower case: clean, informative, suspicious or infected; empty if unsaid."""
+
+
+class ReplicaRecord(Contract):
+    """One replica of a VM as the backup server has it. `state`: Veeam's, in lower case, such as "ready" or
+    "failover". `points`: oldest first."""
+
+    state: str
+    points: tuple[ReplicaPoint, ...]
 
 
 class Hold(Contract):

@@ -45,11 +45,15 @@ class MarkInput(StepInput):
 
 class RevertInput(StepInput):
     """`not_before`: vCenter time; a revert to `point` begun since then is this run's own.
-    `nics`: the replica's NICs, put back after the revert."""
+    `nics`: the replica's NICs, put back after the revert. `choice`: as in `FailoverPlan`; what fits it now
+    is reverted to, and `point` only where it is empty. `adopted`: an ended failover may have left the NICs
+    otherwise than `nics` says."""
 
     point: RestorePoint
     not_before: datetime
     nics: tuple[Nic, ...]
+    choice: str = ""
+    adopted: bool = False
 
 
 class RevertToLatestInput(StepInput):
@@ -139,6 +143,15 @@ class StepOutcome(Contract):
 
 class StepResult(StepOutcome):
     """Of a step that has no more to say."""
+
+
+class Reverted(StepOutcome):
+    """`point`: what the replica stands on. `instead`: why it is another one than was planned, as a sentence.
+    `at`: vCenter's clock when it was chosen."""
+
+    point: RestorePoint | None = None
+    instead: str = ""
+    at: datetime | None = None
 
 
 class PoweredOff(StepOutcome):

@@ -1,4 +1,4 @@
-"""Real packets: whoever only connects to a tenant's port at the cloud gateway does not keep the tenant out."""
+"""Real packets: whoever only connects to a tenant's port at the gateway does not keep the tenant out."""
 
 import asyncio
 import sys

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 LONGEST = 300
@@ -81,8 +81,26 @@ class JobState(Answer):
 
     id: UUID
     name: str
+    type: Word = ""
     status: Word
     session_id: UUID | None = None
+
+
+class Replica(Answer):
+    """`ReplicaModel`; its name is its job's."""
+
+    id: UUID
+    state: Word = ""
+
+
+class ReplicaPoint(Answer):
+    """`ReplicaPointModel`; its name is the original VM's."""
+
+    name: Text = ""
+    replica_id: UUID
+    creation_time: AwareDatetime
+    state: Word = ""
+    malware_status: Word = ""
 
 
 class RunSession(Answer):

@@ -12,7 +12,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from partial_failover.connectors.attempt import Attempt
-from partial_failover.connectors.veeam import answers
+from partial_failover.connectors.veeam import answers, replicas
 from partial_failover.connectors.veeam.answers import plain
 from partial_failover.connectors.veeam.drain import REPLICATION, Drain
 from partial_failover.connectors.veeam.session import VeeamSession
@@ -24,7 +24,7 @@ from partial_failover.contracts.errors import (
     NotFound,
     OutcomeUnknown,
 )
-from partial_failover.contracts.replication import Hold, HoldTarget
+from partial_failover.contracts.replication import Hold, HoldTarget, ReplicaRecord
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,14 @@ class Veeam:
             if included.is_vm and included.object_id
         }
         return tuple(sorted(name for _, _, name in listed))
+
+    async def replicas_of(self, vm: str) -> tuple[ReplicaRecord, ...]:
+        """The replicas of the VM of exactly this name, with the points that the server has of them."""
+        return await replicas.replicas_of(self._session, vm)
+
+    async def jobs_of_unknown_kind(self) -> tuple[str, ...]:
+        """Names of the jobs whose type the API does not tell: they may replicate VMs too."""
+        return await replicas.jobs_of_unknown_kind(self._session)
 
     async def hold_of(self, target: HoldTarget) -> Hold | None:
         """The exclusion of this VM, whoever made it."""

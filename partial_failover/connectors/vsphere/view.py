@@ -34,6 +34,7 @@ VM_AND_NETWORKS: Mapping[type[Any], Sequence[str]] = {
     vim.dvs.DistributedVirtualPortgroup: ("name", "key"),
 }
 
+POINT_TIME = re.compile(r"\s*<\w+\b[^>]*\bPointTime\s*=", re.IGNORECASE)
 _POWER = {"poweredOn": Power.ON, "poweredOff": Power.OFF, "suspended": Power.SUSPENDED}
 
 
@@ -101,9 +102,20 @@ def nodes(snapshot: Any) -> Iterator[Any]:
 def point_of(node: Any) -> RestorePoint:
     """A restore point from a node of the tree."""
     created: datetime = node.createTime
+    name = plain(node.name)
     return RestorePoint(
-        id=node.snapshot._moId, number=node.id, name=plain(node.name), created=created.astimezone(UTC)
+        id=node.snapshot._moId,
+        number=node.id,
+        name=name,
+        created=created.astimezone(UTC),
+        foreign=not _replicated(name, node.description or ""),
     )
+
+
+def _replicated(name: str, description: str) -> bool:
+    """Whether a snapshot has the marks of Veeam's replication: its name, or a description that is an XML
+    element with the point's time (inferred, see docs/limits.md). Backup programs and people have others."""
+    return name.casefold().startswith("restore point") or bool(POINT_TIME.match(description))
 
 
 def disks(devices: Sequence[Any]) -> list[Any]:
