@@ -117,7 +117,8 @@ class Api:
     def exchange(self, asked: Asked) -> Answer:
         """API token for access token."""
         form = dict(parse_qsl(asked.body.decode("utf-8", "replace")))
-        who = self.world.api_tokens.get(form.get("refresh_token", ""))
+        given = form.get("refresh_token", "")
+        who = self.world.api_tokens.get(given)
         realm = asked.groups.get("org")
         if form.get("grant_type") != "refresh_token" or who is None or who.org != (realm or "System"):
             return Answer(400, json={"error": "invalid_grant"})
@@ -128,7 +129,7 @@ class Api:
                 "access_token": token,
                 "token_type": "Bearer",
                 "expires_in": int(self.token_seconds),
-                "refresh_token": None,
+                "refresh_token": self.world.use_api_token(given),
             }
         )
 

@@ -19,13 +19,14 @@ class CloudDirector:
     def __init__(
         self,
         url: str,
-        api_token: str,
+        api_token: str | Path,
         ca_file: Path | None,
         api_version: str = "37.0",
         org: str = "System",
         timeout: tuple[float, float] = (5, 60),
     ) -> None:
-        """`timeout`: seconds to connect, and between two pieces of an answer. Sends nothing yet."""
+        """`api_token`: itself, or the file that has it, where one that changes is kept. `timeout`: seconds to
+        connect, and between two pieces of an answer. Sends nothing yet."""
         self._transport = Transport(Login(url, org, api_token, ca_file, api_version, timeout))
         self._changer = Changer(self._transport)
 

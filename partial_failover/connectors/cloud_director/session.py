@@ -18,6 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.ssl_ import create_urllib3_context
 
 from partial_failover.connectors import retry_after
+from partial_failover.connectors.cloud_director.api_token import ApiToken
 from partial_failover.connectors.cloud_director.errors import Unreadable, error_of
 from partial_failover.connectors.whole_call import bounded, seconds_left
 from partial_failover.contracts.errors import Misconfigured, NoRight, Unavailable
@@ -55,7 +56,7 @@ class Login:
         self,
         url: str,
         org: str,
-        api_token: str,
+        api_token: str | Path,
         ca_file: Path | None,
         api_version: str,
         timeout: tuple[float, float],
@@ -70,7 +71,7 @@ class Login:
         self.org = org
         self.api_version = api_version
         self.verify: str | bool = str(ca_file) if ca_file else True
-        self._api_token = api_token
+        self._api_token = ApiToken(api_token)
         self._timeout = timeout
         self.whole_call = sum(timeout)
         """Seconds for one call as a whole."""
@@ -101,11 +102,15 @@ class Login:
 
     def _exchange(self, http: requests.Session) -> str:
         """API token for access token (Cloud Director 10.3.1 and later; pyvcloud cannot do it)."""
+        with self._api_token.in_use() as api_token:
+            return self._exchange_of(http, api_token)
+
+    def _exchange_of(self, http: requests.Session, api_token: str) -> str:
         realm = "provider" if self.provider else f"tenant/{quote(self.org, safe='')}"
         try:
             answer = http.post(
                 f"{self.origin}/oauth/{realm}/token",
-                data={"grant_type": "refresh_token", "refresh_token": self._api_token},
+                data={"grant_type": "refresh_token", "refresh_token": api_token},
                 headers={"Accept": f"application/json;version={self.api_version}"},
             )
             status = answer.status_code
@@ -116,7 +121,8 @@ class Login:
         if status in (400, 401, 403):
             raise NoRight(
                 f"Cloud Director refused the API token of organization {self.org}",
-                do="Make a new API token for the worker's user and put it into its secret file",
+                do="Make a new API token for the worker's user, or activate its service account anew, and "
+                "put the token into its secret file",
             )
         if status in (404, 405, 406):
             raise Misconfigured(
@@ -127,11 +133,9 @@ class Login:
         if not isinstance(token, str) or not token:
             message = f"Cloud Director gave no access token (it answered {status})"
             raise Unavailable(message, retry_after=pause if status in retry_after.STATUS else None)
-        if body.get("refresh_token") not in (None, "", self._api_token):
-            raise Misconfigured(
-                "The API token belongs to a service account and changes at each use",
-                do="Give the worker the API token of a user",
-            )
+        new = body.get("refresh_token")
+        if isinstance(new, str) and new not in ("", api_token):
+            self._api_token.replace(new)
         return token
 
 
