@@ -41,7 +41,9 @@ class Api:
     def __init__(self, world: World, tasks: Tasks, renderer: Renderer) -> None:
         self.world, self.tasks, self.render = world, tasks, renderer
         self.actions = Actions(world, tasks)
-        self.served = {"36.3": True, "37.0": False, "37.3": False, "38.0": False, "38.1": False}
+        self.served = {"36.3": True} | dict.fromkeys(
+            ("37.0", "37.1", "37.2", "37.3", "38.0", "38.1", "39.0", "39.1"), False
+        )
         self.token_seconds = 3600.0
         self.vcenter_url = "https://vcenter.invalid"
         self.sessions: dict[str, tuple[Principal, float]] = {}
