@@ -26,8 +26,8 @@ class CloudDirector:
         timeout: tuple[float, float] = (5, 60),
     ) -> None:
         """`api_version`: None for the highest that both sides know. `api_token`: itself, or the file that has
-        it, where one that changes is kept. `timeout`: seconds to connect, and between two pieces of an answer.
-        Sends nothing yet."""
+        it, where one that changes is kept. `timeout`: seconds to connect, and between two pieces of an
+        answer. Sends nothing yet."""
         self._transport = Transport(Login(url, org, api_token, ca_file, api_version, timeout))
         self._changer = Changer(self._transport)
 
