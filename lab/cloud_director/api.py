@@ -142,7 +142,11 @@ class Api:
 
     def session(self, asked: Asked) -> Answer:
         """Who I am."""
-        return Answer(xml=root("Session", org=asked.who.org, user=asked.who.user))
+        element, base = root("Session", org=asked.who.org, user=asked.who.user), self.render.base
+        element.set("href", f"{base}/api/session")
+        render.link(element, "down", f"{base}/api/query", "query.queryList")
+        render.link(element, "entityResolver", f"{base}/api/entity/", "entity")
+        return Answer(xml=element)
 
     def current_session(self, asked: Asked) -> Answer:
         """Who I am, with my role; in the lab everybody has a role of his own."""
