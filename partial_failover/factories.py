@@ -16,9 +16,8 @@ from partial_failover.settings import (
 
 def cloud_director(settings: CloudDirectorSettings) -> CloudDirector:
     """The provider's Cloud Director."""
-    return CloudDirector(
-        settings.url, settings.api_token.read(), settings.ca_file, api_version=settings.api_version
-    )
+    token = settings.api_token.file or settings.api_token.read()
+    return CloudDirector(settings.url, token, settings.ca_file, api_version=settings.api_version)
 
 
 def vsphere(settings: VCenterSettings) -> VSphere:

@@ -41,7 +41,9 @@ class Api:
     def __init__(self, world: World, tasks: Tasks, renderer: Renderer) -> None:
         self.world, self.tasks, self.render = world, tasks, renderer
         self.actions = Actions(world, tasks)
-        self.served = {"36.3": True, "37.0": False, "37.3": False, "38.0": False, "38.1": False}
+        self.served = {"36.3": True} | dict.fromkeys(
+            ("37.0", "37.1", "37.2", "37.3", "38.0", "38.1", "39.0", "39.1"), False
+        )
         self.token_seconds = 3600.0
         self.vcenter_url = "https://vcenter.invalid"
         self.sessions: dict[str, tuple[Principal, float]] = {}
@@ -123,7 +125,8 @@ class Api:
     def exchange(self, asked: Asked) -> Answer:
         """API token for access token."""
         form = dict(parse_qsl(asked.body.decode("utf-8", "replace")))
-        who = self.world.api_tokens.get(form.get("refresh_token", ""))
+        given = form.get("refresh_token", "")
+        who = self.world.api_tokens.get(given)
         realm = asked.groups.get("org")
         if form.get("grant_type") != "refresh_token" or who is None or who.org != (realm or "System"):
             return Answer(400, json={"error": "invalid_grant"})
@@ -134,7 +137,7 @@ class Api:
                 "access_token": token,
                 "token_type": "Bearer",
                 "expires_in": int(self.token_seconds),
-                "refresh_token": None,
+                "refresh_token": self.world.use_api_token(given),
             }
         )
 
@@ -145,7 +148,11 @@ class Api:
 
     def session(self, asked: Asked) -> Answer:
         """Who I am."""
-        return Answer(xml=root("Session", org=asked.who.org, user=asked.who.user))
+        element, base = root("Session", org=asked.who.org, user=asked.who.user), self.render.base
+        element.set("href", f"{base}/api/session")
+        render.link(element, "down", f"{base}/api/query", "query.queryList")
+        render.link(element, "entityResolver", f"{base}/api/entity/", "entity")
+        return Answer(xml=element)
 
     def current_session(self, asked: Asked) -> Answer:
         """Who I am, with my role; in the lab everybody has a role of his own."""

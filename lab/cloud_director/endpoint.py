@@ -93,9 +93,11 @@ class CloudDirectorEndpoint:
         """Make a hypervisor's VM known; its networks are attached to the vApp."""
         return self.world.add_vm(vapp, machine, nics)
 
-    def api_token(self, user: str, org: str = SYSTEM, rights: frozenset[str] = ALL_RIGHTS) -> str:
-        """A new API token; of the provider when `org` is "System"."""
-        return self.world.api_token(user, org, rights)
+    def api_token(
+        self, user: str, org: str = SYSTEM, rights: frozenset[str] = ALL_RIGHTS, rotates: bool = False
+    ) -> str:
+        """A new API token; of the provider when `org` is "System". `rotates`: of a service account."""
+        return self.world.api_token(user, org, rights, rotates)
 
     # Looking
 

@@ -1,5 +1,6 @@
 """Answers in Cloud Director's XML. Elements only: nothing is put together from strings."""
 
+import uuid
 from typing import Any
 
 from lxml import etree
@@ -12,6 +13,7 @@ EXTENSION = "http://www.vmware.com/vcloud/extension/v1.5"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 VERSIONS = "http://www.vmware.com/vcloud/versions"
 MEDIA = "application/vnd.vmware.vcloud."
+ADMIN = "application/vnd.vmware.admin."
 NSMAP: Any = {None: VCLOUD, "ovf": OVF, "vmext": EXTENSION, "xsi": XSI}
 
 
@@ -73,6 +75,8 @@ class Renderer:
             element.set(key, value)
         link(element, "task:cancel", f"{self.base}/api/task/{task.id}/action/cancel")
         put(element, "Owner", href=self.href(task.owner), name=task.owner.name)
+        kind = "vApp" if isinstance(task.owner, VApp) else "vm"
+        element[-1].set("type", f"{MEDIA}{kind}+xml")
         if task.error is not None:
             put(
                 element,
@@ -81,6 +85,11 @@ class Renderer:
                 minorErrorCode="INTERNAL_SERVER_ERROR",
                 message=task.error,
             )
+        who = task.user
+        user, org = (uuid.uuid5(uuid.NAMESPACE_OID, text) for text in (f"{who.org}/{who.user}", who.org))
+        user_href, org_href = f"{self.base}/api/admin/user/{user}", f"{self.base}/api/org/{org}"
+        put(element, "User", href=user_href, name=who.user, type=f"{ADMIN}user+xml")
+        put(element, "Organization", href=org_href, name=who.org, type=f"{MEDIA}org+xml")
         return element
 
     def vm(

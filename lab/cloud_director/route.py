@@ -55,5 +55,7 @@ def route(
 
 def refuse_media(route: Route, media: str) -> None:
     """A body of another type than the operation takes. The status is documented, the words are inferred."""
+    if not route.takes:
+        raise ApiError(400, "BAD_REQUEST", f"{route.name} takes no body")
     if media.partition(";")[0].strip().lower() != route.takes.lower():
         raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", f"HTTP 415 Unsupported Media Type {media}")

@@ -31,6 +31,9 @@ CONFIGURATION = (
     "RetainNetInfoAcrossDeployments",
     "Features",
 )
+METADATA_TYPES = {f"Metadata{kind}Value" for kind in ("String", "Number", "Boolean", "DateTime", "DomainTag")}
+LONGEST_VALUE = 10_000
+"""Characters. That there is an end is certain, and where it is not documented for every version."""
 DOMAINS = {("GENERAL", "READWRITE"), ("SYSTEM", "PRIVATE"), ("SYSTEM", "READONLY")}
 
 
@@ -165,5 +168,10 @@ def metadata(body: bytes) -> dict[tuple[str, str], MetadataValue]:
         text_of(children, "TypedValue")
         typed = children["TypedValue"][0]
         value = text_of(in_order(typed, ("Value",)), "Value")
-        entries[domain, key] = MetadataValue(value, visibility, typed.get(f"{{{XSI}}}type", ""))
+        kind = typed.get(f"{{{XSI}}}type", "")
+        if kind.rpartition(":")[2] not in METADATA_TYPES:
+            raise bad(f"cvc-elt.4.2: Cannot resolve '{kind}' to a type definition for element 'TypedValue'")
+        if len(value) > LONGEST_VALUE:
+            raise bad(f"A metadata value has at most {LONGEST_VALUE} characters")
+        entries[domain, key] = MetadataValue(value, visibility, kind)
     return entries

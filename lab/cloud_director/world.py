@@ -43,6 +43,8 @@ class World:
         self.networks: list[OrgNetwork] = []
         self.vapps: list[VApp] = []
         self.api_tokens: dict[str, Principal] = {}
+        self.rotating: set[str] = set()
+        """The API tokens that are good for one use."""
         self.lags: dict[str, float] = {}
         """Seconds for which an effect is not seen yet after its task has succeeded, by the attribute of a VM
         or vApp that it changes: status, deployed, nics, networks, metadata."""
@@ -132,12 +134,25 @@ class World:
             vapp.vms.append(vm)
             return vm
 
-    def api_token(self, user: str, org: str = SYSTEM, rights: frozenset[str] = ALL_RIGHTS) -> str:
-        """A new API token. The organization "System" makes it a provider's."""
+    def api_token(
+        self, user: str, org: str = SYSTEM, rights: frozenset[str] = ALL_RIGHTS, rotates: bool = False
+    ) -> str:
+        """A new API token. The organization "System" makes it a provider's. `rotates`: a service account's,
+        good for one use."""
         token = uuid.uuid4().hex
         with self.lock:
             self.api_tokens[token] = Principal(user, org, rights)
+            if rotates:
+                self.rotating.add(token)
         return token
+
+    def use_api_token(self, token: str) -> str | None:
+        """The token that is good from now on, where this one was for one use."""
+        with self.lock:
+            if token not in self.rotating:
+                return None
+            who = self.api_tokens.pop(token)
+            return self.api_token(who.user, who.org, who.rights, rotates=True)
 
     def vm(self, name: str) -> Vm:
         """The first VM of that name, for tests and the lab's control."""

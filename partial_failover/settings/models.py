@@ -40,7 +40,8 @@ class CloudDirectorSettings(Settings):
 
     url: HttpsUrl
     ca_file: CaFile | None = None
-    api_version: Annotated[str, Field(pattern=r"^\d{2}\.\d+$")] = "37.0"
+    api_version: Annotated[str, Field(pattern=r"^\d{2}\.\d+$")] | None = None
+    """None: the highest that both sides know."""
     api_token: SecretFrom
 
 

@@ -19,13 +19,15 @@ class CloudDirector:
     def __init__(
         self,
         url: str,
-        api_token: str,
+        api_token: str | Path,
         ca_file: Path | None,
-        api_version: str = "37.0",
+        api_version: str | None = None,
         org: str = "System",
         timeout: tuple[float, float] = (5, 60),
     ) -> None:
-        """`timeout`: seconds to connect, and between two pieces of an answer. Sends nothing yet."""
+        """`api_version`: None for the highest that both sides know. `api_token`: itself, or the file that has
+        it, where one that changes is kept. `timeout`: seconds to connect, and between two pieces of an
+        answer. Sends nothing yet."""
         self._transport = Transport(Login(url, org, api_token, ca_file, api_version, timeout))
         self._changer = Changer(self._transport)
 
@@ -36,16 +38,17 @@ class CloudDirector:
     def check(self) -> str:
         """In a sentence that the API version is served and the login works. `Misconfigured` otherwise."""
         login, served = self._transport.login, self._transport.versions()
-        if login.api_version not in served:
+        version = login.api_version()
+        if version not in served:
             raise Misconfigured(
-                f"Cloud Director at {login.origin} does not serve API version {login.api_version}; "
+                f"Cloud Director at {login.origin} does not serve API version {version}; "
                 f"it serves {', '.join(sorted(served)) or 'none'}",
-                do="Set the API version in the worker's configuration to one of these",
+                do="Take the API version out of the worker's configuration, or set one of these",
             )
         session = self._transport.get("session", "log in")
         user, org = session.get("user", "?"), session.get("org", "?")
-        old = " (deprecated: the next upgrade may remove it)" if served[login.api_version] else ""
-        return f"{login.origin} serves API {login.api_version}{old}; logged in as {user} of {org}"
+        old = " (deprecated: the next upgrade may remove it)" if served[version] else ""
+        return f"{login.origin} serves API {version}{old}; logged in as {user} of {org}"
 
     def rights(self) -> frozenset[str]:
         """Names of all rights of the account's roles."""

@@ -18,12 +18,23 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.ssl_ import create_urllib3_context
 
 from partial_failover.connectors import retry_after
-from partial_failover.connectors.cloud_director.errors import Unreadable, error_of
-from partial_failover.connectors.whole_call import bounded, seconds_left
+from partial_failover.connectors.cloud_director import xml
+from partial_failover.connectors.cloud_director.api_token import ApiToken
+from partial_failover.connectors.cloud_director.errors import LIBRARY_ERRORS, TRY_LATER, Unreadable, error_of
+from partial_failover.connectors.whole_call import bounded, seconds_left, within
 from partial_failover.contracts.errors import Misconfigured, NoRight, Unavailable
 
 PROVIDER_ORG = "system"
 """The organization of the provider's own users, compared without case as Cloud Director does."""
+
+API_VERSIONS = ("37.0", "37.1", "37.2", "37.3", "38.0", "38.1", "39.0", "39.1")
+"""Those of Cloud Director 10.4 to 10.6, oldest first. What is used here is the same in all of them."""
+
+
+def served_versions(document: etree._Element) -> dict[str, bool]:
+    """API versions that a `SupportedVersions` names, and whether each is deprecated."""
+    infos = ((info, info.findtext("{*}Version")) for info in document.iterfind("{*}VersionInfo"))
+    return {version.strip(): info.get("deprecated") == "true" for info, version in infos if version}
 
 
 class _TimedAdapter(HTTPAdapter):
@@ -55,9 +66,9 @@ class Login:
         self,
         url: str,
         org: str,
-        api_token: str,
+        api_token: str | Path,
         ca_file: Path | None,
-        api_version: str,
+        api_version: str | None,
         timeout: tuple[float, float],
     ) -> None:
         parts = urlsplit(url)
@@ -68,14 +79,41 @@ class Login:
         self.origin = f"https://{parts.netloc}"
         self.provider = org.casefold() == PROVIDER_ORG
         self.org = org
-        self.api_version = api_version
+        self._api_version = api_version
         self.verify: str | bool = str(ca_file) if ca_file else True
-        self._api_token = api_token
+        self._api_token = ApiToken(api_token)
         self._timeout = timeout
         self.whole_call = sum(timeout)
         """Seconds for one call as a whole."""
         self._token: str | None = None
         self._lock = threading.Lock()
+
+    def api_version(self, http: requests.Session | None = None) -> str:
+        """The one that is set, else the highest of those that both sides know: asked for once."""
+        with self._lock:
+            if self._api_version is None:
+                with within(self.whole_call):
+                    self._api_version = self._negotiated(http or self.http())
+            return self._api_version
+
+    def _negotiated(self, http: requests.Session) -> str:
+        try:
+            answer = http.get(f"{self.origin}/api/versions", headers={"Accept": "application/*+xml"})
+            served = served_versions(xml.document(answer.content)) if answer.status_code == 200 else {}
+        except LIBRARY_ERRORS as error:
+            raise error_of(error, "name its API versions") from None
+        if answer.status_code != 200:
+            pause = retry_after.seconds_of(answer.headers.get("Retry-After"))
+            message = f"Cloud Director answered {answer.status_code} when asked to name its API versions"
+            raise Unavailable(message, do=TRY_LATER, retry_after=pause)
+        known = [version for version in API_VERSIONS if version in served]
+        if not known:
+            raise Misconfigured(
+                f"Cloud Director at {self.origin} serves none of the API versions {API_VERSIONS[0]} to "
+                f"{API_VERSIONS[-1]}; it serves {', '.join(sorted(served)) or 'none'}",
+                do="Use Cloud Director 10.4 to 10.6, or a newer version of this product",
+            )
+        return known[-1]
 
     def http(self) -> requests.Session:
         """A session that follows no redirect and reads no netrc, which would replace our credentials."""
@@ -88,6 +126,7 @@ class Login:
 
     def token(self, http: requests.Session, stale: str | None = None) -> str:
         """The access token; a new one when there is none or it is the one that was refused (`stale`)."""
+        self.api_version(http)
         with self._lock:
             if self._token is None or self._token == stale:
                 self._token = self._exchange(http)
@@ -101,12 +140,16 @@ class Login:
 
     def _exchange(self, http: requests.Session) -> str:
         """API token for access token (Cloud Director 10.3.1 and later; pyvcloud cannot do it)."""
+        with self._api_token.in_use() as api_token:
+            return self._exchange_of(http, api_token)
+
+    def _exchange_of(self, http: requests.Session, api_token: str) -> str:
         realm = "provider" if self.provider else f"tenant/{quote(self.org, safe='')}"
         try:
             answer = http.post(
                 f"{self.origin}/oauth/{realm}/token",
-                data={"grant_type": "refresh_token", "refresh_token": self._api_token},
-                headers={"Accept": f"application/json;version={self.api_version}"},
+                data={"grant_type": "refresh_token", "refresh_token": api_token},
+                headers={"Accept": f"application/json;version={self._api_version}"},
             )
             status = answer.status_code
             pause = retry_after.seconds_of(answer.headers.get("Retry-After"))
@@ -116,22 +159,21 @@ class Login:
         if status in (400, 401, 403):
             raise NoRight(
                 f"Cloud Director refused the API token of organization {self.org}",
-                do="Make a new API token for the worker's user and put it into its secret file",
+                do="Make a new API token for the worker's user, or activate its service account anew, and "
+                "put the token into its secret file",
             )
         if status in (404, 405, 406):
             raise Misconfigured(
-                f"Cloud Director has no login by API token in API version {self.api_version}",
+                f"Cloud Director has no login by API token in API version {self._api_version}",
                 do="Check the API version in the worker's configuration against those it serves",
             )
         token = body.get("access_token") if isinstance(body, dict) else None
         if not isinstance(token, str) or not token:
             message = f"Cloud Director gave no access token (it answered {status})"
             raise Unavailable(message, retry_after=pause if status in retry_after.STATUS else None)
-        if body.get("refresh_token") not in (None, "", self._api_token):
-            raise Misconfigured(
-                "The API token belongs to a service account and changes at each use",
-                do="Give the worker the API token of a user",
-            )
+        new = body.get("refresh_token")
+        if isinstance(new, str) and new not in ("", api_token):
+            self._api_token.replace(new)
         return token
 
 
@@ -140,7 +182,7 @@ class CloudDirectorSession(Client):  # type: ignore[misc]  # pyvcloud has no typ
 
     def __init__(self, login: Login) -> None:
         self._login = login
-        super().__init__(login.origin, api_version=login.api_version, verify_ssl_certs=login.verify)
+        super().__init__(login.origin, api_version=login.api_version(), verify_ssl_certs=login.verify)
         self._session = login.http()
         self._is_sysadmin = login.provider
         self.used_token: str | None = None

@@ -19,7 +19,7 @@ from partial_failover.connectors.cloud_director.errors import (
     is_worth_a_second_read,
     status_of,
 )
-from partial_failover.connectors.cloud_director.session import CloudDirectorSession, Login
+from partial_failover.connectors.cloud_director.session import CloudDirectorSession, Login, served_versions
 from partial_failover.connectors.retry_after import rested
 from partial_failover.connectors.whole_call import seconds_left, within
 
@@ -87,15 +87,7 @@ class Transport:
     def versions(self) -> dict[str, bool]:
         """API versions that are served, and whether each is deprecated. Needs no login."""
 
-        def call(session: CloudDirectorSession) -> dict[str, bool]:
-            served = {}
-            for info in session.fetch("versions").iterfind("{*}VersionInfo"):
-                version = info.findtext("{*}Version")
-                if version:
-                    served[version.strip()] = info.get("deprecated") == "true"
-            return served
-
-        return self._read(call, "name its API versions")
+        return self._read(lambda session: served_versions(session.fetch("versions")), "name its API versions")
 
     def get(self, path: str, doing: str, missing: str | None = None) -> etree._Element:
         """One XML resource, fresh."""
@@ -177,7 +169,7 @@ class Transport:
             return
         headers = {
             "Authorization": f"Bearer {token}",
-            "Accept": f"application/json;version={self.login.api_version}",
+            "Accept": f"application/json;version={self.login.api_version()}",
         }
         try:
             with within(self.login.whole_call), self.login.http() as http:

@@ -46,6 +46,13 @@ def add(parent: etree._Element, name: str, text: str | None = None, **attributes
     return element
 
 
+def document(body: bytes) -> etree._Element:
+    """A whole answer; no entities, no DOCTYPE."""
+    if b"<!DOCTYPE" in body:
+        raise Unreadable("the answer has a DOCTYPE")
+    return etree.fromstring(body, _PARSER)
+
+
 def section(name: str, info: str) -> etree._Element:
     """An OVF section: `ovf:Info` is its first and required child."""
     element = new(name)

@@ -19,10 +19,27 @@ from tests.connectors.cloud_director.site import ADDRESS, LAN, NOTE, Note, Site,
 
 
 def test_check_names_version_and_user(site: Site, client: CloudDirector) -> None:
-    assert "API 37.0" in client.check()
+    assert "API 39.1" in client.check()
     assert "operator of System" in client.check()
-    site.endpoint.api.served["37.0"] = True
+    site.endpoint.api.served["39.1"] = True
     assert "deprecated" in client.check()
+
+
+@pytest.mark.parametrize(
+    ("served", "taken"),
+    [(("36.3", "37.0"), "37.0"), (("37.3", "38.1", "40.0"), "38.1"), (("37.0", "39.0"), "39.0")],
+)
+def test_the_highest_version_that_both_know_is_taken(site: Site, served: tuple[str, ...], taken: str) -> None:
+    site.endpoint.api.served = dict.fromkeys(served, False)
+    client = site.client()
+    assert own_vdc(client).vm(site.vm.id).power is Power.OFF
+    assert f"serves API {taken};" in client.check()
+
+
+def test_without_a_common_version_those_that_are_served_are_named(site: Site) -> None:
+    site.endpoint.api.served = {"36.3": True, "40.0": False}
+    with pytest.raises(Misconfigured, match=r"37\.0 to 39\.1; it serves 36\.3, 40\.0"):
+        site.client().check()
 
 
 def test_a_version_that_is_not_served_is_named_with_those_that_are(site: Site) -> None:

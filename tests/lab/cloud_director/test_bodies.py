@@ -40,6 +40,34 @@ def test_a_body_of_another_media_type_is_415(site: Site, media: str) -> None:
     assert idle(site, right) == "success"
 
 
+def metadata_of(kind: str, value: str) -> str:
+    return (
+        f'<Metadata {HEAD} xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><MetadataEntry><Key>k</Key>'
+        f'<TypedValue xsi:type="{kind}"><Value>{value}</Value></TypedValue></MetadataEntry></Metadata>'
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "length", "status"),
+    [
+        ("MetadataStringValue", 4096, 202),
+        ("MetadataStringValue", 100_000, 400),
+        ("MetadataPoemValue", 1, 400),
+        ("", 1, 400),
+    ],
+)
+def test_metadata_has_a_known_type_and_an_end(site: Site, kind: str, length: int, status: int) -> None:
+    answer = site.provider.post(f"{site.vm_path}/metadata", content=metadata_of(kind, "x" * length))
+    assert answer.status_code == status
+
+
+def test_a_power_on_takes_no_body(site: Site) -> None:
+    answer = site.provider.post(
+        f"{site.vm_path}/power/action/powerOn", content="<a/>", headers={"Content-Type": "text/xml"}
+    )
+    assert answer.status_code == 400 and site.power() == "poweredOff"
+
+
 @pytest.mark.parametrize("version", ["36.3", "37.0", "38.1"])
 def test_an_answer_has_the_version_that_was_asked_for(site: Site, version: str) -> None:
     for kind, path in ((XML, site.vm_path), (JSON, "/cloudapi/1.0.0/sessions/current")):

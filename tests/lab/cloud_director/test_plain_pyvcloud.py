@@ -1,0 +1,47 @@
+"""pyvcloud as it comes, without the product's wrapper: what a script of a provider does all day."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pyvcloud.vcd import client as library
+from pyvcloud.vcd.client import Client, TaskStatus
+from pyvcloud.vcd.vm import VM
+
+from lab.cloud_director.model import ALL_RIGHTS, SYSTEM, Principal
+from lab.tls import Authority
+from tests.lab.cloud_director.site import Site
+
+
+@pytest.fixture
+def plain(site: Site, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Any: pyvcloud has no types. Its log file would be written into the working directory."""
+    monkeypatch.setattr(library, "get_logger", lambda *_, **__: logging.getLogger("plain"))
+    made = Client(site.endpoint.url, api_version="37.0", verify_ssl_certs=str(authority.ca_file))
+    token = site.endpoint.log_in(Principal("script", SYSTEM, ALL_RIGHTS))
+    made.rehydrate_from_token(token, is_jwt_token=True)
+    yield made
+    made._session.close()
+
+
+def names_of(vapp: Any) -> list[str]:
+    return [vm.get("name") for vm in vapp.Children.Vm]
+
+
+def test_it_logs_in_and_lists_the_vms_of_a_vapp(site: Site, plain: Any) -> None:
+    assert plain.is_sysadmin()
+    vapp = plain.get_resource(f"{plain.get_api_uri()}/vApp/{site.vapp.ref}")
+    assert names_of(vapp) == ["erp"]
+
+
+def test_it_powers_on_and_off_and_waits_by_its_own_monitor(site: Site, plain: Any) -> None:
+    href = f"{plain.get_api_uri()}/vApp/{site.vm.ref}"
+    monitor = plain.get_task_monitor()
+    task = monitor.wait_for_status(VM(plain, href=href).power_on(), poll_frequency=0.05)
+    assert task.get("status").lower() == TaskStatus.SUCCESS.value
+    assert (task.User.get("name"), task.Organization.get("name")) == ("script", SYSTEM)
+    assert VM(plain, href=href).is_powered_on()
+    monitor.wait_for_success(VM(plain, href=href).power_off(), poll_frequency=0.05)
+    assert VM(plain, href=href).is_powered_off()
+    assert site.vm.machine.reverts == ["on", "off"]
