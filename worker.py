@@ -160,8 +160,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="YAML file; config.example.yaml explains every setting")
     parser.add_argument("--check", action="store_true", help="look at everything it needs, and end")
+    prove = (
+        "with --check: exclude this VM, run its replication job, see whether it is left out, and undo that"
+    )
+    parser.add_argument("--prove-hold", metavar="VM", default="", help=prove)
     arguments = parser.parse_args()
-    return run(arguments.config, arguments.check, compose)
+    if arguments.prove_hold and not arguments.check:
+        parser.error("--prove-hold goes with --check")
+    return run(arguments.config, arguments.check, compose, arguments.prove_hold)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from partial_failover.temporal.namespaces import NotProvisioned
 log = logging.getLogger("worker")
 
 
-def run(config: Path, only_check: bool, compose: Compose) -> int:
+def run(config: Path, only_check: bool, compose: Compose, prove_hold: str = "") -> int:
     """Exit code 2: the settings or the namespaces are not in order; 1: something that it needs does not
     answer, and nothing was started, or a worker failed for good. With `only_check`, 1: something was found
     that would stand in the way."""
@@ -26,7 +26,7 @@ def run(config: Path, only_check: bool, compose: Compose) -> int:
     try:
         settings = load(config)
         if only_check:
-            findings = asyncio.run(check(settings))
+            findings = asyncio.run(check(settings, prove_hold))
             sys.stdout.write(table(findings))
             return int(any(not f.good for f in findings))
         return lifecycle.run(serve(settings, compose))

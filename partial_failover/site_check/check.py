@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from partial_failover.contracts.errors import Misconfigured
 from partial_failover.settings import ProviderWorkerSettings, WorkerSettings
 from partial_failover.site_check.findings import Doubtful, Finding, Findings, table
 from partial_failover.site_check.provider import check_provider
@@ -20,14 +21,21 @@ from partial_failover.temporal.namespaces import (
 __all__ = ["check", "table"]
 
 
-async def check(settings: WorkerSettings) -> list[Finding]:
-    """For every tenant of the configuration: Temporal, and all systems that the role uses."""
+async def check(settings: WorkerSettings, prove_hold: str = "") -> list[Finding]:
+    """For every tenant of the configuration: Temporal, and all systems that the role uses. `prove_hold`: a VM
+    on which a hold is tried for real; raises `Misconfigured` where that cannot be meant."""
+    if prove_hold and (isinstance(settings, ProviderWorkerSettings) or len(settings.tenants) > 1):
+        raise Misconfigured(
+            "A hold is proven at one tenant's site",
+            left="Nothing was looked at",
+            do="Give the file of a tenant-site worker with that one tenant",
+        )
     findings = Findings()
     await _temporal(findings, settings)
     if isinstance(settings, ProviderWorkerSettings):
         await check_provider(findings, settings)
     else:
-        await check_tenant_site(findings, settings)
+        await check_tenant_site(findings, settings, prove_hold)
     return findings.all
 
 

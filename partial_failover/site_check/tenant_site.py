@@ -10,17 +10,22 @@ from partial_failover.contracts.errors import FailoverError, Misconfigured, NoRi
 from partial_failover.contracts.replica import Power
 from partial_failover.settings import TenantSiteSettings, TenantSiteWorkerSettings
 from partial_failover.site_check.findings import Doubtful, Findings, NotLookedAt, appliance_answer, together
+from partial_failover.site_check.hold_proof import prove
 
 ON_APPLIANCE = ("VirtualMachine.Interact.PowerOn", "VirtualMachine.Interact.PowerOff")
 """Privileges in the tenant's vCenter; nothing else there is changed."""
 
 
-async def check_tenant_site(findings: Findings, settings: TenantSiteWorkerSettings) -> None:
-    """Each tenant's backup server, vCenter and appliance."""
+async def check_tenant_site(
+    findings: Findings, settings: TenantSiteWorkerSettings, prove_hold: str = ""
+) -> None:
+    """Each tenant's backup server, vCenter and appliance. `prove_hold`: a VM on which a hold is tried."""
     for tenant in settings.tenants:
         site = _Site(findings, settings, tenant)
         try:
             await site.check()
+            if prove_hold:
+                await site.prove_hold(prove_hold)
         finally:
             await site.backup.close()
             await asyncio.to_thread(site.vcenter.close)
@@ -53,6 +58,10 @@ class _Site:
         else:
             rest = ["original VMs", *(["appliance"] if appliance is not None else [])]
             look.skip(name, rest, "The vCenter was not reached")
+
+    async def prove_hold(self, vm: str) -> None:
+        """A finding more."""
+        await self._findings.look(self._settings.namespace, "proof of hold", lambda: prove(self.backup, vm))
 
     async def _targets(self) -> str:
         """Every VM that is replicated can be put on hold by its name."""

@@ -103,11 +103,18 @@ class ReplicaPoint(Answer):
     malware_status: Word = ""
 
 
+class RunResult(Answer):
+    """`SessionResultModel`."""
+
+    result: Word = ""
+
+
 class RunSession(Answer):
     """`SessionModel`: one run of a job. It has ended when the state is "stopped"."""
 
     id: UUID
     state: Word
+    result: RunResult | None = None
 
     @property
     def ended(self) -> bool:

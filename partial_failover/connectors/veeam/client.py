@@ -12,9 +12,10 @@ from typing import TypeVar
 from uuid import UUID
 
 from partial_failover.connectors.attempt import Attempt
-from partial_failover.connectors.veeam import answers, replicas
+from partial_failover.connectors.veeam import answers, hold_proof, replicas
 from partial_failover.connectors.veeam.answers import plain
 from partial_failover.connectors.veeam.drain import REPLICATION, Drain
+from partial_failover.connectors.veeam.hold_proof import Run
 from partial_failover.connectors.veeam.session import VeeamSession
 from partial_failover.connectors.veeam.transport import HttpRequest, Transport, read
 from partial_failover.contracts.errors import (
@@ -129,6 +130,14 @@ class Veeam:
             return False
         await self._stamp(exclusion, note, attempt)
         return True
+
+    async def idle_job(self, target: HoldTarget) -> answers.JobState:
+        """A replication job of the VM that can be started. Raises `WrongState` where one of them runs."""
+        return await hold_proof.require_idle(self._session, target)
+
+    async def run_once(self, target: HoldTarget, job: answers.JobState, attempt: Attempt) -> Run:
+        """Run a replication job of the VM, to see whether it is left out."""
+        return await hold_proof.run_once(self._session, target, job, attempt)
 
     async def drain(
         self, target: HoldTarget, attempt: Attempt, patience: float, may_stop: bool = True
