@@ -35,8 +35,8 @@ class Tunnel:
 
 
 MOST_CONNECTIONS = 1024
-"""At the server, most of them of nobody: more than the cloud gateway lets through, or whoever connects keeps the
-peer out. None but the peer gets further than the handshake."""
+"""At the server, most of them of nobody: more than the cloud gateway lets through, or whoever connects keeps
+the peer out. None but the peer gets further than the handshake."""
 
 
 def make_keys(state: State) -> str:
