@@ -202,8 +202,8 @@ def _set(n: Network, replicas: list[IPv4Address]) -> str:
 
 
 def _bounds(role: Role, n: Network, replicas: list[IPv4Address]) -> list[str]:
-    """A rule for each replica, which counts by itself. A set that counts by address would show what it counts,
-    and look like drift."""
+    """A rule for each replica, which counts by itself. A set that counts by address would show what it
+    counts, and look like drift."""
     if role is Role.TENANT:  # what comes through the tunnel was bounded at its other end
         return []
     return [

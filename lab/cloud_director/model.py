@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv4Address, IPv4Interface
 
 from lab import hypervisor
@@ -96,6 +97,16 @@ class Question:
     go_on: str = "I Moved It"
 
 
+@dataclass(frozen=True)
+class VAppLease:
+    """0 s: for ever. An end is there once its lease has begun."""
+
+    runtime_s: int = 0
+    runtime_ends: datetime | None = None
+    storage_s: int = 0
+    storage_ends: datetime | None = None
+
+
 @dataclass(eq=False)
 class VApp:
     """A vApp, or with `template` a vApp template."""
@@ -107,6 +118,7 @@ class VApp:
     networks: list[OrgNetwork] = field(default_factory=list)
     maintenance: bool = False
     metadata: Metadata = field(default_factory=dict)
+    lease: "VAppLease" = field(default_factory=lambda: VAppLease())
     vms: list["Vm"] = field(default_factory=list)
 
     @property

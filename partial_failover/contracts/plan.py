@@ -53,6 +53,7 @@ class ProviderSide(Contract):
     """Configured fingerprint of the tenant's end, where the product does not run that end."""
     spares: dict[str, IPv4Address] = Field(default_factory=dict)
     """By network: the address that the appliance has for itself."""
+    warnings: tuple[str, ...] = ()
 
 
 class Adoption(Contract):
