@@ -18,6 +18,9 @@ TUNNEL_MTU = 9000
 PROTOCOL = 77
 """Marks the routes and rules that are the appliance's own (rtnetlink `rtm_protocol`)."""
 FIREWALL = "network_extension"
+MOST_OF_ONE = 8192
+"""Connections that one replica may have opened at a time, half-open ones included: what one sends must not
+fill the kernel's table, which all of them share (65,536 and more entries, by the VM's memory)."""
 
 GENERAL = {
     "net.ipv4.ip_forward": "1",
@@ -164,6 +167,7 @@ def firewall(role: Role, networks: tuple[Network, ...], leased: dict[str, list[I
         f'  iifname "{n.interface}" ip daddr {n.spare} icmp type echo-request limit rate 10/second accept'
         for n in networks
     ]
+    bounds = [line for n in networks for line in _bounds(role, n, leased.get(n.name, []))]
     passes = [line for n in networks for line in _passes(role, n)]
     lines = [
         f"add table inet {FIREWALL}",
@@ -179,6 +183,7 @@ def firewall(role: Role, networks: tuple[Network, ...], leased: dict[str, list[I
         " }",
         " chain forward { type filter hook forward priority 0; policy drop",
         "  ct state invalid drop",
+        *bounds,
         *passes,
         " }",
         " chain output { type filter hook output priority 0; policy drop",
@@ -194,6 +199,17 @@ def firewall(role: Role, networks: tuple[Network, ...], leased: dict[str, list[I
 def _set(n: Network, replicas: list[IPv4Address]) -> str:
     elements = f" elements = {{ {', '.join(map(str, replicas))} }}" if replicas else ""
     return f" set replicas{n.number} {{ type ipv4_addr;{elements}\n }}"
+
+
+def _bounds(role: Role, n: Network, replicas: list[IPv4Address]) -> list[str]:
+    """A rule for each replica, which counts by itself. A set that counts by address would show what it
+    counts, and look like drift."""
+    if role is Role.TENANT:  # what comes through the tunnel was bounded at its other end
+        return []
+    return [
+        f'  iifname "{n.interface}" ip saddr {address} ct state new ct count over {MOST_OF_ONE} drop'
+        for address in replicas
+    ]
 
 
 def _passes(role: Role, n: Network) -> list[str]:

@@ -24,7 +24,14 @@ from partial_failover.contracts.plan import (
     Problem,
     ProviderSide,
 )
-from partial_failover.contracts.replica import CloudVm, Marker, Power, RestorePoint, VSphereVm
+from partial_failover.contracts.replica import (
+    CloudVm,
+    Marker,
+    Power,
+    RestorePoint,
+    VSphereVm,
+    lease_warnings,
+)
 from partial_failover.contracts.run import WorkflowRun, lock_id
 from partial_failover.settings import ProviderApplianceSettings
 
@@ -103,7 +110,7 @@ class PlanFailover(ProviderSteps):
             adoption=adoption,
             read_at=points.read_at,
             asked_by=self.tenant.fence.asked_by(data.run),
-            warnings=points.cautions,
+            warnings=(*points.cautions, *lease_warnings(vm), *side.warnings),
         )
 
     def _restore_points(
@@ -161,13 +168,14 @@ class PlanFailover(ProviderSteps):
     ) -> ProviderSide:
         settings = self.tenant.settings
         has_appliance = settings.extension is Extension.APPLIANCE and settings.appliance is not None
-        was_on = False
+        vm: CloudVm | None = None
         if has_appliance and settings.appliance is not None:
-            was_on = self._check_appliance(settings.appliance, networks, leases, problems)
+            vm = self._check_appliance(settings.appliance, networks, leases, problems)
         return ProviderSide(
             extension=settings.extension,
             appliance=has_appliance,
-            appliance_was_on=was_on,
+            appliance_was_on=vm is not None and vm.power is Power.ON,
+            warnings=lease_warnings(vm) if vm is not None else (),
             gateway=settings.gateway,
             peer_fingerprint=settings.peer_fingerprint,
             spares=settings.appliance.spares if settings.appliance else {},
@@ -180,25 +188,24 @@ class PlanFailover(ProviderSteps):
         networks: tuple[Network, ...],
         leases: tuple[Lease, ...],
         problems: list[Problem],
-    ) -> bool:
-        """Whether it was on, if it could be looked at."""
+    ) -> CloudVm | None:
+        """The appliance's VM, if it could be looked at."""
         if len(networks) > MOST_NETWORKS:
             problems.append(_too_many(networks))
         used = {lease.network for lease in leases}
         problems += [_no_spare(n.name) for n in networks if n.name in used - settings.spares.keys()]
         unfit = (*misfits(networks, settings.spares), *at_a_spare(leases, settings.spares))
         problems += [_misfit(why) for why in unfit]
-        was_on, appliance = False, self.tenant.appliance
+        vm, appliance = None, self.tenant.appliance
         with collected_problems(problems, Who.PROVIDER, "so the provider's appliance cannot be used"):
             vm = with_timeout(self.tenant.appliance_vm, "Cloud Director")
-            was_on = vm.power is Power.ON
             if settings.management_network not in {nic.network for nic in vm.nics}:
                 problems.append(_no_management(vm, settings.management_network))
             if len(networks) <= MOST_NETWORKS:
                 wired(vm, networks)
-            if was_on and appliance is not None:
+            if vm.power is Power.ON and appliance is not None:
                 with_timeout(lambda: asyncio.run(appliance.status()), "The provider's appliance")
-        return was_on
+        return vm
 
 
 def _provider(what: str, do: str) -> Problem:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from typing import Any
 
@@ -118,6 +119,16 @@ class Lagging:
         return before if time.monotonic() < until else getattr(self, name)
 
 
+@dataclass(frozen=True)
+class VAppLease:
+    """0 s: for ever. An end is there once its lease has begun."""
+
+    runtime_s: int = 0
+    runtime_ends: datetime | None = None
+    storage_s: int = 0
+    storage_ends: datetime | None = None
+
+
 @dataclass(eq=False)
 class VApp(Lagging):
     """A vApp, or with `template` a vApp template."""
@@ -129,6 +140,7 @@ class VApp(Lagging):
     networks: list[OrgNetwork] = field(default_factory=list)
     maintenance: bool = False
     metadata: Metadata = field(default_factory=dict)
+    lease: "VAppLease" = field(default_factory=lambda: VAppLease())
     vms: list["Vm"] = field(default_factory=list)
 
     @property

@@ -206,12 +206,23 @@ class Renderer:
             holder = put(element, "Tasks")
             for task in tasks[vapp]:
                 self.task(task, holder)
+        self._lease(vapp, element)
         self.configs(vapp, element)
         put(element, "InMaintenanceMode", word(vapp.maintenance))
         children = put(element, "Children")
         for vm in vapp.vms:
             self.vm(vm, who, tasks.get(vm, []), blocked, children)
         return element
+
+    def _lease(self, vapp: VApp, parent: etree._Element) -> None:
+        """A `LeaseSettingsSection`."""
+        element, lease = self._section(vapp, "LeaseSettingsSection", "Lease settings", parent), vapp.lease
+        put(element, "DeploymentLeaseInSeconds", str(lease.runtime_s))
+        put(element, "StorageLeaseInSeconds", str(lease.storage_s))
+        if lease.runtime_ends is not None:
+            put(element, "DeploymentLeaseExpiration", lease.runtime_ends.isoformat(timespec="milliseconds"))
+        if lease.storage_ends is not None:
+            put(element, "StorageLeaseExpiration", lease.storage_ends.isoformat(timespec="milliseconds"))
 
     def configs(self, vapp: VApp, parent: etree._Element | None = None) -> etree._Element:
         """A `NetworkConfigSection`."""

@@ -55,6 +55,7 @@ class ProviderSide(Contract):
     """By network: the address that the appliance has for itself."""
     proof_key: str | None = None
     """Public half of the key by which the provider's worker signs that a replica is Normal."""
+    warnings: tuple[str, ...] = ()
 
 
 class Adoption(Contract):

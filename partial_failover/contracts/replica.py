@@ -67,6 +67,16 @@ class Marker(Contract):
     """A failover test has the replica: it is isolated, and what it writes is worth nothing."""
 
 
+class VAppLease(Contract):
+    """How long Cloud Director lets a vApp run and exist; 0 s: for ever. `…_ends` is None until it has begun
+    (source: vCloud API `LeaseSettingsSectionType`)."""
+
+    runtime_s: int = 0
+    runtime_ends: datetime | None = None
+    storage_s: int = 0
+    storage_ends: datetime | None = None
+
+
 class CloudVm(Contract):
     """A VM as Cloud Director shows it now. `moref` and `vcenter` are known to a provider session only."""
 
@@ -82,6 +92,8 @@ class CloudVm(Contract):
     """What of it could not be read, each by its name: a NIC that is not in `nics`, for instance."""
     in_maintenance: bool = False
     """Whether its vApp is in maintenance mode."""
+    lease: VAppLease = VAppLease()
+    """Its vApp's."""
     busy: str | None = None
     """Href of a task that runs on the VM or its vApp now."""
     moref: str | None = None
@@ -133,3 +145,24 @@ class VSphereVm(Contract):
     guest_address: str | None = None
     uptime_s: int | None = None
     """Seconds that the VM has been up (source: vSphere `VirtualMachineQuickStats.uptimeSeconds`)."""
+
+
+def lease_warnings(vm: CloudVm) -> tuple[str, ...]:
+    """What becomes of a VM by itself one day, and when."""
+    lease, vapp, do = vm.lease, f"the vApp {vm.vapp_name}", "Renew the lease, or set it to never expire"
+    warnings = []
+    if lease.runtime_s:
+        days = f"{lease.runtime_s / 86400:.3g} days after its VMs are switched on"
+        ends = f"at {lease.runtime_ends:%Y-%m-%d %H:%M} UTC" if lease.runtime_ends else days
+        warnings.append(
+            f"The runtime lease of {vapp} ends {ends}: Cloud Director then suspends {vm.name}. {do}"
+        )
+    if lease.storage_s and (ends_at := lease.storage_ends):
+        ends = f"at {ends_at:%Y-%m-%d %H:%M} UTC"
+        warnings.append(
+            f"The storage lease of {vapp} ends {ends}: Cloud Director may then delete {vm.name}. {do}"
+        )
+    elif lease.storage_s:
+        days = f"{lease.storage_s / 86400:.3g} days after its VMs are stopped"
+        warnings.append(f"The storage lease of {vapp} ends {days}: {vm.name} may then be deleted. {do}")
+    return tuple(warnings)

@@ -9,9 +9,9 @@ from partial_failover.connectors.vsphere import VSphere
 from partial_failover.contracts.appliance import ApplianceRole
 from partial_failover.contracts.errors import FailoverError, LimitReached, Misconfigured, NoRight, NotFound
 from partial_failover.contracts.network import MOST_NETWORKS
-from partial_failover.contracts.replica import CloudVm, Power
+from partial_failover.contracts.replica import CloudVm, Power, lease_warnings
 from partial_failover.settings import ProviderTenantSettings, ProviderWorkerSettings
-from partial_failover.site_check.findings import Findings, NotLookedAt, appliance_answer, together
+from partial_failover.site_check.findings import Doubtful, Findings, NotLookedAt, appliance_answer, together
 
 RIGHTS = frozenset(
     {
@@ -120,7 +120,15 @@ class _Tenant:
         if len(seen) < len(replicas):
             rest = sorted({vm.name for vm in replicas} - set(seen))
             raise NotLookedAt(f"{', '.join(rest)}: their vCenter was not reached")
-        return f"{len(replicas)}, which may be reverted: {', '.join(seen)}"
+        text = f"{len(replicas)}, which may be reverted: {', '.join(seen)}"
+        by_vapp = {vm.vapp_id: vm for vm in replicas}
+        return self._unless_leased(text, *by_vapp.values())
+
+    def _unless_leased(self, text: str, *vms: CloudVm) -> str:
+        warnings = [warning for vm in vms for warning in lease_warnings(vm)]
+        if warnings:
+            raise Doubtful(f"{text}. {' '.join(warnings)}")
+        return text
 
     def _may_be_used(self, vm: CloudVm) -> bool:
         """Whether it was looked at: its vCenter may not have been reached. Raises what stands in the way."""
@@ -182,5 +190,8 @@ class _Tenant:
             raise Misconfigured("The appliance is not configured")
         vm = self._vdc.vm_named(settings.vm)
         if vm.power is not Power.ON:
-            raise NotLookedAt(f"{vm.name} is powered off; when it is on, its SSH and version are checked")
-        return f"{vm.name} " + appliance_answer(asyncio.run(connector.status()), ApplianceRole.PROVIDER)
+            off = f"{vm.name} is powered off; when it is on, its SSH and version are checked"
+            self._unless_leased(off, vm)
+            raise NotLookedAt(off)
+        answer = appliance_answer(asyncio.run(connector.status()), ApplianceRole.PROVIDER)
+        return self._unless_leased(f"{vm.name} {answer}", vm)

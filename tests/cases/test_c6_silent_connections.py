@@ -1,4 +1,4 @@
-"""Real packets: whoever only connects to a tenant's port at the gateway does not keep the tenant out."""
+"""Real packets: whoever only connects to a tenant's port at the cloud gateway does not keep him out."""
 
 import asyncio
 import sys
@@ -40,6 +40,12 @@ while time.time() < end:
         held.append(s)
     time.sleep(0.05)
 """
+KILL_OWN = """
+for p in $(pgrep -x openvpn); do
+    if [ "$(readlink /proc/$p/ns/net)" = "$(readlink /proc/self/ns/net)" ]; then kill -9 $p; fi
+done
+"""
+"""The appliances share the sandbox's processes; only this one's OpenVPN is to end."""
 PATIENCE = 15.0
 """Seconds in which the tunnel must be back; it was gone for a minute and more."""
 
@@ -61,8 +67,7 @@ async def test_c6_connections_of_a_stranger_do_not_keep_the_tenant_out(
     await asyncio.sleep(2)  # they are there before the tenant's client dials
     before = (await pair.tenant.status()).vpn.since
     appliance = pair.name("tenant-appliance")
-    killed = pair.fabric.exec(appliance, ["pkill", "-9", "-x", "openvpn"])
-    assert killed[0] == 0, killed
+    assert pair.fabric.exec(appliance, ["sh", "-c", KILL_OWN])[0] == 0
 
     async def back() -> bool:
         vpn = (await pair.tenant.status()).vpn

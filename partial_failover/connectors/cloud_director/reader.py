@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Literal, TypeVar
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from partial_failover.connectors.cloud_director import xml
 from partial_failover.connectors.cloud_director.errors import error_of
 from partial_failover.connectors.cloud_director.transport import Transport
 from partial_failover.contracts.errors import BadRequest, NotFound
-from partial_failover.contracts.replica import CloudVm
+from partial_failover.contracts.replica import CloudVm, VAppLease
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class VApp:
     in_maintenance: bool
     busy: str | None
     networks: tuple[str, ...]
+    lease: VAppLease
     body: etree._Element
 
     def vms(self) -> tuple[etree._Element, ...]:
@@ -171,6 +173,7 @@ def _vapp(body: etree._Element, vapp_id: str) -> VApp:
         in_maintenance=body.findtext("{*}InMaintenanceMode") == "true",
         busy=xml.running_task(body),
         networks=tuple(name for name in names if name != xml.UNPLUGGED),
+        lease=_lease(body.find("{*}LeaseSettingsSection")),
         body=body,
     )
 
@@ -183,6 +186,23 @@ def _readable_vm(body: etree._Element, vapp: VApp) -> CloudVm | None:
         name, why = body.get("name"), error_of(error, "read it").happened
         log.warning("The VM %r of the vApp %r is left out of the list: %s", name, vapp.name, why)
         return None
+
+
+def _lease(section: etree._Element | None) -> VAppLease:
+    """None where the account may not see it."""
+    if section is None:
+        return VAppLease()
+
+    def ends(kind: str) -> datetime | None:
+        text = section.findtext(f"{{*}}{kind}LeaseExpiration")
+        return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+    return VAppLease(
+        runtime_s=int(section.findtext("{*}DeploymentLeaseInSeconds") or 0),
+        runtime_ends=ends("Deployment"),
+        storage_s=int(section.findtext("{*}StorageLeaseInSeconds") or 0),
+        storage_ends=ends("Storage"),
+    )
 
 
 def _vm(body: etree._Element, vapp: VApp) -> CloudVm:
@@ -198,6 +218,7 @@ def _vm(body: etree._Element, vapp: VApp) -> CloudVm:
         nics=nics,
         unread=unread,
         in_maintenance=vapp.in_maintenance,
+        lease=vapp.lease,
         busy=xml.running_task(body) or vapp.busy,
         moref=moref,
         vcenter=vcenter,
