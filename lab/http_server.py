@@ -11,14 +11,15 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from lab.injected_faults import AuditEntry, FaultKind, InjectedFaults
+from lab.injected_faults import TRICKLE_SECONDS, AuditEntry, FaultKind, InjectedFaults
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ CALL_FAULTS = (
     FaultKind.BUSY,
     FaultKind.DROP_BEFORE,
     FaultKind.DROP_AFTER,
+    FaultKind.TRICKLE,
     FaultKind.EXPIRE_SESSION,
 )
 HANDSHAKE_SECONDS = 10.0
@@ -52,12 +54,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What goes back."""
+    """What goes back. `trickles`: byte by byte."""
 
     status: int
     body: bytes = b""
     media_type: str = "text/plain"
     headers: Mapping[str, str] = field(default_factory=dict)
+    trickles: bool = False
 
 
 def json_response(status: int, content: object = None) -> Response:
@@ -135,7 +138,9 @@ class HttpServer:
             return call
 
         def effect(fault: FaultKind | None) -> Response:
-            return UNAVAILABLE if fault is FaultKind.REFUSE else call.answer(fault)
+            if fault is FaultKind.REFUSE:
+                return UNAVAILABLE
+            return replace(call.answer(fault), trickles=fault is FaultKind.TRICKLE)
 
         entry = AuditEntry(self._name, call.user, call.name, call.target)
         return self._faults.serve(entry, self._kinds, effect, self._closing.wait)
@@ -221,4 +226,9 @@ class _Handler(BaseHTTPRequestHandler):
         for key, value in response.headers.items():
             self.send_header(key, value)
         self.end_headers()
-        self.wfile.write(response.body)
+        pieces = [bytes([b]) for b in response.body] if response.trickles else [response.body]
+        for piece in pieces:
+            self.wfile.write(piece)
+            if response.trickles:
+                self.wfile.flush()
+                time.sleep(TRICKLE_SECONDS)

@@ -10,6 +10,9 @@ from typing import TypeVar
 
 Answer = TypeVar("Answer")
 
+TRICKLE_SECONDS = 0.5
+"""Between two bytes of an answer that trickles: less than any client's timeout for one wait."""
+
 
 class FaultKind(StrEnum):
     """What goes wrong. The first group is of the call, the second of the task that it starts."""
@@ -24,6 +27,8 @@ class FaultKind(StrEnum):
     """The connection closes before the effect."""
     DROP_AFTER = "drop-after"
     """The connection closes after the effect: the answer is lost."""
+    TRICKLE = "trickle"
+    """The answer comes byte by byte, each TRICKLE_SECONDS after the other; the effect happens at once."""
     EXPIRE_SESSION = "expire-session"
     """The caller's session ends before the call; no effect."""
 
