@@ -3,6 +3,7 @@
 """The lab's vCenter: one hypervisor behind the vSphere SOAP API."""
 
 import ssl
+import uuid
 from collections.abc import Mapping
 from functools import partial
 from http.cookies import CookieError, SimpleCookie
@@ -103,8 +104,8 @@ class VSphereEndpoint:
                 session = None
             value, kind = self._call(session, request)
         except vmodl.MethodFault as error:
-            return _soap(500, wire.fault(error, version))
-        cookie = f'{COOKIE}="{value.key}"; Path=/; HttpOnly; Secure;' if request.method == "Login" else ""
+            return _soap(500, wire.fault(error, version), _fresh_cookie(session))
+        cookie = _cookie_of(value.key) if request.method == "Login" else _fresh_cookie(session)
         return _soap(200, wire.reply(request.method, value, kind, version), cookie)
 
     def _call(self, session: Session | None, request: wire.Request) -> tuple[Any, Any]:
@@ -138,6 +139,16 @@ class VSphereEndpoint:
 def _soap(status: int, content: str, cookie: str = "") -> Response:
     headers = {"Set-Cookie": cookie} if cookie else {}
     return Response(status, wire.envelope(content), "text/xml; charset=utf-8", headers)
+
+
+def _fresh_cookie(session: Session | None) -> str:
+    """Whoever comes without a session gets a cookie, of which a session may be made. Inferred: also who comes
+    with one that has ended; and that a login gives another one."""
+    return "" if session else _cookie_of(str(uuid.uuid4()))
+
+
+def _cookie_of(key: str) -> str:
+    return f'{COOKIE}="{key}"; Path=/; HttpOnly; Secure;'
 
 
 def _cookie(request: Request) -> str | None:

@@ -148,7 +148,7 @@ class Tasks:
         """
         with _TaskWait(self._session, task) as watch:
             while True:
-                seen = self.find(task)
+                seen = self._find_sent(task, what, attempt)
                 if seen is None:
                     raise OutcomeUnknown(
                         f"{self._session.server} has forgotten {task}, which was to {what}",
@@ -160,12 +160,29 @@ class Tasks:
                     raise self._failure(seen, what)
                 attempt.watch()
                 if attempt.left() <= 0:
-                    raise Expired(
-                        f"{self._session.server} still works on {task}, which is to {what}",
-                        left="It goes on there",
-                        do="The next attempt waits for it",
-                    )
+                    raise self._still_works(task, what)
                 watch.pause()
+
+    def _find_sent(self, task: str, what: str, attempt: Attempt) -> TaskInfo | None:
+        """As `find`, of a task that is waited for: whatever the question meets, the task was sent."""
+        try:
+            return self.find(task)
+        except FailoverError as error:
+            if attempt.left() <= 0:
+                raise self._still_works(task, what) from None
+            raise type(error)(
+                f"{self._session.server} was asked to {what} and took that as {task}, but cannot be asked "
+                f"how it ended: {error.happened}",
+                left="The request was sent and goes on there",
+                do="The next attempt waits for it",
+            ) from error
+
+    def _still_works(self, task: str, what: str) -> Expired:
+        return Expired(
+            f"{self._session.server} still works on {task}, which is to {what}",
+            left="It goes on there",
+            do="The next attempt waits for it",
+        )
 
     def _failure(self, seen: TaskInfo, what: str) -> FailoverError:
         if seen.error is None or isinstance(seen.error, vmodl.fault.RequestCanceled):
