@@ -18,6 +18,7 @@ from lab.injected_faults import FaultKind, InjectedFaults
 from lab.vsphere import wire
 from lab.vsphere.collector import Collectors
 from lab.vsphere.guests import GUEST_PRIVILEGES
+from lab.vsphere.history import Histories
 from lab.vsphere.inventory import Inventory
 from lab.vsphere.methods import Handler, Methods, reconfigure_privileges
 from lab.vsphere.sessions import Session, Sessions, User, require
@@ -50,6 +51,7 @@ class VSphereEndpoint:
         self.sessions = Sessions(users)
         self.inventory = Inventory(hypervisor, self.tasks, API)
         self.collectors = Collectors(self.inventory, self.sessions)
+        histories = Histories(self.inventory)
         methods = Methods(self.inventory, self.sessions, self.tasks)
         self._operations = methods.operations()
         self._plain: dict[str, Handler] = methods.plain() | {
@@ -60,6 +62,9 @@ class VSphereEndpoint:
             "CreateFilter": self.collectors.create_filter,
             "DestroyPropertyFilter": self.collectors.destroy_filter,
             "WaitForUpdatesEx": self.collectors.wait,
+            "CreateCollectorForTasks": histories.create,
+            "ReadNextTasks": histories.read_next,
+            "DestroyCollector": histories.destroy,
         }
         self._server = HttpServer(name, faults, tls)
 

@@ -66,6 +66,7 @@ class Tasks:
         self._changed = threading.Condition()
         self._hypervisor = hypervisor
         self._tasks: deque[Task] = deque(maxlen=KEPT)
+        self._history: list[Task] = []
         self._busy: dict[str, Task] = {}
         self._closing = threading.Event()
         hypervisor.listeners.append(self)
@@ -79,6 +80,7 @@ class Tasks:
             now = utc_now()
             task = Task(f"task-{self._hypervisor.number()}", vm, done, SOMEBODY, now, "success", now, now)
             self._tasks.append(task)
+            self._history.append(task)
             self._tell()
 
     def rewired(self, vm: Vm) -> None:
@@ -94,6 +96,7 @@ class Tasks:
             if holder is None:
                 self._busy[vm.moref] = task
             self._tasks.append(task)
+            self._history.append(task)
             self._tell()
         if holder is not None:
             self._end(task, in_progress(holder.moref))
@@ -158,10 +161,20 @@ class Tasks:
         with self._changed:
             return [t for t in self._tasks if vm is None or t.vm is vm]
 
+    def history(self, vm: Vm) -> list[Task]:
+        """Oldest first: what the vCenter's database keeps of one VM, whatever `recent` still shows."""
+        with self._changed:
+            return [t for t in self._history if t.vm is vm]
+
     def forget(self) -> None:
-        """What a restart of the vCenter, or enough time, does to the history."""
+        """What a restart of the vCenter, or enough time, does to the tasks; the history stays."""
         with self._changed:
             self._tasks.clear()
+
+    def forget_history(self) -> None:
+        """What the vCenter's retention of tasks does, 30 days by default."""
+        with self._changed:
+            self._history.clear()
 
     def close(self) -> None:
         """Tasks that still run end without effect."""

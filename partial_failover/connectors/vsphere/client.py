@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 
 REVERT, POWER_ON, POWER_OFF = "vm.Snapshot.revert", "VirtualMachine.powerOn", "VirtualMachine.powerOff"
 """DescriptionIds of vCenter's own task table."""
+
+SHORTEST_RETENTION = timedelta(days=1)
+"""For so long a vCenter keeps tasks, however its retention (`task.maxAge`, in days, 30 by default) is set."""
 
 _MOREF = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 
@@ -146,17 +149,15 @@ class VSphere:
         return True
 
     def started_since_revert(self, moref: str, not_before: datetime) -> bool:
-        """Whether somebody powered the VM on since `not_before` and no revert came after it, as far as the
-        vCenter's tasks tell, which it remembers for about ten minutes."""
-        for task in self._tasks.recent(moref):
-            if task.queued < not_before:
-                return False
+        """Whether the VM may have been on since `not_before` and no revert came after it. What the vCenter's
+        history of the VM may have lost counts as that: no revert in it, and `not_before` too long ago."""
+        for task in self._tasks.since(moref, not_before):
             if task.description == REVERT and task.succeeded:
                 return False
             # With DRS it is `Datacenter.ExecuteVmPowerOnLRO` and the like.
             if "poweron" in task.description.lower() and not task.failed:
                 return True
-        return False
+        return self.now() - not_before > SHORTEST_RETENTION
 
     def power_on(self, moref: str, attempt: Attempt) -> bool:
         """Power on; False when it was on already."""
@@ -207,7 +208,7 @@ class VSphere:
 
     def _last_revert(self, moref: str, not_before: datetime, attempt: Attempt) -> TaskInfo | None:
         """The revert by this account since `not_before`, if nothing else was done to the VM after it."""
-        recent = self._tasks.recent(moref)
+        recent = self._tasks.since(moref, not_before)
         adopted = self._earlier(moref, REVERT, attempt)
         if adopted is not None and adopted.moref not in {t.moref for t in recent}:
             recent = sorted([adopted, *recent], key=lambda t: t.queued, reverse=True)

@@ -3,7 +3,7 @@
 """Tasks of a vCenter: started exactly once, found again, and waited for with an end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,6 +32,8 @@ TASK_PATHS = (
     "info.entity",
     "info.error",
 )
+PAGE = 100
+"""Tasks of the history that are read in one call."""
 SLICE_SECONDS = 1
 """Longest time between two heartbeats of a wait."""
 LOOK_SECONDS = 3.0
@@ -85,6 +87,37 @@ class Tasks:
         tasks = self._session.ask(send, f"list the tasks of {moref}")
         return sorted(tasks, key=lambda t: t.queued, reverse=True)
 
+    def since(self, moref: str, begin: datetime) -> list[TaskInfo]:
+        """Tasks on a VM queued since `begin` (vCenter's clock), newest first, from the vCenter's history of
+        that VM, which other VMs' tasks do not push out, and what `recent` has beside it.
+
+        The history has a retention of its own, 30 days by default: what it lacks may have been.
+        """
+        tasks = {t.moref: t for t in self._session.ask(lambda: self._history(moref, begin), "read its tasks")}
+        tasks |= {t.moref: t for t in self.recent(moref) if t.queued >= begin}
+        return sorted(tasks.values(), key=lambda t: t.queued, reverse=True)
+
+    def _history(self, moref: str, begin: datetime) -> list[TaskInfo]:
+        """The collector is an object of the session, of which it has few, hence in one go."""
+        manager, spec = self._session.content().taskManager, vim.TaskFilterSpec
+        if manager is None:
+            raise ValueError("no task manager")
+        collector = manager.CreateCollectorForTasks(
+            spec(
+                entity=spec.ByEntity(
+                    entity=self._session.object(vim.VirtualMachine, moref), recursion="self"
+                ),
+                time=spec.ByTime(timeType="queuedTime", beginTime=begin),
+            )
+        )
+        tasks: list[TaskInfo] = []
+        try:
+            while page := collector.ReadNextTasks(PAGE):
+                tasks += [_from_history(info) for info in page]
+        finally:
+            collector.DestroyCollector()
+        return tasks
+
     def find(self, task: str) -> TaskInfo | None:
         """A task by its reference; None when the vCenter has forgotten it."""
         ref = self._session.object(vim.Task, task)
@@ -126,7 +159,7 @@ class Tasks:
         pause = Pause(attempt, LOOK_PAUSE, LOOK_PAUSE)
         while True:
             try:
-                for task in self.recent(moref):
+                for task in self.since(moref, since):
                     mine = task.user == self._session.user and task.queued >= since
                     if mine and task.description == description:
                         return task.moref
@@ -237,14 +270,23 @@ class _TaskWait:
 
 
 def _task_info(task: ObjectProperties) -> TaskInfo:
-    values: dict[str, Any] = dict(task.values)
-    reason, entity = values.get("info.reason"), values.get("info.entity")
+    values = {path.removeprefix("info."): value for path, value in task.values.items()}
+    return _info(task.ref._moId, values)
+
+
+def _from_history(info: Any) -> TaskInfo:
+    names = (path.removeprefix("info.") for path in TASK_PATHS)
+    return _info(info.task._moId, {name: getattr(info, name) for name in names})
+
+
+def _info(moref: str, values: Mapping[str, Any]) -> TaskInfo:
+    reason, entity = values.get("reason"), values.get("entity")
     return TaskInfo(
-        moref=task.ref._moId,
-        description=values["info.descriptionId"],
-        state=values["info.state"],
-        queued=values["info.queueTime"],
+        moref=moref,
+        description=values["descriptionId"],
+        state=values["state"],
+        queued=values["queueTime"],
         user=reason.userName if isinstance(reason, vim.TaskReasonUser) else None,
         vm=entity._moId if isinstance(entity, vim.VirtualMachine) else None,
-        error=values.get("info.error"),
+        error=values.get("error"),
     )
