@@ -3,6 +3,7 @@
 """The lab's vCenter: one hypervisor behind the vSphere SOAP API."""
 
 import ssl
+import uuid
 from collections.abc import Mapping
 from functools import partial
 from http.cookies import CookieError, SimpleCookie
@@ -17,7 +18,7 @@ from lab.injected_faults import FaultKind, InjectedFaults
 from lab.vsphere import wire
 from lab.vsphere.collector import Collectors
 from lab.vsphere.guests import GUEST_PRIVILEGES
-from lab.vsphere.history import TaskHistory
+from lab.vsphere.history import Histories
 from lab.vsphere.inventory import Inventory
 from lab.vsphere.methods import Handler, Methods, reconfigure_privileges
 from lab.vsphere.sessions import Session, Sessions, User, require
@@ -50,7 +51,7 @@ class VSphereEndpoint:
         self.sessions = Sessions(users)
         self.inventory = Inventory(hypervisor, self.tasks, API)
         self.collectors = Collectors(self.inventory, self.sessions)
-        history = TaskHistory(self.inventory)
+        histories = Histories(self.inventory)
         methods = Methods(self.inventory, self.sessions, self.tasks)
         self._operations = methods.operations()
         self._plain: dict[str, Handler] = methods.plain() | {
@@ -61,9 +62,9 @@ class VSphereEndpoint:
             "CreateFilter": self.collectors.create_filter,
             "DestroyPropertyFilter": self.collectors.destroy_filter,
             "WaitForUpdatesEx": self.collectors.wait,
-            "CreateCollectorForTasks": history.create,
-            "ReadNextTasks": history.read,
-            "DestroyCollector": history.destroy,
+            "CreateCollectorForTasks": histories.create,
+            "ReadNextTasks": histories.read_next,
+            "DestroyCollector": histories.destroy,
         }
         self._server = HttpServer(name, faults, tls)
 
@@ -108,8 +109,8 @@ class VSphereEndpoint:
                 session = None
             value, kind = self._call(session, request)
         except vmodl.MethodFault as error:
-            return _soap(500, wire.fault(error, version))
-        cookie = f'{COOKIE}="{value.key}"; Path=/; HttpOnly; Secure;' if request.method == "Login" else ""
+            return _soap(500, wire.fault(error, version), _fresh_cookie(session))
+        cookie = _cookie_of(value.key) if request.method == "Login" else _fresh_cookie(session)
         return _soap(200, wire.reply(request.method, value, kind, version), cookie)
 
     def _call(self, session: Session | None, request: wire.Request) -> tuple[Any, Any]:
@@ -143,6 +144,16 @@ class VSphereEndpoint:
 def _soap(status: int, content: str, cookie: str = "") -> Response:
     headers = {"Set-Cookie": cookie} if cookie else {}
     return Response(status, wire.envelope(content), "text/xml; charset=utf-8", headers)
+
+
+def _fresh_cookie(session: Session | None) -> str:
+    """Whoever comes without a session gets a cookie, of which a session may be made. Inferred: also who comes
+    with one that has ended; and that a login gives another one."""
+    return "" if session else _cookie_of(str(uuid.uuid4()))
+
+
+def _cookie_of(key: str) -> str:
+    return f'{COOKIE}="{key}"; Path=/; HttpOnly; Secure;'
 
 
 def _cookie(request: Request) -> str | None:

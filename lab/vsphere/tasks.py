@@ -163,16 +163,20 @@ class Tasks:
         with self._changed:
             return [t for t in self._tasks if vm is None or t.vm is vm]
 
-    def history(self, vm: Vm, since: dt.datetime | None) -> list[Task]:
-        """Oldest first."""
+    def history(self, vm: Vm) -> list[Task]:
+        """Oldest first: what the vCenter's database keeps of one VM, whatever `recent` still shows."""
         with self._changed:
-            return [t for t in self._history if t.vm is vm and (since is None or t.queued >= since)]
+            return [t for t in self._history if t.vm is vm]
 
     def forget(self) -> None:
-        """What a vCenter does whose database was set up anew."""
+        """What a restart of the vCenter, or enough time, does to the tasks; the history stays."""
+        with self._changed:
+            self._tasks.clear()
+
+    def forget_history(self) -> None:
+        """What the vCenter's retention of tasks does, 30 days by default."""
         with self._changed:
             self._history.clear()
-            self._tasks.clear()
 
     def close(self) -> None:
         """Tasks that still run end without effect."""

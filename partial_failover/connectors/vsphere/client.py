@@ -4,7 +4,8 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -15,7 +16,8 @@ from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.vsphere.faults import foreign
 from partial_failover.connectors.vsphere.programs import Programs
 from partial_failover.connectors.vsphere.revert import require_revertible, verify_reverted
-from partial_failover.connectors.vsphere.session import VCenterLogin, VSphereSession
+from partial_failover.connectors.vsphere.session import VSphereSession
+from partial_failover.connectors.vsphere.stub import VCenterLogin
 from partial_failover.connectors.vsphere.tasks import TaskInfo, Tasks
 from partial_failover.connectors.vsphere.view import (
     POWER_PATHS,
@@ -26,12 +28,15 @@ from partial_failover.connectors.vsphere.view import (
     running_of,
     vm_of,
 )
+from partial_failover.connectors.whole_call import within
 from partial_failover.contracts.errors import (
     BadRequest,
     Busy,
+    Expired,
     NotFound,
     OutcomeUnknown,
     TaskFailed,
+    Unavailable,
     WrongState,
 )
 from partial_failover.contracts.replica import DiskChange, Power, RestorePoint, Running, VSphereVm
@@ -42,6 +47,21 @@ REVERT, POWER_ON, POWER_OFF = "vm.Snapshot.revert", "VirtualMachine.powerOn", "V
 """DescriptionIds of vCenter's own task table."""
 
 _MOREF = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
+
+
+@contextmanager
+def _in_time(attempt: Attempt) -> Iterator[None]:
+    """No call in here lasts longer than the attempt."""
+    try:
+        with within(attempt.left()):
+            yield
+    except Unavailable as error:
+        if attempt.left() > 0:
+            raise
+        # What was left is not known here: a task may have been sent before the time was over.
+        raise Expired(
+            f"This attempt's time ended: {error.happened}", do="The next attempt looks first"
+        ) from error
 
 
 class VSphere:
@@ -117,6 +137,12 @@ class VSphere:
         when this failover began to act on the VM. Raises WrongState, nothing sent, unless the VM and the
         restore point are exactly the ones meant and the VM is powered off.
         """
+        with _in_time(attempt):
+            return self._revert(moref, instance_uuid, point, not_before, attempt)
+
+    def _revert(
+        self, moref: str, instance_uuid: str, point: RestorePoint, not_before: datetime, attempt: Attempt
+    ) -> bool:
         what = f"revert {moref} to restore point {point.id}"
         vm = self._vm(moref)
         require_revertible(self._session, vm, instance_uuid, point)
@@ -148,12 +174,14 @@ class VSphere:
     def power_on(self, moref: str, attempt: Attempt) -> bool:
         """Power on; False when it was on already."""
         vm = self._vm(moref)
-        return self._power(moref, Power.ON, POWER_ON, vm.PowerOnVM_Task, attempt)
+        with _in_time(attempt):
+            return self._power(moref, Power.ON, POWER_ON, vm.PowerOnVM_Task, attempt)
 
     def power_off(self, moref: str, attempt: Attempt) -> bool:
         """Power off at once, without asking the guest; False when it was off already."""
         vm = self._vm(moref)
-        return self._power(moref, Power.OFF, POWER_OFF, vm.PowerOffVM_Task, attempt)
+        with _in_time(attempt):
+            return self._power(moref, Power.OFF, POWER_OFF, vm.PowerOffVM_Task, attempt)
 
     def run_in_guest(
         self, moref: str, username: str, password: str, path: str, arguments: str, attempt: Attempt
@@ -163,7 +191,8 @@ class VSphere:
 
         Raises Unavailable while VMware Tools do not run in the guest.
         """
-        return self._programs.run(self._vm(moref), username, password, path, arguments, attempt)
+        with _in_time(attempt):
+            return self._programs.run(self._vm(moref), username, password, path, arguments, attempt)
 
     def _called(self, name: str) -> list[str]:
         """MoRefs of the VMs of that name. The list is an object of the session, hence in one go."""

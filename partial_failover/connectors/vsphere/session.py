@@ -1,24 +1,17 @@
 # mypy: disallow-untyped-calls=False
 # pyVmomi's types are built at run time and their constructors carry no annotations.
-"""One login at one vCenter, shared by all threads of a worker.
-
-What must not be used here, and why: a stub that logs in by itself resends calls after any transport error,
-a revert too; pinning a certificate's fingerprint switches verification off on the shared TLS context; the
-library's connect helper probes versions without a timeout; its task helper can wait for ever.
-"""
+"""One login at one vCenter, shared by all threads of a worker."""
 
 import logging
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
-from pyVmomi import VmomiSupport, vim, vmodl
-from pyVmomi.SoapAdapter import SoapStubAdapter
+from pyVmomi import vim, vmodl
 
 from partial_failover.connectors.vsphere.faults import (
     NO_ANSWER,
@@ -28,17 +21,17 @@ from partial_failover.connectors.vsphere.faults import (
     error_of,
     transport_words,
 )
+from partial_failover.connectors.vsphere.stub import CurrentStub, VCenterLogin, adapter, trust
+from partial_failover.connectors.whole_call import seconds_left, within
 from partial_failover.contracts.errors import FailoverError, Misconfigured, NoRight, Unavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-POOL = 16
-"""Connections that are kept open."""
-POOL_IDLE_SECONDS = 60
-"""Shorter than the idle limit of proxies, so that pooled connections are not stale."""
 REFUSED_LOGIN_SECONDS = 300.0
 """After a refused login no other is sent for so long: repeated ones lock the account for everybody."""
+LOGINS = 3
+"""So many logins one call asks for, where its session is ended again and again."""
 NOTHING_SENT = (ConnectionRefusedError, socket.gaierror)
 
 PC = vmodl.query.PropertyCollector
@@ -52,19 +45,6 @@ class ObjectProperties:
     values: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class VCenterLogin:
-    """Where a vCenter is, and who we are there. `timeout`: seconds for one call, at least 3."""
-
-    host: str
-    port: int
-    username: str
-    password: str = field(repr=False)
-    ca_file: Path
-    version: str = "vim.version.v8_0_3_0"
-    timeout: float = 30
-
-
 class VSphereSession:
     """Sends calls, logs in when needed, and turns what goes wrong into the errors of the contracts."""
 
@@ -73,7 +53,9 @@ class VSphereSession:
         self.user = ""
         """The account as this vCenter writes it in sessions and tasks: `DOMAIN\\name`."""
         self._login = login
-        self._stub = _stub(login)
+        self._trust = trust(login)
+        adapter(login, self._trust)  # what is wrong with the settings shows at once
+        self._stub = CurrentStub(login.version)
         self._instance = vim.ServiceInstance("ServiceInstance", self._stub)
         self._content: vim.ServiceInstanceContent | None = None
         self._lock = threading.Lock()
@@ -98,7 +80,7 @@ class VSphereSession:
 
         Raises LostReply when it was sent and no answer could be read, `FailoverError` otherwise.
         """
-        for _ in range(2):
+        for _ in range(LOGINS):
             self.content()
             seen = self._logins
             try:
@@ -144,7 +126,8 @@ class VSphereSession:
 
     def _send(self, send: Callable[[], T], what: str) -> T:
         try:
-            return send()
+            with within(self._login.timeout):
+                return send()
         except FailoverError:
             raise
         except vim.fault.NotAuthenticated:
@@ -177,7 +160,7 @@ class VSphereSession:
 
     def _ensure_login(self, seen: int) -> None:
         """Log in, unless another thread did since login number `seen`."""
-        if not self._lock.acquire(timeout=self._login.timeout):
+        if not self._lock.acquire(timeout=seconds_left(self._login.timeout)):
             raise Unavailable(
                 f"{self.server} does not answer a login that is under way", do="It is tried again"
             )
@@ -194,9 +177,10 @@ class VSphereSession:
                 left="No other login was sent, because that could lock the account",
                 do="Correct the account or its password and restart the worker",
             )
-        self._stub.SetSessionId("")  # a login on a session that lives is refused like a wrong password
+        aside = CurrentStub(self._login.version, self._stub)
+        aside.adapter = adapter(self._login, self._trust)
         try:
-            content, session = self._send(self._send_login, "log in")
+            content, session = self._send(lambda: self._send_login(aside), "log in")
         except LostReply as lost:
             raise Unavailable(
                 f"{self.server} did not log in: {lost}", left="Nothing was changed", do="It is tried again"
@@ -204,15 +188,19 @@ class VSphereSession:
         except NoRight:
             self._refused_until = monotonic() + REFUSED_LOGIN_SECONDS
             raise
+        ended, self._stub.adapter = self._stub.adapter, aside.adapter
         self._content, self.user = content, session.userName
         self._logins += 1
+        if ended is not None:
+            ended.DropConnections()
         log.info("logged in at %s as %s", self.server, self.user)
 
-    def _send_login(self) -> tuple[vim.ServiceInstanceContent, vim.UserSession]:
-        content = self._instance.RetrieveContent()
-        manager = content.sessionManager
-        if manager is None:
+    def _send_login(self, aside: CurrentStub) -> tuple[vim.ServiceInstanceContent, vim.UserSession]:
+        """A login on a session that lives is refused like a wrong password: it goes by a stub of its own."""
+        content = vim.ServiceInstance("ServiceInstance", aside).RetrieveContent()
+        if content.sessionManager is None:
             raise ValueError("no session manager")
+        manager = vim.SessionManager(content.sessionManager._moId, aside)
         session = manager.Login(self._login.username, self._login.password, None)
         if not isinstance(session, vim.UserSession):
             raise ValueError("no session")
@@ -235,40 +223,12 @@ class VSphereSession:
             content, self._content, self._logins = self._content, None, 0
             try:
                 if content is not None and content.sessionManager is not None:
-                    content.sessionManager.Logout()
+                    with within(self._login.timeout):
+                        content.sessionManager.Logout()
             except (vmodl.MethodFault, *NO_ANSWER, *UNREADABLE) as error:
                 log.debug("logging out at %s: %s", self.server, type(error).__name__)
-            self._stub.DropConnections()
-
-
-def speaks(version: str) -> bool:
-    """Whether the library knows this version of the vSphere API."""
-    return version.startswith("vim.version.") and version in VmomiSupport.nsMap
-
-
-def _stub(login: VCenterLogin) -> SoapStubAdapter:
-    try:
-        context = ssl.create_default_context(cafile=str(login.ca_file))
-    except OSError as error:
-        raise Misconfigured(
-            f"The CA file {login.ca_file} cannot be read: {transport_words(error)}", do="Give a PEM file"
-        ) from error
-    try:
-        return SoapStubAdapter(
-            host=login.host,
-            port=login.port,
-            version=login.version,
-            sslContext=context,
-            poolSize=POOL,
-            httpConnectionTimeout=login.timeout,
-            connectionPoolTimeout=POOL_IDLE_SECONDS,
-            acceptCompressedResponses=False,
-        )
-    except (LookupError, AttributeError) as error:
-        raise Misconfigured(
-            f"The vSphere API version {login.version!r} is not known",
-            do="Set one such as vim.version.v8_0_3_0",
-        ) from error
+            if self._stub.adapter is not None:
+                self._stub.adapter.DropConnections()
 
 
 def _object(content: Any, root: Any) -> ObjectProperties:

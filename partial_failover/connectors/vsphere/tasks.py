@@ -181,7 +181,7 @@ class Tasks:
         """
         with _TaskWait(self._session, task) as watch:
             while True:
-                seen = self.find(task) or self._of_the_past(moref, task)
+                seen = self._find_sent(task, what, attempt) or self._of_the_past(moref, task)
                 if seen is None:
                     raise OutcomeUnknown(
                         f"{self._session.server} has forgotten {task}, which was to {what}",
@@ -193,17 +193,34 @@ class Tasks:
                     raise self._failure(seen, what)
                 attempt.watch()
                 if attempt.left() <= 0:
-                    raise Expired(
-                        f"{self._session.server} still works on {task}, which is to {what}",
-                        left="It goes on there",
-                        do="The next attempt waits for it",
-                    )
+                    raise self._still_works(task, what)
                 watch.pause()
 
     def _of_the_past(self, moref: str, task: str) -> TaskInfo | None:
         """A task that ended, and that so many others followed that the vCenter shows it no more."""
         tasks = self.since(moref, self._session.now() - LONGEST_TASK)
         return next((t for t in tasks if t.moref == task), None)
+
+    def _find_sent(self, task: str, what: str, attempt: Attempt) -> TaskInfo | None:
+        """As `find`, of a task that is waited for: whatever the question meets, the task was sent."""
+        try:
+            return self.find(task)
+        except FailoverError as error:
+            if attempt.left() <= 0:
+                raise self._still_works(task, what) from None
+            raise type(error)(
+                f"{self._session.server} was asked to {what} and took that as {task}, but cannot be asked "
+                f"how it ended: {error.happened}",
+                left="The request was sent and goes on there",
+                do="The next attempt waits for it",
+            ) from error
+
+    def _still_works(self, task: str, what: str) -> Expired:
+        return Expired(
+            f"{self._session.server} still works on {task}, which is to {what}",
+            left="It goes on there",
+            do="The next attempt waits for it",
+        )
 
     def _failure(self, seen: TaskInfo, what: str) -> FailoverError:
         if seen.error is None or isinstance(seen.error, vmodl.fault.RequestCanceled):

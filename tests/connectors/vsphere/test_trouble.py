@@ -199,6 +199,7 @@ def test_task_that_the_vcenter_forgets(world: World) -> None:
         done = pool.submit(world.revert, client, 1, attempt())
         blocking_until(lambda: world.sent("WaitForUpdatesEx") >= 1)
         world.endpoint.tasks.forget()
+        world.endpoint.tasks.forget_history()
         with pytest.raises(OutcomeUnknown):
             done.result()
 

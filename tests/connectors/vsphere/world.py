@@ -2,9 +2,12 @@
 
 import datetime as dt
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Interface
 
-from lab.hypervisor import Hypervisor, Snapshot, Vm
+from lab.hypervisor import GuestAddress, Hypervisor, Snapshot, Vm
 from lab.injected_faults import FaultKind, FaultRule, InjectedFaults
 from lab.tls import Authority
 from lab.vsphere import User, VSphereEndpoint
@@ -55,6 +58,27 @@ class World:
 
     def sent(self, call: str) -> int:
         return sum(c.call == call for c in self.faults.calls)
+
+
+@contextmanager
+def make_world(authority: Authority) -> Iterator[World]:
+    hypervisor = Hypervisor("provider", ["acme-lan-a"])
+    guest = [GuestAddress(0, IPv4Interface("192.168.10.21/24"))]
+    replica = hypervisor.add_vm("erp/db 100%", ["acme-lan-a", None], guest, {"orders": "0"})
+    start = dt.datetime(2026, 11, 22, 6, tzinfo=dt.UTC)
+    for hour, name in enumerate(["Restore Point", "Restore Point", "<b>&amp; $(reboot)"]):
+        created = start + dt.timedelta(hours=hour, microseconds=123)
+        hypervisor.replicate(replica, name, {"orders": str(hour + 1)}, created)
+    faults = InjectedFaults()
+    endpoint = VSphereEndpoint(hypervisor, faults, authority.server_context("vcenter"), users=USERS)
+    endpoint.start()
+    made = World(hypervisor, faults, endpoint, authority, replica, list(replica.snapshots))
+    try:
+        yield made
+    finally:
+        for client in made.clients:
+            client.close()
+        endpoint.close()
 
 
 def attempt(seconds: float = PATIENCE, earlier: str | None = None) -> Attempt:
