@@ -36,7 +36,7 @@ def content(world: World) -> Any:
 
 
 def test_find_by_uuid_knows_its_two_kinds(world: World, content: Any) -> None:
-    vm = vim.VirtualMachine(world.replica.moref, content.rootFolder._stub)
+    vm: Any = vim.VirtualMachine(world.replica.moref, content.rootFolder._stub)
     instance, bios = vm.config.instanceUuid, vm.config.uuid
     find = content.searchIndex.FindByUuid
     assert find(None, instance, True, True)._moId == find(None, bios, True, False)._moId == vm._moId
