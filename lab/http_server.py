@@ -217,11 +217,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes | None:
         """None when it is larger than any call's, or the client went away in the middle."""
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            return self._chunks()
         length = int(self.headers.get("Content-Length") or 0)
         if not 0 <= length <= LARGEST_BODY:
             return None
         body = self.rfile.read(length)
         return body if len(body) == length else None
+
+    def _chunks(self) -> bytes | None:
+        """A body that comes in chunks, without its trailers."""
+        body = b""
+        while size := int(self.rfile.readline().partition(b";")[0].strip() or b"0", 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+            if len(body) > LARGEST_BODY:
+                return None
+        while self.rfile.readline().strip():
+            pass
+        return body
 
     def _send(self, response: Response) -> None:
         self.send_response(response.status)

@@ -26,6 +26,7 @@ from lab.vsphere.tasks import Tasks, in_progress
 
 API = "8.0.3.0"
 DEFAULT_USERS: Mapping[str, User] = MappingProxyType({"failover@vsphere.local": User("lab-vsphere")})
+PATHS = ("/sdk", "/sdk/", "/sdk/vimService")
 COOKIE = "vmware_soap_session"
 FATES = (FaultKind.TASK_ERROR, FaultKind.TASK_HANG, FaultKind.TASK_CANCEL)
 
@@ -85,6 +86,8 @@ class VSphereEndpoint:
 
     def _read(self, request: Request) -> Call | Response:
         """`SOAPAction` names the version of the API, such as `8.0.3.0`."""
+        if request.path not in PATHS:
+            return Response(404)
         api = request.headers.get("SOAPAction", "").strip('"').rpartition("/")[2]
         version = wire.BY_ID.get(api, wire.BY_ID[API])
         try:

@@ -76,13 +76,20 @@ class Methods:
         instanceUuid: bool = False,
         datacenter: Any = None,
     ) -> Any:
-        vms = self._hypervisor.vms.values()
-        return next((vim.VirtualMachine(v.moref) for v in vms if v.instance_uuid == uuid), None)
+        """`instanceUuid` unset: the BIOS UUID (source: vSphere API, SearchIndex)."""
+        if not vmSearch:
+            raise vmodl.fault.NotSupported(msg="The lab has no hosts to be found.")
+        for vm in self._hypervisor.vms.values():
+            if uuid == (vm.instance_uuid if instanceUuid else render.bios_uuid(vm)):
+                return vim.VirtualMachine(vm.moref)
+        return None
 
     def _has_privileges(
         self, session: Session, this: Any, entity: list[Any], sessionId: str, privId: list[str]
     ) -> Any:
         """The lab gives an account the same privileges everywhere."""
+        for one in entity:
+            self._inventory.properties(one, session)
         kind = vim.AuthorizationManager
         held = session.privileges
         granted = [kind.PrivilegeAvailability(privId=p, isGranted=held is None or p in held) for p in privId]
@@ -140,6 +147,8 @@ class Methods:
         suppressPowerOn: bool = False,
     ) -> Any:
         vm, snap = self._inventory.snapshot(this)
+        if host is not None:
+            raise wire.not_found(host)  # the lab's VMs have no host with a reference
 
         def effect() -> None:
             if snap not in vm.snapshots:

@@ -4,6 +4,7 @@
 
 import hashlib
 import re
+import uuid
 from typing import Any
 
 from pyVmomi import vim
@@ -18,6 +19,11 @@ CAPACITY_KB = 16 * 1024 * 1024
 def escaped(name: str) -> str:
     """How names are written: `%`, `/`, `\\` as `%25`, `%2f`, `%5c` (source: vSphere API, ManagedEntity)."""
     return re.sub(r"[%/\\]", lambda match: f"%{ord(match[0]):02x}", name)
+
+
+def bios_uuid(vm: Vm) -> str:
+    """Another than the instance UUID, as on VMs under Cloud Director."""
+    return str(uuid.uuid5(uuid.UUID(vm.instance_uuid), "bios"))
 
 
 def change_version(vm: Vm) -> str:
@@ -44,7 +50,7 @@ def _config(vm: Vm, nics: tuple[Nic, ...], disk: Disk, version: str, portgroups:
         name=escaped(vm.name),
         guestFullName="Debian GNU/Linux 12 (64-bit)",
         version="vmx-19",
-        uuid=vm.instance_uuid,
+        uuid=bios_uuid(vm),
         instanceUuid=vm.instance_uuid,
         template=False,
         guestId="debian12_64Guest",
