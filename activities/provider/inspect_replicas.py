@@ -21,6 +21,16 @@ from partial_failover.contracts.request import ListReplicasRequest
 Silent = dict[str | None, Unavailable]
 """The vCenters that did not answer, so that they are waited for once, and not for each replica again."""
 
+TO_END = 30.0
+"""Seconds of an attempt that are kept for the look at one replica that is slow, and for the answer."""
+
+
+def _lasts() -> float:
+    """Seconds in which replicas are looked at."""
+    attempt = activity.info().start_to_close_timeout
+    left = attempt.total_seconds() - TO_END if attempt else 0.0
+    return left if left > 0 else TO_END
+
 
 class InspectReplicas(ProviderSteps):
     """For one tenant. They change nothing."""
@@ -30,9 +40,25 @@ class InspectReplicas(ProviderSteps):
         """All replicas of the tenant, with states, addresses and restore points. What cannot be looked at of
         one of them is said with it, and keeps nobody from seeing the others."""
         silent: Silent = {}
+        end = monotonic() + _lasts()
         vms = with_timeout(lambda: self.tenant.vdc.vms(), "Cloud Director")
-        summaries = [self._summary(vm, silent) for vm in vms if self.tenant.is_replica(vm)]
+        replicas = [vm for vm in vms if self.tenant.is_replica(vm)]
+        summaries = [self._summary(vm, silent) if monotonic() < end else self._late(vm) for vm in replicas]
         return ReplicaList(read_at=datetime.now(UTC), replicas=tuple(sorted(summaries, key=lambda r: r.vm)))
+
+    def _late(self, vm: CloudVm) -> ReplicaSummary:
+        """One for which no time was left: what the others have told is not lost by it."""
+        what = f"{vm.name} was not looked at: those before it took all the time"
+        do = "See why Cloud Director or vCenter is slow, or why there are so many replicas"
+        return ReplicaSummary(
+            vm=self.tenant.original_of(vm),
+            replica=vm.name,
+            state="unknown",
+            power=vm.power,
+            addresses=tuple(nic.address for nic in vm.nics if nic.address is not None),
+            restore_points=(),
+            problems=(*unread(vm), Problem(what=what, who=Who.PROVIDER, do=do)),
+        )
 
     def _summary(self, vm: CloudVm, silent: Silent) -> ReplicaSummary:
         activity.heartbeat()

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from activities.provider.isolation import isolated
 from lab.cloud_director import NicSpec
 from lab.cloud_director.model import Vm
+from lab.injected_faults import FaultKind, FaultRule
 from lab.site import APPLIANCE
 from partial_failover.connectors.cloud_director import xml
 from partial_failover.connectors.cloud_director.networks import _kept
@@ -73,6 +74,19 @@ def test_b1_what_is_no_ipv4_address_is_none(text: str) -> None:
     xml.add(connection, "NetworkConnectionIndex", "0")
     xml.add(connection, "IpAddress", text)
     assert xml.nic_of(connection, "0").address is None
+
+
+async def test_b4_what_was_read_is_not_lost_when_the_time_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.provider.inspect_replicas.TO_END", 58.0)  # of the attempt's minute
+    slow = FaultRule("cloud-director", "GET metadata", FaultKind.DELAY, times=1, seconds=3)
+    world.centre.faults.add(slow)
+    listed = await world.call(StepName.INSPECT_REPLICAS, {})
+    known = [r for r in listed.replicas if r.restore_points]
+    late = [r for r in listed.replicas if not r.restore_points]
+    assert len(known) == 1 and len(late) == 2
+    assert all("was not looked at" in r.problems[0].what and r.addresses for r in late)
 
 
 @pytest.mark.parametrize(
