@@ -160,8 +160,8 @@ class Bench(Driver):
             if back in planned or (forward and not forward.case.ends_the_failover):
                 self.rules.broken.append("in Failover in spite of one fault; it was taken back")
             return self._rest(tuple(Phase), "Normal")
-        if forward and forward.case.point.step == StepName.WATCH_FAILOVER:
-            await self._seen_by_the_watch(forward.rule)
+        if forward and forward.case.point.step in learn.WATCHES:
+            await self._seen_by_the_watch(forward)
         self._rest((Phase.FAILOVER,), "Failover")
         if back in planned:
             await self._plan_undo(planned[back])
@@ -189,14 +189,17 @@ class Bench(Driver):
         await self._until_normal(handle)
         return None
 
-    async def _seen_by_the_watch(self, rule: FaultRule) -> None:
+    async def _seen_by_the_watch(self, plan: Planned) -> None:
         """The fault has had its moment, and the watch goes on."""
+
+        rule = plan.rule
 
         async def happened() -> bool:
             return rule.happened is not None
 
         await self.until(happened, "a look of the watch")
-        await self.watched(rule.happened or 0)
+        if plan.case.point.step == StepName.WATCH_FAILOVER:
+            await self.watched(rule.happened or 0)
 
     async def _plan_undo(self, plan: Planned) -> None:
         """What the watch looks at too is left to the undo: the next look is ten seconds away."""

@@ -212,10 +212,10 @@ class Driver:
             await asyncio.to_thread(worker.until_ready)
 
     async def _rests(self, handle: Handle) -> bool:
-        """Whether it is in Failover by this workflow, and no step runs but the one that watches."""
+        """Whether it is in Failover by this workflow, and no step runs but those that watch."""
         if not self.rules.in_failover(handle.first_execution_run_id):
             return False
-        return await self._running(handle) == [StepName.WATCH_FAILOVER]
+        return set(await self._running(handle)) == {StepName.WATCH_FAILOVER, StepName.WATCH_REPLICA}
 
     async def _is(self, handle: Handle, state: str) -> bool:
         return (await handle.describe()).typed_search_attributes.get(REPLICA_STATE) == state

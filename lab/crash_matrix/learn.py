@@ -36,6 +36,7 @@ AT_TENANT = {
     StepName.REMOVE_TENANT_PROXY_ARP,
     StepName.POWER_OFF_TENANT_APPLIANCE,
 }
+WATCHES = {StepName.WATCH_FAILOVER, StepName.WATCH_REPLICA}
 ONLY: dict[str, set[str]] = {
     StepName.WATCH_FAILOVER: {"status"},
     StepName.VERIFY_TUNNEL: {"status"},
@@ -90,7 +91,7 @@ def points(
             continue
         key = (call.endpoint, call.call, entity_of(call))
         for step in _steps_of(call, key[2], steps):
-            if step == StepName.WATCH_FAILOVER and phase is not Phase.FAILOVER:
+            if step in WATCHES and phase is not Phase.FAILOVER:
                 continue  # by chance: it is on its way out
             first = Point(phase, step, *key)
             counts[first] += 1
@@ -105,6 +106,8 @@ def _steps_of(call: AuditEntry, entity: str, steps: Iterable[Window]) -> list[st
 
 def may_call(step: str, call: AuditEntry, entity: str) -> bool:
     """Steps run side by side; what a call is about tells them apart, but for looks at the replica."""
+    if step == StepName.WATCH_REPLICA:
+        return call.endpoint == "provider-vcenter"
     if step in ONLY:
         return call.call in ONLY[step] or (step, call.endpoint) == (StepName.WATCH_FAILOVER, "acme-veeam")
     if call.endpoint.startswith("acme-veeam"):

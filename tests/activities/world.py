@@ -34,7 +34,7 @@ from partial_failover.contracts.replica import RestorePoint
 from partial_failover.contracts.replication import HoldTarget
 from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.run import WorkflowRun
-from partial_failover.contracts.step_data import NormalProof, StepInput, WatchStatus
+from partial_failover.contracts.step_data import NormalProof, StepInput
 from partial_failover.process import process
 from partial_failover.settings import WorkerSettings
 from partial_failover.temporal.interceptors import attempt_began
@@ -145,7 +145,7 @@ class World:
             "not_before": now,
             "gateway": CloudGateway(host="203.0.113.1", port=6182),
             "peer_fingerprint": ":".join(["AB"] * 32),
-            "known": WatchStatus(),
+            "known": {},
             "check": PowerCheck(timeout=timedelta(seconds=1)),
             "record": TestRecord(at=now, result=TestResult.PASSED),
             "proof": self.proof_key.signed(proof),

@@ -12,7 +12,10 @@ from lab.crash_matrix.cases import Case, Intervention, Phase, Point, cases
 from lab.injected_faults import FaultKind
 from partial_failover.contracts.step import StepName
 
-ELSEWHERE = {StepName.INSPECT_REPLICAS: "of ListReplicas, which changes nothing"}
+ELSEWHERE = {
+    StepName.INSPECT_REPLICAS: "of ListReplicas, which changes nothing",
+    StepName.RESUME_REPLICA: "of the Update resume, for a replica that somebody else switched off",
+}
 """Steps that no failover and no failover test runs."""
 
 SAMPLE = [
@@ -83,6 +86,7 @@ async def test_every_step_is_in_the_matrix(points: list[Point]) -> None:
             *worker.provider_activities(cast(ProviderTenant, None)),
             *worker.tenant_site_activities(cast(Site, None)),
             *worker.watch_activities(cast(Site, None)),
+            *worker.provider_watch_activities(cast(ProviderTenant, None)),
         )
     }
     played = {case.point.step for case in cases(points)}

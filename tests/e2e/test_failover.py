@@ -136,7 +136,8 @@ async def test_the_timeline_reads_like_the_procedure(lab: Lab, acme: Client) -> 
     await reachable(handle)
     report = await undo(handle)
     rows = await timeline(handle)
-    assert {row.step for row in rows if not row.completed} == {StepName.WATCH_FAILOVER}, "undo ends the watch"
+    watches = {StepName.WATCH_FAILOVER, StepName.WATCH_REPLICA}
+    assert {row.step for row in rows if not row.completed} == watches, "undo ends both"
     assert {row.step for row in rows if row.queue == PROVIDER} == PROVIDER_STEPS
     assert {row.step for row in rows if row.queue == TENANT_SITE} == SITE_STEPS
     assert all(row.summary for row in rows)

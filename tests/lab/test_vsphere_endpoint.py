@@ -284,7 +284,7 @@ def test_unknown_things_are_refused(world: World) -> None:
     with pytest.raises(vmodl.query.InvalidProperty):
         client.content.propertyCollector.RetrievePropertiesEx([spec], PC.RetrieveOptions())
     with pytest.raises(vmodl.fault.NotSupported):
-        client.vm.SuspendVM_Task()
+        client.vm.ResetVM_Task()
     with pytest.raises(vmodl.fault.ManagedObjectNotFound):
         vim.VirtualMachine("vm-0", client.stub).PowerOnVM_Task()
 
