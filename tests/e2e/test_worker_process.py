@@ -220,8 +220,8 @@ def log_since_now(process: WorkerProcess) -> Callable[[], list[str]]:
 
 
 async def all_stop(log: Callable[[], list[str]]) -> bool:
-    """Whether the worker of each tenant has begun to shut down."""
-    return sum("Beginning worker shutdown" in line for line in log()) == len(TENANTS)
+    """Whether both workers of each tenant, of the steps and of the watch, have begun to shut down."""
+    return sum("Beginning worker shutdown" in line for line in log()) == 2 * len(TENANTS)
 
 
 async def happened(rule: FaultRule) -> bool:
