@@ -57,27 +57,24 @@ def require_own(vm: CloudVm, existing: Marker, run: WorkflowRun) -> None:
 
 def require_processing(tenant: ProviderTenant, vm: CloudVm, run: WorkflowRun) -> Marker:
     """The gate of everything that destroys data or powers on: Processing, by this very run."""
+    return _require(tenant, vm, run, ReplicaState.PROCESSING)
+
+
+def require_failover(tenant: ProviderTenant, vm: CloudVm, run: WorkflowRun) -> Marker:
+    """The gate of what is done to a replica that works: in Failover, by this very run."""
+    return _require(tenant, vm, run, ReplicaState.FAILOVER)
+
+
+def _require(tenant: ProviderTenant, vm: CloudVm, run: WorkflowRun, state: ReplicaState) -> Marker:
     existing = read(tenant, vm)
-    if existing is None or existing.run_id != run.run_id or existing.state is not ReplicaState.PROCESSING:
+    if existing is None or existing.run_id != run.run_id or existing.state is not state:
         says = f"{existing.state} of {existing.workflow_id}" if existing else "nothing"
         raise WrongState(
-            f"The state marker of {vm.name} says {says}, not Processing of this run",
+            f"The state marker of {vm.name} says {says}, not {state} of this run",
             left="The replica was left as it is",
             do="Look at the newest PartialFailover of this VM",
         )
     return existing
-
-
-def require_failover(tenant: ProviderTenant, vm: CloudVm, run: WorkflowRun) -> None:
-    """The gate of what is done to a replica that works: in Failover, by this very run."""
-    existing = read(tenant, vm)
-    if existing is None or existing.run_id != run.run_id or existing.state is not ReplicaState.FAILOVER:
-        says = f"{existing.state} of {existing.workflow_id}" if existing else "nothing"
-        raise WrongState(
-            f"The state marker of {vm.name} says {says}, not Failover of this run",
-            left="The replica was left as it is",
-            do="Look at the newest PartialFailover of this VM",
-        )
 
 
 def require_test(tenant: ProviderTenant, vm: CloudVm, run: WorkflowRun) -> None:

@@ -2,31 +2,20 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lab.injected_faults import FaultKind
-from lab.tls import Authority
 from partial_failover.connectors.vsphere import VSphere
 from partial_failover.contracts.errors import Expired, FailoverError, Unavailable
-from tests.connectors.vsphere.world import World, attempt, make_world
+from tests.connectors.vsphere.conftest import authority, world
+from tests.connectors.vsphere.world import World, attempt
 from tests.waiting import blocking_until
 
+__all__ = ["authority", "world"]
 BYTE_BY_BYTE = 60
 """An answer of a vCenter has more than 400 bytes: at two a second it takes minutes."""
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-def world(authority: Authority) -> Iterator[World]:
-    with make_world(authority) as made:
-        yield made
 
 
 def test_a8_a_read_that_trickles_ends_in_time(world: World) -> None:
