@@ -62,12 +62,14 @@ async def _play_all(bench: Bench, wanted: list[Case]) -> bool:
 def _next(wanted: list[Case]) -> list[Case]:
     """One case; with one before the undo goes one of the undo, in the same failover, and the other way."""
     first = wanted.pop(0)
+    if first.change:
+        return [first]
     forward, back = (Phase.FAILOVER,), (Phase.UNDO, Phase.FAILED)
     others = back if first.point.phase in forward else forward if first.point.phase in back else ()
     for case in wanted:
         both = sorted((first, case), key=lambda c: c.point.phase in back)
         same_point = first.points_back == case.points_back
-        if case.point.phase in others and same_point and not both[0].ends_the_failover:
+        if case.point.phase in others and same_point and not (both[0].ends_the_failover or case.change):
             wanted.remove(case)
             return both
     return [first]

@@ -9,8 +9,10 @@ from functools import partial
 
 from lab.crash_matrix import learn
 from lab.crash_matrix.cases import Case, Phase, Point
+from lab.crash_matrix.disturbed import Disturbed
 from lab.crash_matrix.driver import SETTLES_WITHIN, DidNotRest, Driver, Handle
 from lab.crash_matrix.interventions import compensation_trigger, entity, fault
+from lab.crash_matrix.others import Others
 from lab.crash_matrix.rules import TENANT, VM
 from lab.injected_faults import AuditEntry, FaultRule
 from lab.site import APPLIANCE
@@ -61,6 +63,7 @@ class Bench(Driver):
 
     async def __aenter__(self) -> "Bench":
         await self._open()
+        self._others = Others(self)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -111,12 +114,15 @@ class Bench(Driver):
 
     async def run(self, cases: Sequence[Case]) -> list[Outcome]:
         """From Normal to Normal: one case, or two of which one ends before the undo begins."""
-        planned = {case.point.phase: Planned(case, fault(case, self)) for case in cases}
+        planned = {case.point.phase: Planned(case, fault(case, self, self._others)) for case in cases}
         self.begin(max((case.points_back for case in cases), default=0), Phase.TEST in planned)
         self._moments: dict[Phase, tuple[float, str, tuple[str, ...]]] = {}
         try:
             async with asyncio.timeout(3 * SETTLES_WITHIN):
-                await self._run_phases(planned)
+                if cases[0].change:
+                    await self._run_disturbed(*planned.values())
+                else:
+                    await self._run_phases(planned)
         except (TimeoutError, DidNotRest) as late:
             self.rules.broken.append(f"come to rest in time ({late})")
         finally:
@@ -172,6 +178,10 @@ class Bench(Driver):
             await self.undo(handle)
         await self._until_normal(handle)
         self._rest((back,), "Normal")
+
+    async def _run_disturbed(self, plan: Planned) -> None:
+        await Disturbed(self, self._others, plan.case, plan.rule).play()
+        self._rest((plan.case.point.phase,), "Normal")
 
     async def _failover_phase(self, planned: Mapping[Phase, Planned]) -> Handle | None:
         """Until Failover, by whichever workflow; None when all was taken back instead."""

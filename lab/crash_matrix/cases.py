@@ -33,6 +33,22 @@ class Intervention(StrEnum):
     KILLED_WAITING = "worker killed while it waits for the task"
     CANCELLED = "workflow cancelled"
     TERMINATED = "workflow terminated, then adopted"
+    LATE_EFFECT = "effect seen late in Cloud Director"
+    FORGOTTEN = "connection dropped after the effect, task list forgotten"
+
+
+class Change(StrEnum):
+    """What somebody else does, between two looks of the product."""
+
+    SWITCHED = "replica switched on or off by somebody"
+    """What is off is switched on and used, and in half of the cases switched off again. What is on is
+    switched off or suspended."""
+    REVERTED = "replica reverted by somebody"
+    SNAPSHOT_MADE = "snapshot made by somebody"
+    SNAPSHOT_REMOVED = "restore point removed by somebody"
+    NIC_CHANGED = "NIC changed by somebody"
+    EXCLUSION_DELETED = "exclusion deleted by somebody"
+    LOCK_ENDED = "lock ended by somebody"
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Case:
-    """One point, and what goes wrong there: an `Intervention`, or a `lab.injected_faults.FaultKind`."""
+    """One point, and what goes wrong there: an `Intervention`, a `Change`, or a
+    `lab.injected_faults.FaultKind`."""
 
     point: Point
     intervention: str
@@ -64,8 +81,17 @@ class Case:
     @property
     def points_back(self) -> int:
         """Half of the cases fail over to the newest restore point, 0; the others to one of 1 to 3 before."""
-        number = crc32(str(self).encode())
-        return number % 2 * (1 + number // 2 % 3)
+        return self.variant % 2 * (1 + self.variant // 2 % 3)
+
+    @property
+    def variant(self) -> int:
+        """By which cases that are alike differ in what is left open."""
+        return crc32(str(self).encode())
+
+    @property
+    def change(self) -> Change | None:
+        """What somebody else does in it."""
+        return Change(self.intervention) if self.intervention in list(Change) else None
 
     @property
     def ends_the_failover(self) -> bool:
@@ -117,6 +143,31 @@ def cases(points: Sequence[Point]) -> Iterator[Case]:
         if Intervention.TERMINATED in _ends(first) and len(changes) > 1:
             # What it leaves between two changes, whoever takes over must repair.
             yield from (Case(p, Intervention.TERMINATED) for p in changes if p is not first)
+    yield from _slow_answers(points)
+    yield from _by_others(points)
+
+
+def _slow_answers(points: Iterable[Point]) -> Iterator[Case]:
+    """The first call of each step at each endpoint, whose answer comes byte by byte."""
+    first: dict[tuple[Phase, str, str], Point] = {}
+    for point in points:
+        if point.phase in (Phase.FAILOVER, Phase.UNDO) and not is_appliance(point.endpoint):
+            first.setdefault((point.phase, point.step, point.endpoint), point)
+    yield from (Case(point, FaultKind.TRICKLE) for point in first.values())
+
+
+def _by_others(points: Iterable[Point]) -> Iterator[Case]:
+    """At the first call of each step, everything that there is to be changed by then."""
+    preflight = (StepName.PLAN_FAILOVER, StepName.CHECK_TENANT_SITE)
+    held = False
+    for point in _first_of_each_step(p for p in points if p.phase in (Phase.FAILOVER, Phase.UNDO)):
+        changes = set(Change)
+        if not held:
+            changes -= {Change.EXCLUSION_DELETED}
+        if point.step in preflight:
+            changes -= {Change.LOCK_ENDED}
+        held = held or point.step == StepName.HOLD_REPLICATION
+        yield from (Case(point, change) for change in Change if change in changes)
 
 
 def _is_hit(point: Point) -> bool:
@@ -156,6 +207,10 @@ def _changes(point: Point) -> Iterator[Case]:
     if has_task(point):
         yield from (Case(point, kind) for kind in TASK_KINDS)
         yield Case(point, Intervention.KILLED_WAITING)
+        if point.endpoint == "cloud-director":
+            yield Case(point, Intervention.LATE_EFFECT)
+        else:
+            yield Case(point, Intervention.FORGOTTEN)
 
 
 def _first_of_each_step(points: Iterable[Point]) -> list[Point]:

@@ -118,12 +118,12 @@ class Driver:
         """Until it rests in Failover; False when it ended instead."""
 
         async def settled() -> bool:
-            return await self._rests(handle) or await self.ended(handle)
+            return await self.rests(handle) or await self.ended(handle)
 
         await self.until(settled, "Failover")
         if await self.ended(handle):
             return False
-        await self._idle()  # what still runs could take away what is looked at now
+        await self.idle()  # what still runs could take away what is looked at now
         self.rules.must_be_in_failover()
         return True
 
@@ -134,9 +134,21 @@ class Driver:
             self.site.set_backup_role(Role.VIEWER)
         await self._update(handle, "undo", "Failover")
         if fails:
-            await self.until(lambda: self._is(handle, "FailedFailover"), "FailedFailover")
+            await self.until(lambda: self.is_failed(handle), "FailedFailover")
             self.site.set_backup_role(Role.ADMINISTRATOR)
-            await self._update(handle, "retry_compensation", "FailedFailover")
+            await self.retry(handle)
+
+    async def retry(self, handle: Handle) -> None:
+        """What is left over is tried again."""
+        await self._update(handle, "retry_compensation", "FailedFailover")
+
+    async def is_failed(self, handle: Handle) -> bool:
+        """Whether it waits, as FailedFailover, for a person."""
+        return await self._is(handle, "FailedFailover")
+
+    async def page(self, handle: Handle) -> str:
+        """What the tenant reads in the Web UI."""
+        return str((await handle.query("__temporal_workflow_metadata")).current_details)
 
     async def take_over(self) -> Handle:
         """As a tenant does whose workflow was terminated, as soon as the replica is free: adopt it. Where
@@ -159,7 +171,7 @@ class Driver:
     async def end_of(self, handle: Handle) -> None:
         """Until it has ended; then everything must be as it was."""
         await self.until(lambda: self.ended(handle), "the workflow's end")
-        await self._idle()
+        await self.idle()
         self.rules.must_be_normal()
 
     def cancel(self) -> None:
@@ -211,7 +223,7 @@ class Driver:
             worker.spawn()
             await asyncio.to_thread(worker.until_ready)
 
-    async def _rests(self, handle: Handle) -> bool:
+    async def rests(self, handle: Handle) -> bool:
         """Whether it is in Failover by this workflow, and no step runs but those that watch."""
         if not self.rules.in_failover(handle.first_execution_run_id):
             return False
@@ -232,7 +244,7 @@ class Driver:
 
         await self.until(accepted, f"{name} to be accepted")
 
-    async def _idle(self) -> None:
+    async def idle(self) -> None:
         await asyncio.to_thread(self.lab.centre.wait_idle)
 
 

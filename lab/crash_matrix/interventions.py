@@ -7,6 +7,7 @@ from functools import partial
 
 from lab.crash_matrix.cases import Case, Intervention, Phase, Point
 from lab.crash_matrix.driver import Driver
+from lab.crash_matrix.others import Others
 from lab.crash_matrix.rules import TENANT, VM
 from lab.data_centre import SUFFIX, DataCentre
 from lab.injected_faults import FaultKind, FaultRule
@@ -17,9 +18,12 @@ LATE = 3.0
 LONG = 40.0
 """A task that hangs until the next worker has found it."""
 KILL_DELAY = 0.7
+SHOWN_LATE = ("status", "deployed", "nics", "networks", "metadata")
+LATE_FOR = 1.0
+"""Seconds in which effects are those that are seen late."""
 
 
-def fault(case: Case, driver: Driver) -> FaultRule:
+def fault(case: Case, driver: Driver, others: Others) -> FaultRule:
     """Not planned yet."""
     point = case.point
     meant = partial(_is_meant, point, driver)
@@ -37,9 +41,28 @@ def fault(case: Case, driver: Driver) -> FaultRule:
             rule.act = driver.cancel
         case Intervention.TERMINATED:
             rule.act = driver.terminate
+        case Intervention.LATE_EFFECT:
+            rule.act = partial(_show_late, driver.lab.centre)
+        case Intervention.FORGOTTEN:
+            rule.kind, rule.act = FaultKind.DROP_AFTER, partial(_forget_tasks, driver.lab.centre)
+        case _ if case.change:
+            rule.act = others.doing(case)
         case kind:
             rule.kind, rule.seconds = FaultKind(kind), LATE
     return rule
+
+
+def _show_late(centre: DataCentre) -> None:
+    """What has its effect right now is seen later."""
+    world = centre.cloud.world
+    world.lags = dict.fromkeys(SHOWN_LATE, LATE)
+    threading.Timer(LATE_FOR, lambda: setattr(world, "lags", {})).start()
+
+
+def _forget_tasks(centre: DataCentre) -> None:
+    """As a vCenter that has so much to do that it shows none of a VM's tasks any more."""
+    for vcenter in (centre.vcenter, *(site.vcenter for site in centre.sites.values())):
+        vcenter.tasks.forget()
 
 
 def _killer(point: Point, driver: Driver) -> Callable[[], None]:

@@ -5,8 +5,9 @@ import threading
 import time
 from typing import Any  # Any: values of many kinds, only compared
 
+from lab.crash_matrix.cases import Change
 from lab.data_centre import SUFFIX, DataCentre
-from lab.hypervisor import Snapshot, Vm
+from lab.hypervisor import MARK, Snapshot, Vm
 from partial_failover.connectors.cloud_director.metadata_store import MAINTENANCE, MARKER, TESTS
 
 TENANT, VM = "acme", "erp-db-01"
@@ -47,9 +48,23 @@ class Rules:
         `test`: the replica must stay unplugged."""
         with self._lock:
             self.broken: list[str] = []
-            self._point, self._test = point or self.points[-1], test
+            self.point, self._test = point or self.points[-1], test
             self._written, self.given_up, self._taken_over = "", False, False
+            self._disturbed: Change | None = None
+            self._unheld = self._unseen = False
             self._audited = len(self.replica.reverts)
+
+    def disturb(self, change: Change, unseen: bool = False) -> None:
+        """Somebody else is about to change what the failover has in hand: until now everything had to be so.
+        `unseen`: nobody looks any more between this and the release."""
+        with self._lock:
+            self._look()
+            self._disturbed = change
+            self._unseen = unseen
+            # Their doing, until the product holds it (again).
+            self._unheld = change is Change.EXCLUSION_DELETED or not self.held()
+            if change is Change.REVERTED:
+                self._written = ""  # and nobody can bring it back
 
     def give_up(self) -> None:
         """Somebody is about to ask for the undo: until now everything had to be there."""
@@ -66,7 +81,7 @@ class Rules:
             if self.given_up and not (marker and marker["written"]):
                 self._written = ""
             if marker and marker["state"] == "FailedFailover" and "restore_point" not in marker:
-                self._point = self.points[-1]  # it was Normal already, but for the release
+                self.point = self.points[-1]  # it was Normal already, but for the release
             self.given_up, self._taken_over = False, True
 
     def held(self) -> bool:
@@ -107,7 +122,7 @@ class Rules:
         self._require('Start without "adopt"' in message, f"the refusal says what to do: {message}")
 
     def _must_stand_on_the_chosen_point(self) -> None:
-        audit, chosen = self._since_power_off(), self._point.moref
+        audit, chosen = self._since_power_off(), self.point.moref
         # Whoever takes over cannot know of the last revert of a workflow that was terminated in it.
         reverted = audit[-2:] if self._taken_over and audit.count("on") == 1 else audit
         self._require(reverted == [chosen, "on"], f"reverted to {chosen}, then powered on; it was {audit}")
@@ -139,6 +154,42 @@ class Rules:
             there = memory.tunnel and any(address in lease for lease in memory.leases)
             self._require(there, f"{name} has its lease and a tunnel; it has {memory}")
 
+    def must_be_in_failover_or_say(self, page: str) -> None:
+        """After somebody else's change: held; and where the replica is not on, or not on the chosen point,
+        the page says so."""
+        vm = self.replica
+        with self._lock:
+            self._look()
+        self._require(self.held(), "replication held in Failover")
+        self._require(self.is_said(page), f"the page says that the replica is {vm.power}")
+        reads, chosen = vm.disk.read("orders"), self._holds[self.point.moref]
+        stands = self._standing().name.replace("_", "\\_")
+        says = reads == chosen or stands in page
+        self._require(says, f"it reads what {self.point.moref} holds, or the page names {stands}")
+
+    def is_said(self, page: str) -> bool:
+        """Whether a page tells that the replica is not on."""
+        words = {"poweredOff": "is powered off", "suspended": "is suspended"}
+        return words.get(self.replica.power, "") in page
+
+    def must_say_what_is_left(self, page: str) -> None:
+        """FailedFailover: what is left, and that replication is held."""
+        left = page.partition("Left over: ")[2].split("\n")[0]
+        self._require(bool(left), f"the page says what is left; it says {page[:300]}")
+        self._require(self.held() or self._unheld or self._unseen, "replication held in FailedFailover")
+
+    def _standing(self) -> Snapshot:
+        """The restore point on which it stands."""
+        point = self.replica.current
+        while point is not None and not point.description.startswith(MARK):
+            point = point.parent
+        return point or self.points[0]
+
+    def must_be_clean(self) -> None:
+        """Whoever says Normal says that replication may go on."""
+        with self.centre.provider.lock:
+            self._require(self._is_clean() or self._unseen, "off and on its newest restore point when Normal")
+
     def must_be_normal(self) -> None:
         """Everything as it was, nothing left over; exactly one revert after the last power-off."""
         now = self._state()
@@ -151,6 +202,8 @@ class Rules:
         self._require(self.marker() is None, "no marker")
         self._require(not self.held(), "replication released")
         audit, newest = self._since_power_off(), self.points[-1].moref
+        if self._disturbed:
+            return  # somebody else's are among them
         if "off" in self.replica.reverts[self._audited :]:
             self._require(audit == [newest], f"one revert, to {newest}, after the power-off; it was {audit}")
         elif audit:
@@ -190,17 +243,27 @@ class Rules:
             self._write()
         with self.centre.provider.lock:
             vm = self.replica
-            latest = max(vm.snapshots, key=lambda s: s.created)
             on, torn = vm.power == "poweredOn", vm.torn
-            needed = vm.power != "poweredOff" or vm.current is not latest or bool(vm.disk.data)
-            lost = bool(self._written) and not (on and vm.disk.read("order") == self._written)
+            needed = not self._is_clean()
+            there = vm.disk.read("order") == self._written and (on or self._disturbed)
+            lost = bool(self._written) and not there
             seen = on and any(n.network and n.connected for n in vm.nics)
-        self._require(not needed or self.held(), "replication held while the replica is on or written to")
+        held = self.held()
+        self._unheld = self._unheld and not held
+        excused = held or self._unheld or self._unseen
+        self._require(not needed or excused, "replication held while the replica is on or written to")
         self._require(not torn, "the replica's image whole")
         self._require(not (seen and self._test), "the replica under test unplugged")
         # The marker is read after the disk: a revert in good order comes after the marker's change.
         if lost and (not self.given_up or self.in_failover()):
             self._require(False, "the replica is on, and its write in Failover is still there")
+
+    def _is_clean(self) -> bool:
+        """Off, and as its newest restore point is: what replication may go on from."""
+        vm = self.replica
+        made = [s for s in vm.snapshots if s.description.startswith(MARK)]
+        latest = max(made, key=lambda s: s.created, default=None)
+        return vm.power == "poweredOff" and vm.current is latest and not vm.disk.data
 
     def _write(self) -> None:
         with self.centre.provider.lock:
