@@ -102,10 +102,10 @@ class Others:
         self._see_later()
 
     def _make_snapshot(self) -> None:
-        provider = self._centre.provider
-        self._as_task(
-            "VirtualMachine.createSnapshot", lambda: provider.snapshot(self._machine, "before the patch")
-        )
+        def make() -> None:
+            self._centre.provider.snapshot(self._machine, "before the patch")
+
+        self._as_task("VirtualMachine.createSnapshot", make)
 
     def _remove_snapshot(self) -> None:
         """The one that was chosen, or what is the newest when that was."""
@@ -139,7 +139,7 @@ class Others:
         lock = self._driver.client.get_workflow_handle(lock_id(self._cloud.id))
         asyncio.run_coroutine_threadsafe(lock.terminate(), self._driver.loop).result(10)
 
-    def _as_task(self, description: str, effect: Callable[[], Any]) -> None:
+    def _as_task(self, description: str, effect: Callable[[], None]) -> None:
         """As vCenter does it: a task of its own, when the VM is free."""
         tasks, end = self._centre.vcenter.tasks, time.monotonic() + BUSY_FOR
         while True:
