@@ -31,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
         ApplianceStep,
         HoldInput,
         MarkInput,
-        ReplicaInput,
+        PowerOnInput,
         RevertInput,
         VpnClientInput,
         VpnServerInput,
@@ -134,8 +134,9 @@ class Failover:
             self.progress.warn(reverted.instead)
 
     async def _power_on(self) -> None:
-        title = f"Power on {self.plan.replica_name}"
-        await self._do(steps.POWER_ON_REPLICA, ReplicaInput(**self.replica), title)
+        title, adoption = f"Power on {self.plan.replica_name}", self.plan.adoption
+        point = self.plan.restore_point if adoption is None or adoption.revert else None
+        await self._do(steps.POWER_ON_REPLICA, PowerOnInput(**self.replica, point=point), title)
         self.time_to_power_on = self.progress.seconds_since(self.started)
         metrics.time_to_power_on(self.time_to_power_on)
 

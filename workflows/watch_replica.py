@@ -11,11 +11,12 @@ from workflows.watch import LONGEST_HISTORY, OFTEN, REST
 with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts import steps
     from partial_failover.contracts.errors import BadRequest
-    from partial_failover.contracts.replica import Power
+    from partial_failover.contracts.replica import Power, RestorePoint
     from partial_failover.contracts.step_data import ReplicaInput, ReplicaSeen, WatchReplicaInput
 
 ANSWER = "Answer the question in Cloud Director or vCenter"
 RESUME = 'Send the Update "resume": it goes on with all that it wrote'
+RESUME_AS_IT_IS = 'Send the Update "resume": it goes on from where it stands now'
 
 
 class ReplicaWatch:
@@ -31,7 +32,7 @@ class ReplicaWatch:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        known = ReplicaSeen()
+        known = ReplicaSeen(current=self._failover.plan.restore_point)
         while workflow.info().get_current_history_length() < LONGEST_HISTORY:
             data = WatchReplicaInput(**self._failover.replica, known=known)
             rest = False
@@ -80,13 +81,33 @@ class ReplicaWatch:
         restarted = known.booted is not None and seen.booted != known.booted
         if restarted and known.power is seen.power is Power.ON:
             self._progress.warn(f"{self._name} was restarted at {seen.booted:%Y-%m-%d %H:%M:%S} UTC")
+        if moved := _moved(known.current, seen.current):
+            self._progress.warn(f"{self._name} {moved}, seen at {at}")
+            self._progress.replica = f"{self._name} {moved}, seen at {at}."
         if now is not None and now != was:
             text, do = now
+            if do is RESUME and self._is_moved(seen):
+                do = RESUME_AS_IT_IS
             self._progress.warn(f"{self._name} {text}, seen at {at}")
             self._progress.replica = f"{self._name} {text}, seen at {at}. {do}."
         elif now is None and was is not None:
             self._progress.replica = f"{self._name} runs again, seen at {at}."
         self._progress.show()
+
+    def _is_moved(self, seen: ReplicaSeen) -> bool:
+        return seen.current is not None and seen.current.id != self._failover.plan.restore_point.id
+
+
+def _moved(was: RestorePoint | None, now: RestorePoint | None) -> str:
+    """That it stands on another snapshot than before."""
+    if was is None or now is None or was.id == now.id:
+        return ""
+    if now.foreign:
+        return f"stands on the snapshot {now.name}, which somebody made; undo does not go back to it"
+    return (
+        f"stands on {now.name} and not on {was.name} any more: somebody reverted it, and what it wrote until "
+        "then is lost; or removed a snapshot, and nothing is"
+    )
 
 
 def _trouble(seen: ReplicaSeen) -> tuple[str, str] | None:

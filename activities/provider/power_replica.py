@@ -5,20 +5,33 @@ from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
 from partial_failover.contracts import steps
 from partial_failover.contracts.errors import Unavailable, WrongState
-from partial_failover.contracts.replica import Power
-from partial_failover.contracts.step_data import PoweredOff, ReplicaInput, StepResult
+from partial_failover.contracts.replica import CloudVm, Power, RestorePoint, VSphereVm
+from partial_failover.contracts.step_data import PoweredOff, PowerOnInput, ReplicaInput, StepResult
+
+
+def _require_on(point: RestorePoint | None, vm: CloudVm, now: VSphereVm) -> None:
+    """That nobody reverted it to another point since. What is on was powered on by this failover."""
+    current = next((p for p in now.restore_points if p.id == now.current), None)
+    if point is None or now.power is not Power.OFF or current is None or current.foreign:
+        return
+    if current.id != point.id and point.id in {p.id for p in now.restore_points}:
+        raise WrongState(
+            f"{vm.name} stands on {current.name}, not on {point.name}: somebody reverted it once more",
+            left="It was not powered on",
+            do="Find out who, then start again",
+        )
 
 
 class PowerReplica(ProviderSteps):
     """PowerOnReplica, ResumeReplica, PowerOffReplica."""
 
     @provider_step(steps.POWER_ON_REPLICA)
-    def power_on_replica(self, data: ReplicaInput) -> StepResult:
+    def power_on_replica(self, data: PowerOnInput) -> StepResult:
         """Power on through Cloud Director, which wires its networks."""
         attempt = current_attempt(self.tenant.fence, data)
         vm = self.tenant.replica(data.replica_id)
         marker.require_processing(self.tenant, vm, data.run)
-        self.tenant.hardware(vm)
+        _require_on(data.point, vm, self.tenant.hardware(vm)[1])
         changed = self.tenant.power_on(vm, attempt)
         return StepResult(changed=changed, note=f"{vm.name} is powered on")
 

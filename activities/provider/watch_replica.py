@@ -14,7 +14,7 @@ from partial_failover.contracts.replica import CloudVm, Power, Running
 from partial_failover.contracts.step_data import ReplicaSeen, WatchReplicaInput
 
 PAUSE = 10.0
-"""Seconds between two looks, each of which is one read of three properties in vCenter."""
+"""Seconds between two looks, each of which is one read of four properties in vCenter."""
 MOST_FAILED = 3
 """Looks in a row until it is said that the replica cannot be looked at."""
 SAME_BOOT = timedelta(seconds=5)
@@ -37,7 +37,7 @@ class WatchReplica(ProviderSteps):
         try:
             while attempt.left() > 0:
                 try:
-                    seen, failed = _seen(await asyncio.to_thread(self._look, vm), data.known), 0
+                    seen, failed = await asyncio.to_thread(self._look, vm, data.known), 0
                 except FailoverError as error:
                     failed += 1
                     why = data.known.unseen or (str(error) if failed >= MOST_FAILED else "")
@@ -50,9 +50,13 @@ class WatchReplica(ProviderSteps):
             gauges.clear()  # the next attempt may be another process's
         return data.known
 
-    def _look(self, vm: CloudVm) -> Running:
+    def _look(self, vm: CloudVm, known: ReplicaSeen) -> ReplicaSeen:
         vcenter, moref = self.tenant.place(vm)
-        return vcenter.running(moref)
+        now, current = vcenter.running(moref), known.current
+        if now.current is not None and (current is None or current.id != now.current):
+            points = vcenter.vm(moref).restore_points
+            current = next((p for p in points if p.id == now.current), current)
+        return _seen(now, known).model_copy(update={"current": current})
 
 
 def _seen(now: Running, known: ReplicaSeen) -> ReplicaSeen:

@@ -112,11 +112,12 @@ class DiskChain(Contract):
 class Running(Contract):
     """Whether a VM runs, as vSphere shows it now. `question`: what it waits for an answer to, as a rule
     in the middle of its work. `booted`: when it was powered on last; kept while it is suspended
-    (source: vSphere `VirtualMachineRuntimeInfo.question`, `.bootTime`)."""
+    (source: vSphere `VirtualMachineRuntimeInfo.question`, `.bootTime`). `current`: as in `VSphereVm`."""
 
     power: Power
     question: str = ""
     booted: datetime | None = None
+    current: str | None = None
 
 
 class VSphereNic(Contract):

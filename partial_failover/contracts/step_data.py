@@ -31,6 +31,12 @@ class ReplicaInput(StepInput):
     """Of a step that needs to know no more."""
 
 
+class PowerOnInput(StepInput):
+    """`point`: where the replica was reverted to; None when it was found as it is (adoption)."""
+
+    point: RestorePoint | None = None
+
+
 class MarkInput(StepInput):
     """`restore_point`: the point's id, kept in the marker for whoever finds it. `takes_over`: run whose
     marker is replaced (adoption). `discard`: an undo, so what the replica wrote may be lost. `test`: a
@@ -203,12 +209,13 @@ class WatchInput(StepInput):
 class ReplicaSeen(Contract):
     """How the replica itself stands, seen in vCenter. `question`: what it waits for an answer to. `booted`:
     when it was powered on last, None until it was looked at once. `unseen`: why it cannot be looked at; the
-    rest is as it was seen last then."""
+    rest is as it was seen last then. `current`: the snapshot on which it stands."""
 
     power: Power = Power.ON
     question: str = ""
     booted: datetime | None = None
     unseen: str = ""
+    current: RestorePoint | None = None
 
 
 class WatchReplicaInput(StepInput):

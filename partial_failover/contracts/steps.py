@@ -29,6 +29,7 @@ from partial_failover.contracts.step_data import (
     MarkInput,
     NormalProof,
     PoweredOff,
+    PowerOnInput,
     ReleaseInput,
     ReplicaInput,
     ReplicaSeen,
@@ -91,7 +92,7 @@ INSPECT_REPLICAS = ProviderStep(StepName.INSPECT_REPLICAS, ListReplicasRequest, 
 MARK_PROCESSING = ProviderStep(StepName.MARK_PROCESSING, MarkInput, StepResult, FORWARD)
 HOLD_REPLICATION = TenantSiteStep(StepName.HOLD_REPLICATION, HoldInput, StepResult, HOLD)
 REVERT_SNAPSHOT = ProviderStep(StepName.REVERT_SNAPSHOT, RevertInput, Reverted, FORWARD)
-POWER_ON_REPLICA = ProviderStep(StepName.POWER_ON_REPLICA, ReplicaInput, StepResult, FORWARD)
+POWER_ON_REPLICA = ProviderStep(StepName.POWER_ON_REPLICA, PowerOnInput, StepResult, FORWARD)
 CONNECT_NETWORKS = ProviderStep(StepName.CONNECT_NETWORKS, ApplianceStep, StepResult, FORWARD)
 POWER_ON_PROVIDER_APPLIANCE = ProviderStep(
     StepName.POWER_ON_PROVIDER_APPLIANCE, ApplianceStep, ApplianceReady, FORWARD

@@ -16,7 +16,7 @@ from partial_failover.contracts.errors import Unavailable
 from partial_failover.contracts.replica import DiskChain, Power, RestorePoint, Running, VSphereNic, VSphereVm
 
 POWER_PATHS = ("runtime.powerState", "runtime.question")
-RUNNING_PATHS = (*POWER_PATHS, "runtime.bootTime")
+RUNNING_PATHS = (*POWER_PATHS, "runtime.bootTime", "snapshot.currentSnapshot")
 VM_PATHS = (
     *POWER_PATHS,
     "name",
@@ -71,10 +71,12 @@ def vm_of(moref: str, objects: Sequence[ObjectProperties]) -> VSphereVm:
 def running_of(values: Mapping[str, Any]) -> Running:
     """From what was read with RUNNING_PATHS. A VM that waits for an answer keeps its power state."""
     question, booted = values.get("runtime.question"), values.get("runtime.bootTime")
+    current = values.get("snapshot.currentSnapshot")
     return Running(
         power=_POWER.get(values.get("runtime.powerState", ""), Power.OTHER),
         question=foreign(question.text) if question is not None else "",
         booted=booted.astimezone(UTC) if booted is not None else None,
+        current=current._moId if current is not None else None,
     )
 
 
