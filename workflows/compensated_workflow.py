@@ -34,7 +34,7 @@ class CompensatedWorkflow:
             self._progress.enter(ReplicaState.PROCESSING, "The replica goes back to Normal.")
             await undo.run()
             self._left_over = tuple(undo.left_over)
-            self._progress.enter(undo.state, self._page_end())
+            self._progress.enter(undo.state, self._page_end(failover.lost))
             if not self._left_over or failover.lost:
                 return
             self._repaired = False
@@ -42,9 +42,11 @@ class CompensatedWorkflow:
             if self._accepted_as_is:
                 return
 
-    def _page_end(self) -> str:
+    def _page_end(self, lost: bool) -> str:
         if not self._left_over:
             return "The replica is Normal, and replication goes on."
+        if lost:
+            return f'{"; ".join(self._left_over)}. Start another failover of it with "adopt": true.'
         return f"{LEFT_OVER} Left over: {'; '.join(self._left_over)}"
 
     @workflow.update(description="Try again to take back what is left over, after you repaired it")

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from workflows import metrics
 from workflows.concurrency import task_group
-from workflows.failures import root_cause
+from workflows.failures import refusal, root_cause
 from workflows.progress import Progress
 from workflows.run import replica_key
 
@@ -260,6 +260,18 @@ class Failover:
         except ActivityError as error:
             self.see_whether_lost(error)
             raise
+
+    def lock_is_gone(self) -> ApplicationError:
+        """How it ends when somebody ended its lock: whoever starts next may have the replica."""
+        self.lost = True
+        name = self.plan.replica_name
+        return refusal(
+            LostLock(
+                f"Somebody ended the lock of {name}, without which this failover may change nothing",
+                left=f"{name} was left as it is, in Failover, with all that it wrote",
+                do='Start another failover of it with "adopt": true',
+            )
+        )
 
     def see_whether_lost(self, error: ActivityError) -> None:
         """Remember it when a step was refused because another run has the replica."""

@@ -61,6 +61,11 @@ class Held:
     def __init__(self, handle: workflow.ChildWorkflowHandle[ReplicaLock, None]) -> None:
         self._handle = handle
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody ended it."""
+        return self._handle.done()
+
     async def release(self) -> None:
         """Release the replica. A lock that somebody ended already is released too."""
         try:

@@ -61,7 +61,7 @@ class PartialFailover(CompensatedWorkflow):
         failover = Failover(self._progress, request, plan, site)
         try:
             await self._go(failover)
-            ended = await self._stay(failover)
+            ended = await self._stay(failover, held)
         except BaseException as error:
             if not (isinstance(error, FailureError) or is_cancelled_exception(error)):
                 raise  # not an end of the failover: the workflow's own bug, or its eviction from the cache
@@ -76,8 +76,9 @@ class PartialFailover(CompensatedWorkflow):
         await failover.go()
         self._progress.enter(ReplicaState.FAILOVER, IN_FAILOVER)
 
-    async def _stay(self, failover: Failover) -> str:
-        """In Failover: measure the connection, watch, and wait for the tenant or for `undo_after`."""
+    async def _stay(self, failover: Failover, held: lock.Held) -> str:
+        """In Failover: measure the connection, watch, and wait for the tenant or for `undo_after`. Raises
+        when somebody ended the lock."""
         verify = asyncio.create_task(failover.verify()) if failover.site.appliance else None
         self._replica = ReplicaWatch(failover)
         watches = [FailoverWatch(failover).run(), self._replica.resume_when_told()]
@@ -86,11 +87,13 @@ class PartialFailover(CompensatedWorkflow):
         self._watches = [asyncio.create_task(watch) for watch in watches]
         try:
             await workflow.wait_condition(
-                lambda: self._undo is not None,
+                lambda: self._undo is not None or held.is_gone,
                 timeout=failover.request.undo_after,
                 timeout_summary="Undo by itself, as requested",
             )
-            reason = self._undo.reason if self._undo else ""
+            if self._undo is None:
+                raise failover.lock_is_gone()
+            reason = self._undo.reason
             return f"undone by the tenant: {reason}" if reason else "undone by the tenant"
         except TimeoutError:
             self._undo_accepted = workflow.now()
@@ -108,7 +111,8 @@ class PartialFailover(CompensatedWorkflow):
             self._left_over = (f'{name} was left as it is; start again with "adopt": true',)
             await held.release()
             return
-        self._progress.warn(f"The failover {_went_wrong(error)} and is taken back")
+        then = "leaves everything as it is" if failover.lost else "is taken back"
+        self._progress.warn(f"The failover {_went_wrong(error)} and {then}")
         await self._finish(failover, held)
 
     async def _finish(self, failover: Failover, held: lock.Held) -> None:

@@ -40,6 +40,7 @@ class Disturbed:
         else:
             raise DidNotRest(f"it came to rest {ROUNDS} times, and not in Normal")
         self._rules.must_be_clean()
+        self._rules.leave_to_a_person()
         self._others.put_in_order()
         self._rules.must_be_normal()
 

@@ -63,8 +63,12 @@ class Rules:
             self._unseen = unseen
             # Their doing, until the product holds it (again).
             self._unheld = change is Change.EXCLUSION_DELETED or not self.held()
-            if change is Change.REVERTED:
-                self._written = ""  # and nobody can bring it back
+
+    def leave_to_a_person(self) -> None:
+        """Somebody puts the replica in order by hand: what it looks like meanwhile is theirs."""
+        with self._lock:
+            self._look()
+            self._unseen = True
 
     def give_up(self) -> None:
         """Somebody is about to ask for the undo: until now everything had to be there."""
@@ -246,7 +250,7 @@ class Rules:
             on, torn = vm.power == "poweredOn", vm.torn
             needed = not self._is_clean()
             there = vm.disk.read("order") == self._written and (on or self._disturbed)
-            lost = bool(self._written) and not there
+            lost = bool(self._written) and not there and self._disturbed is not Change.REVERTED
             seen = on and any(n.network and n.connected for n in vm.nics)
         held = self.held()
         self._unheld = self._unheld and not held
