@@ -46,7 +46,9 @@ class CompensatedWorkflow:
         if not self._left_over:
             return "The replica is Normal, and replication goes on."
         if lost:
-            return f'{"; ".join(self._left_over)}. Start another failover of it with "adopt": true.'
+            return (
+                f'{"; ".join(self._left_over).rstrip(".")}. Start another failover of it with "adopt": true.'
+            )
         return f"{LEFT_OVER} Left over: {'; '.join(self._left_over)}"
 
     @workflow.update(description="Try again to take back what is left over, after you repaired it")

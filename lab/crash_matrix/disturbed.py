@@ -52,9 +52,10 @@ class Disturbed:
         found: list[ReplicaState] = []
 
         async def rests() -> bool:
-            if await self._driver.ended(handle):
+            failed = await self._driver.is_failed(handle)
+            if await self._driver.ended(handle):  # looked at last: one that ends without its lock is both
                 found.append(ReplicaState.NORMAL)
-            elif await self._driver.is_failed(handle):
+            elif failed:
                 found.append(ReplicaState.FAILED_FAILOVER)
             elif await self._driver.rests(handle):
                 found.append(ReplicaState.FAILOVER)

@@ -26,19 +26,19 @@ from workflows.calls import call
 
 
 async def called(run: ReplicaInput, mark: MarkInput, release: ReleaseInput, hold: HoldInput) -> None:
-    result: StepResult = await call(steps.POWER_ON_REPLICA, run, "right")
+    result: StepResult = await call(steps.RESUME_REPLICA, run, "right")
     off: PoweredOff = await call(steps.POWER_OFF_REPLICA, run, "right")
-    await call(steps.POWER_ON_REPLICA, mark, "wrong input")  # wrong
+    await call(steps.RESUME_REPLICA, mark, "wrong input")  # wrong
     await call(steps.HOLD_REPLICATION, release, "input of its opposite")  # wrong
     await call(steps.REVERT_SNAPSHOT, hold, "input of the other role")  # wrong
-    ready: ApplianceReady = await call(steps.POWER_ON_REPLICA, run, "wrong result")  # wrong
-    await call("PowerOnReplica", run, "a name is no step")  # wrong
-    await call(steps.POWER_ON_REPLICA, run, "tenant-site", "a queue is not to choose")  # wrong
+    ready: ApplianceReady = await call(steps.RESUME_REPLICA, run, "wrong result")  # wrong
+    await call("ResumeReplica", run, "a name is no step")  # wrong
+    await call(steps.RESUME_REPLICA, run, "tenant-site", "a queue is not to choose")  # wrong
 
 
 class Right(ProviderSteps):
-    @provider_step(steps.POWER_ON_REPLICA)
-    def power_on(self, data: ReplicaInput) -> StepResult:
+    @provider_step(steps.RESUME_REPLICA)
+    def resume(self, data: ReplicaInput) -> StepResult:
         return StepResult(changed=True, note="")
 
     @provider_step(steps.POWER_OFF_REPLICA)
@@ -47,14 +47,14 @@ class Right(ProviderSteps):
 
 
 class WrongInput(ProviderSteps):
-    @provider_step(steps.POWER_ON_REPLICA)  # wrong
-    def power_on(self, data: MarkInput) -> StepResult:
+    @provider_step(steps.RESUME_REPLICA)  # wrong
+    def resume(self, data: MarkInput) -> StepResult:
         raise NotImplementedError
 
 
 class WrongResult(ProviderSteps):
-    @provider_step(steps.POWER_ON_REPLICA)  # wrong
-    def power_on(self, data: ReplicaInput) -> PoweredOff:
+    @provider_step(steps.RESUME_REPLICA)  # wrong
+    def resume(self, data: ReplicaInput) -> PoweredOff:
         raise NotImplementedError
 
 
@@ -71,8 +71,8 @@ class WrongRole(ProviderSteps):
 
 
 class OtherWrongRole(TenantSiteSteps):
-    @tenant_site_step(steps.POWER_ON_REPLICA)  # wrong
-    def power_on(self, data: ReplicaInput) -> StepResult:
+    @tenant_site_step(steps.RESUME_REPLICA)  # wrong
+    def resume(self, data: ReplicaInput) -> StepResult:
         raise NotImplementedError
 """
 

@@ -41,6 +41,7 @@ from partial_failover.contracts.step_data import (
     MarkInput,
     NormalProof,
     PoweredOff,
+    PowerOnInput,
     ReleaseInput,
     ReplicaInput,
     ReplicaSeen,
@@ -300,7 +301,7 @@ class World:
         return StepResult(changed=True, note="reverted")
 
     @activity.defn(name=StepName.POWER_ON_REPLICA)
-    async def power_on(self, data: ReplicaInput) -> StepResult:
+    async def power_on(self, data: PowerOnInput) -> StepResult:
         """On, after the revert."""
         assert self.stands_on == OLD.id
         await self._enter(StepName.POWER_ON_REPLICA)
