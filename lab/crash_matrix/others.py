@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any  # Any: what a task of the lab's vCenter gives back
 
 from lab.cloud_director.model import OFF, ON, SUSPENDED
-from lab.crash_matrix.cases import Case, Change
+from lab.crash_matrix.cases import Case, Change, Phase
 from lab.crash_matrix.driver import Driver
 from lab.crash_matrix.rules import VM
 from lab.data_centre import SUFFIX
@@ -41,7 +41,7 @@ class Others:
             Change.SWITCHED: self._switch,
             Change.REVERTED: lambda variant: self._revert(self._rules.points[0]),
             Change.SNAPSHOT_MADE: lambda variant: self._make_snapshot(),
-            Change.SNAPSHOT_REMOVED: lambda variant: self._remove_snapshot(),
+            Change.SNAPSHOT_REMOVED: lambda variant: self._remove_snapshot(case.point.phase),
             Change.NIC_CHANGED: lambda variant: self._unplug(),
             Change.EXCLUSION_DELETED: lambda variant: self._delete_exclusion(),
             Change.LOCK_ENDED: lambda variant: self._end_lock(),
@@ -107,12 +107,13 @@ class Others:
 
         self._as_task("VirtualMachine.createSnapshot", make)
 
-    def _remove_snapshot(self) -> None:
-        """The one that was chosen, or what is the newest when that was."""
+    def _remove_snapshot(self, phase: Phase) -> None:
+        """The one that the failover, or its undo, goes to."""
+        point = self._rules.point if phase is Phase.FAILOVER else self._rules.points[-1]
 
         def remove() -> None:
             with self._centre.provider.lock:
-                remove_snapshot(self._machine, self._rules.point)
+                remove_snapshot(self._machine, point)
 
         self._as_task("vm.Snapshot.remove", remove)
 
