@@ -31,6 +31,13 @@ def require_clean(tenant: ProviderTenant, vm: CloudVm, data: CleanInput) -> Rest
             left="It was left as it is, and replication stays on hold",
             do="Let it be taken back once more",
         )
+    if last is DiskChange.MERGED:
+        raise WrongState(
+            f"Somebody removed a snapshot of {vm.name} after it was reverted, so its disk may hold more than "
+            f"{point.name} does",
+            left="It was left as it is, and replication stays on hold",
+            do="Let it be taken back once more",
+        )
     if last is DiskChange.STARTED:
         raise WrongState(
             f"Somebody powered {vm.name} on after it was reverted, so it may have been written to",

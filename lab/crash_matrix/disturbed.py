@@ -7,9 +7,12 @@ from lab.crash_matrix.driver import DidNotRest, Driver, Handle
 from lab.crash_matrix.others import Others
 from lab.injected_faults import FaultRule
 from partial_failover.contracts.replica import ReplicaState
+from partial_failover.contracts.step import StepName
 
 ROUNDS = 6
 """Times that a failover may come to rest: in Failover, once adopted again, and as often FailedFailover."""
+UNANSWERED = frozenset({StepName.VERIFY_CONNECTIVITY})
+"""It looks on for as long as the replica does not answer: one that was switched off does not."""
 
 
 class Disturbed:
@@ -57,7 +60,7 @@ class Disturbed:
                 found.append(ReplicaState.NORMAL)
             elif failed:
                 found.append(ReplicaState.FAILED_FAILOVER)
-            elif await self._driver.rests(handle):
+            elif await self._driver.rests(handle, UNANSWERED):
                 found.append(ReplicaState.FAILOVER)
             return bool(found)
 

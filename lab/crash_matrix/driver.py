@@ -223,11 +223,12 @@ class Driver:
             worker.spawn()
             await asyncio.to_thread(worker.until_ready)
 
-    async def rests(self, handle: Handle) -> bool:
-        """Whether it is in Failover by this workflow, and no step runs but those that watch."""
+    async def rests(self, handle: Handle, besides: frozenset[str] = frozenset()) -> bool:
+        """Whether it is in Failover by this workflow, and no step runs but those that watch, and `besides`."""
         if not self.rules.in_failover(handle.first_execution_run_id):
             return False
-        return set(await self._running(handle)) == {StepName.WATCH_FAILOVER, StepName.WATCH_REPLICA}
+        running = set(await self._running(handle)) - besides
+        return running == {StepName.WATCH_FAILOVER, StepName.WATCH_REPLICA}
 
     async def _is(self, handle: Handle, state: str) -> bool:
         return (await handle.describe()).typed_search_attributes.get(REPLICA_STATE) == state

@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 
 REVERT, POWER_ON, POWER_OFF = "vm.Snapshot.revert", "VirtualMachine.powerOn", "VirtualMachine.powerOff"
 """DescriptionIds of vCenter's own task table."""
+MERGING = "vm.Snapshot.remove", "VirtualMachine.removeAllSnapshots", "VirtualMachine.consolidateDisks"
+"""Those of tasks that write one file of a disk into another (the last one is inferred)."""
 
 _MOREF = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 
@@ -163,9 +165,11 @@ class VSphere:
     def last_change(self, moref: str, not_before: datetime) -> DiskChange | None:
         """What was done last to the VM's disks since `not_before`, as the history of the vCenter's tasks
         tells. None where it tells of neither."""
+        merged = False
         for task in self._tasks.since(moref, not_before):
             if task.description == REVERT and task.succeeded:
-                return DiskChange.REVERTED
+                return DiskChange.MERGED if merged else DiskChange.REVERTED
+            merged = merged or (task.description in MERGING and not task.failed)
             # With DRS it is `Datacenter.ExecuteVmPowerOnLRO` and the like.
             if "poweron" in task.description.lower() and not task.failed:
                 return DiskChange.STARTED
