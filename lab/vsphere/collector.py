@@ -50,9 +50,18 @@ class Collectors:
         self._numbers = itertools.count(1)
 
     def retrieve(self, session: Session | None, this: Any, specSet: list[Any], options: Any = None) -> Any:
-        """RetrievePropertiesEx. Without a session every property is missing; that is no fault."""
+        """RetrievePropertiesEx."""
+        page = min(self.page, (options and options.maxObjects) or self.page)
+        return self._page(session, self._objects(session, specSet), page)
+
+    def retrieve_all(self, session: Session | None, this: Any, specSet: list[Any]) -> list[Any]:
+        """RetrieveProperties, the method before that one: everything in one answer."""
+        return self._objects(session, specSet)
+
+    def _objects(self, session: Session | None, specs: list[Any]) -> list[Any]:
+        """Without a session every property is missing; that is no fault."""
         objects = []
-        for spec in specSet:
+        for spec in specs:
             for ref, values, missing in self._read(spec, session):
                 invalid = next(
                     (m.fault for m in missing if isinstance(m.fault, vmodl.query.InvalidProperty)), None
@@ -61,8 +70,7 @@ class Collectors:
                     raise invalid
                 shown = [vmodl.DynamicProperty(name=n, val=v) for n, v in values]
                 objects.append(PC.ObjectContent(obj=ref, propSet=shown, missingSet=missing))
-        page = min(self.page, (options and options.maxObjects) or self.page)
-        return self._page(session, objects, page)
+        return objects
 
     def proceed(self, session: Session, this: Any, token: str) -> Any:
         """ContinueRetrievePropertiesEx."""
@@ -125,6 +133,13 @@ class Collectors:
             session.seen = time.monotonic()
             tasks.wait(revision, min(left, POLL_SECONDS))
         raise wire.not_authenticated(this, "System.View")
+
+    def wait_long(self, session: Session, this: Any, version: str = "") -> Any:
+        """WaitForUpdates, the method before that one: until there is something."""
+        while True:
+            updates = self.wait(session, this, version)
+            if updates is not None:
+                return updates
 
     def _collector_name(self, session: Session, this: Any) -> str:
         """The session's own default collector is made when it is first used."""

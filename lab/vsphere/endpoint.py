@@ -23,10 +23,12 @@ from lab.vsphere.inventory import Inventory
 from lab.vsphere.methods import Handler, Methods, reconfigure_privileges
 from lab.vsphere.sessions import Session, Sessions, User, require
 from lab.vsphere.tasks import Tasks, in_progress
+from lab.vsphere.views import Views
 
 API = "8.0.3.0"
 DEFAULT_USERS: Mapping[str, User] = MappingProxyType({"failover@vsphere.local": User("lab-vsphere")})
 PATHS = ("/sdk", "/sdk/", "/sdk/vimService")
+VERSIONS_PATH = "/sdk/vimServiceVersions.xml"
 COOKIE = "vmware_soap_session"
 FATES = (FaultKind.TASK_ERROR, FaultKind.TASK_HANG, FaultKind.TASK_CANCEL)
 
@@ -52,17 +54,22 @@ class VSphereEndpoint:
         self.sessions = Sessions(users)
         self.inventory = Inventory(hypervisor, self.tasks, API)
         self.collectors = Collectors(self.inventory, self.sessions)
-        histories = Histories(self.inventory)
+        histories, views = Histories(self.inventory), Views(self.inventory)
         methods = Methods(self.inventory, self.sessions, self.tasks)
         self._operations = methods.operations()
         self._plain: dict[str, Handler] = methods.plain() | {
+            "RetrieveProperties": self.collectors.retrieve_all,
             "RetrievePropertiesEx": self.collectors.retrieve,
             "ContinueRetrievePropertiesEx": self.collectors.proceed,
             "CreatePropertyCollector": self.collectors.create,
             "DestroyPropertyCollector": self.collectors.destroy,
             "CreateFilter": self.collectors.create_filter,
             "DestroyPropertyFilter": self.collectors.destroy_filter,
+            "WaitForUpdates": self.collectors.wait_long,
             "WaitForUpdatesEx": self.collectors.wait,
+            "CreateContainerView": views.create_container,
+            "CreateListView": views.create_list,
+            "DestroyView": views.destroy,
             "CreateCollectorForTasks": histories.create,
             "ReadNextTasks": histories.read_next,
             "DestroyCollector": histories.destroy,
@@ -86,6 +93,8 @@ class VSphereEndpoint:
 
     def _read(self, request: Request) -> Call | Response:
         """`SOAPAction` names the version of the API, such as `8.0.3.0`."""
+        if request.path == VERSIONS_PATH and request.method == "GET":
+            return Response(200, wire.service_versions(API), "text/xml")
         if request.path not in PATHS:
             return Response(404)
         api = request.headers.get("SOAPAction", "").strip('"').rpartition("/")[2]

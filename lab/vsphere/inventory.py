@@ -11,6 +11,7 @@ from pyVmomi import vim, vmodl
 from lab.hypervisor import Hypervisor, Snapshot, Vm
 from lab.vsphere import render, wire
 from lab.vsphere.sessions import Session
+from lab.vsphere.summary import summary
 from lab.vsphere.tasks import Tasks
 
 ROOT, DATACENTER, VM_FOLDER, NETWORK_FOLDER = "group-d1", "datacenter-2", "group-v3", "group-n5"
@@ -107,21 +108,45 @@ class Inventory:
             name = next((n for n, m in self.portgroups().items() if m == ref._moId), None)
             if name is None:
                 raise wire.not_found(ref)
-            return {"name": lambda: render.escaped(name), "key": lambda: ref._moId}
-        if isinstance(ref, vim.view.ContainerView) and session and ref._moId in session.objects:
-            kinds = tuple(session.objects[ref._moId]) or (vim.ManagedEntity,)
-            return {"view": lambda: [e for e in self.entities() if isinstance(e, kinds)]}
+            return {
+                "name": lambda: render.escaped(name),
+                "key": lambda: ref._moId,
+                "parent": lambda: vim.Folder(NETWORK_FOLDER),
+            }
+        if isinstance(ref, vim.view.View):
+            return self._view(ref, session)
         fixed = self._fixed(session).get((type(ref), ref._moId))
         if fixed is None:
             raise wire.not_found(ref)
         return fixed
 
-    def entities(self) -> list[Any]:
-        """References to all managed entities."""
-        vms = [vim.VirtualMachine(m) for m in self.hypervisor.vms]
-        networks = [vim.dvs.DistributedVirtualPortgroup(m) for m in self.portgroups().values()]
-        folders = [vim.Folder(m) for m in (ROOT, VM_FOLDER, NETWORK_FOLDER)]
-        return [*folders, vim.Datacenter(DATACENTER), *vms, *networks]
+    def has(self, ref: Any, session: Session | None) -> bool:
+        """Whether it is there now."""
+        try:
+            self.properties(ref, session)
+        except vmodl.fault.ManagedObjectNotFound:
+            return False
+        return True
+
+    def children(self, ref: Any, session: Session | None) -> list[Any]:
+        """References to the entities that are right in a folder or a datacenter; none in what is neither."""
+        if ref._moId == DATACENTER:
+            return [vim.Folder(VM_FOLDER), vim.Folder(NETWORK_FOLDER)]
+        return self.read(ref, "childEntity", session) if isinstance(ref, vim.Folder) else []
+
+    def below(self, ref: Any, session: Session | None, recursive: bool = True) -> list[Any]:
+        """References to the entities in it, and to those in them."""
+        found = []
+        for child in self.children(ref, session):
+            found += [child, *(self.below(child, session) if recursive else [])]
+        return found
+
+    def _view(self, ref: Any, session: Session | None) -> Properties:
+        """Views belong to their session."""
+        view = session.objects.get(ref._moId) if session else None
+        if not isinstance(view, Mapping):
+            raise wire.not_found(ref)
+        return view
 
     def _vm(self, vm: Vm) -> Properties:
         groups = self.portgroups()
@@ -132,8 +157,8 @@ class Inventory:
             "config": lambda: render.config(vm, groups),
             "runtime": lambda: render.runtime(vm),
             "guest": lambda: render.guest(vm),
-            "summary": lambda: render.summary(vm),
-            "guestHeartbeatStatus": lambda: "green" if render.guest_up(vm) else "gray",
+            "summary": lambda: summary(vm, groups),
+            "guestHeartbeatStatus": lambda: render.heartbeat(vm),
             "overallStatus": lambda: "green",
             "network": lambda: [vim.dvs.DistributedVirtualPortgroup(m) for m in used],
             "snapshot": lambda: render.snapshot_info(vm, self.snapshots_with_memory),
@@ -151,6 +176,7 @@ class Inventory:
 
     def _fixed(self, session: Session | None) -> dict[tuple[Any, str], Properties]:
         vms = [vim.VirtualMachine(m) for m in self.hypervisor.vms]
+        networks = [vim.dvs.DistributedVirtualPortgroup(m) for m in self.portgroups().values()]
         recent = [vim.Task(t.moref) for t in self.tasks.recent()]
         return {
             (vim.ServiceInstance, "ServiceInstance"): {"content": lambda: self.content},
@@ -173,8 +199,16 @@ class Inventory:
                 "vmFolder": lambda: vim.Folder(VM_FOLDER),
                 "networkFolder": lambda: vim.Folder(NETWORK_FOLDER),
             },
-            (vim.Folder, VM_FOLDER): {"name": lambda: "vm", "childEntity": lambda: vms},
-            (vim.Folder, NETWORK_FOLDER): {"name": lambda: "network"},
+            (vim.Folder, VM_FOLDER): {
+                "name": lambda: "vm",
+                "parent": lambda: vim.Datacenter(DATACENTER),
+                "childEntity": lambda: vms,
+            },
+            (vim.Folder, NETWORK_FOLDER): {
+                "name": lambda: "network",
+                "parent": lambda: vim.Datacenter(DATACENTER),
+                "childEntity": lambda: networks,
+            },
         }
 
 

@@ -31,7 +31,6 @@ class Methods:
         self._inventory = inventory
         self._sessions = sessions
         self._tasks = tasks
-        self._numbers = itertools.count(1)
         self._guests = GuestProcesses(inventory)
 
     def plain(self) -> dict[str, Handler]:
@@ -42,9 +41,8 @@ class Methods:
             "Login": self._login,
             "Logout": lambda session, this: self._sessions.end(session),
             "FindByUuid": self._find_by_uuid,
+            "FindByInventoryPath": self._find_by_path,
             "HasPrivilegeOnEntities": self._has_privileges,
-            "CreateContainerView": self._create_view,
-            "DestroyView": self._destroy_view,
             "ShutdownGuest": self._shutdown_guest,
             "StartProgramInGuest": self._guests.start,
             "ListProcessesInGuest": self._guests.processes,
@@ -84,6 +82,16 @@ class Methods:
                 return vim.VirtualMachine(vm.moref)
         return None
 
+    def _find_by_path(self, session: Session, this: Any, inventoryPath: str) -> Any:
+        """From the root folder on, whose name is not in the path. Inferred: of nothing, the root folder."""
+        found: Any = self._inventory.content.rootFolder
+        for name in filter(None, inventoryPath.split("/")):
+            inside = self._inventory.children(found, session)
+            found = next((e for e in inside if self._inventory.read(e, "name", session) == name), None)
+            if found is None:
+                return None
+        return found
+
     def _has_privileges(
         self, session: Session, this: Any, entity: list[Any], sessionId: str, privId: list[str]
     ) -> Any:
@@ -94,18 +102,6 @@ class Methods:
         held = session.privileges
         granted = [kind.PrivilegeAvailability(privId=p, isGranted=held is None or p in held) for p in privId]
         return [kind.EntityPrivilege(entity=e, privAvailability=granted) for e in entity]
-
-    def _create_view(
-        self, session: Session, this: Any, container: Any, recursive: bool, type: list[Any] | None = None
-    ) -> Any:
-        self._inventory.properties(container, session)
-        moref = f"session[{session.key}]view-{next(self._numbers)}"
-        session.objects[moref] = type or []
-        return vim.view.ContainerView(moref)
-
-    def _destroy_view(self, session: Session, this: Any) -> None:
-        if session.objects.pop(this._moId, None) is None:
-            raise wire.not_found(this)
 
     def _start(
         self, session: Session, vm: Vm, description: str, effect: Callable[[], Any], fate: FaultRule | None

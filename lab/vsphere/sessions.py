@@ -51,6 +51,7 @@ class Sessions:
 
     def login(self, current: Session | None, user: str, password: str) -> Session:
         """A new session. A second login on a live session is refused like a wrong password."""
+        user = next((known for known in self.users if user.lower() in _names(known)), user)
         account = self.users.get(user)
         if current or account is None or account.password != password:
             raise vim.fault.InvalidLogin(
@@ -111,6 +112,11 @@ def shown_name(user: str) -> str:
     """`admin@vsphere.local` → `VSPHERE.LOCAL\\admin`, as sessions and tasks of a vCenter show it."""
     name, at, domain = user.partition("@")
     return f"{domain.upper()}\\{name}" if at else user
+
+
+def _names(user: str) -> tuple[str, str]:
+    """What an account may log in as, in lower case; vCenter does not tell capitals from small letters."""
+    return user.lower(), shown_name(user).lower()
 
 
 def require(session: Session | None, ref: Any, privileges: list[str]) -> None:

@@ -15,6 +15,8 @@ XSD, XSI = "http://www.w3.org/2001/XMLSchema", "http://www.w3.org/2001/XMLSchema
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 VERSIONS = [v for v in registry.GetServiceVersions("vim25") if v.startswith("vim.version.")]
 """Newest first."""
+OLDEST = "2.5"
+"""The first version of the namespace `urn:vim25`."""
 BY_ID: dict[str, str] = {registry.versionIdMap[v]: v for v in reversed(VERSIONS)}
 """`8.0.3.0` → `vim.version.v8_0_3_0`."""
 
@@ -106,6 +108,22 @@ def parse(data: bytes, version: str) -> Request:
         return _Parser(version).parse(data)
     except (ExpatError, LookupError, ValueError, TypeError, AttributeError, StopIteration) as error:
         raise vmodl.fault.InvalidRequest(msg=f"Unable to parse the request: {error!r}") from error
+
+
+def served(api: str) -> list[str]:
+    """The versions that a vCenter of the version `api` speaks: its own, then the older ones."""
+    ids = [registry.versionIdMap[v] for v in VERSIONS]
+    return ids[ids.index(api) : ids.index(OLDEST) + 1]
+
+
+def service_versions(api: str) -> bytes:
+    """`vimServiceVersions.xml`, by which clients choose a version (source: vSphere Web Services SDK)."""
+    newest, *prior = served(api)
+    versions = "".join(f"<version>{v}</version>" for v in prior)
+    return (
+        '<?xml version="1.0" encoding="UTF-8" ?><namespaces version="1.0"><namespace><name>urn:vim25</name>'
+        f"<version>{newest}</version><priorVersions>{versions}</priorVersions></namespace></namespaces>"
+    ).encode()
 
 
 def envelope(body: str) -> bytes:
