@@ -92,11 +92,15 @@ class VSphereEndpoint:
         self._server.close()
 
     def _read(self, request: Request) -> Call | Response:
-        """`SOAPAction` names the version of the API, such as `8.0.3.0`."""
+        """`SOAPAction` names the version of the API, such as `8.0.3.0`. Inferred: the statuses of HTTP."""
         if request.path == VERSIONS_PATH and request.method == "GET":
             return Response(200, wire.service_versions(API), "text/xml")
         if request.path not in PATHS:
             return Response(404)
+        if request.method != "POST":
+            return Response(405)
+        if request.headers.get_content_type() != "text/xml":
+            return Response(415)
         api = request.headers.get("SOAPAction", "").strip('"').rpartition("/")[2]
         version = wire.BY_ID.get(api, wire.BY_ID[API])
         try:

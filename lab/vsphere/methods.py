@@ -111,6 +111,7 @@ class Methods:
 
     def _power_on(self, session: Session, this: Any, fate: FaultRule | None, host: Any = None) -> Any:
         vm = self._inventory.vm(this)
+        _no_host(host)
         effect = lambda: self._hypervisor.power_on(vm)  # noqa: E731
         return self._start(session, vm, "VirtualMachine.powerOn", effect, fate)
 
@@ -143,8 +144,7 @@ class Methods:
         suppressPowerOn: bool = False,
     ) -> Any:
         vm, snap = self._inventory.snapshot(this)
-        if host is not None:
-            raise wire.not_found(host)  # the lab's VMs have no host with a reference
+        _no_host(host)
 
         def effect() -> None:
             if snap not in vm.snapshots:
@@ -252,6 +252,12 @@ def reconfigure_privileges(spec: Any) -> list[str]:
         if edit and change.device.connectable:
             needed.add("VirtualMachine.Interact.DeviceConnection")
     return sorted(needed)
+
+
+def _no_host(host: Any) -> None:
+    """The lab has no host that could be named."""
+    if host is not None:
+        raise wire.not_found(host)
 
 
 def _descends(snap: Snapshot, ancestor: Snapshot) -> bool:

@@ -11,6 +11,8 @@ from pyVmomi import SoapAdapter as soap
 from pyVmomi import VmomiSupport as registry
 from pyVmomi import vim, vmodl
 
+from lab.vsphere.sequence import Elements, OrderedReader
+
 XSD, XSI = "http://www.w3.org/2001/XMLSchema", "http://www.w3.org/2001/XMLSchema-instance"
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 VERSIONS = [v for v in registry.GetServiceVersions("vim25") if v.startswith("vim.version.")]
@@ -41,6 +43,7 @@ class _Parser(soap.ExpatDeserializerNSHandlers):
         self._in_body = False
         self._name = ""
         self._namespace = ""
+        self._elements = Elements([])
         self._pending: list[tuple[str, bool, Any]] = []
 
     def parse(self, data: bytes) -> Request:
@@ -50,6 +53,9 @@ class _Parser(soap.ExpatDeserializerNSHandlers):
         self._expat.Parse(data, True)
         if self.request is None:
             raise ValueError("no method with a _this in the body")
+        lacking = self._elements.lacking(self.request.info.params) if self.request.info else []
+        if lacking:
+            raise ValueError(f"Required parameter {lacking[0]} is missing")
         for name, many, reader in self._pending:
             if many:
                 self.request.args.setdefault(name, []).append(reader.GetResult())
@@ -70,13 +76,16 @@ class _Parser(soap.ExpatDeserializerNSHandlers):
     def _parameter(self, tag: str, name: str, attr: dict[str, str]) -> None:
         many = False
         kind: Any = str
-        if name == "_this":
+        if self.request is None and name == "_this":
             kind = registry.GetWsdlType(self._namespace, attr["type"])
             self.request = Request(self._name, None, method_info(kind, self._name), {})
-        elif self.request and self.request.info:
-            kind = next(p.type for p in self.request.info.params if p.name == name)
+            self._elements = Elements(self.request.info.params if self.request.info else [])
+        elif self.request is None:
+            raise ValueError(f'Unexpected element tag "{name}" seen')
+        elif self.request.info:
+            kind = self._elements.take(name).type
             many = issubclass(kind, list)
-        reader = soap.SoapDeserializer(None, self.version)
+        reader = OrderedReader(self.version)
         reader.Deserialize(self._expat, kind.Item if many else kind, False, self.nsMap)
         reader.StartElementHandler(tag, attr)
         self._pending.append((name, many, reader))
