@@ -180,8 +180,6 @@ class Collectors:
                 paths = [p.name for p in type(ref)._GetPropertyList()] if wanted.all else wanted.pathSet
                 for path in paths:
                     try:
-                        if session is None:
-                            raise wire.not_authenticated(ref, "System.Read")
                         value = self._inventory.read(ref, path, session)
                     except vmodl.fault.ManagedObjectNotFound:
                         break  # it went away meanwhile
@@ -213,7 +211,10 @@ class Collectors:
             walk = step if isinstance(step, PC.TraversalSpec) else named.get(step.name)
             if walk is None or not isinstance(ref, walk.type):
                 continue
-            value = self._inventory.read(ref, walk.path, session) or []
+            try:
+                value = self._inventory.read(ref, walk.path, session) or []
+            except (vim.fault.NoPermission, vim.fault.NotAuthenticated):
+                continue  # inferred
             for target in value if isinstance(value, list) else [value]:
                 if target._moId in seen:
                     continue

@@ -15,13 +15,12 @@ from pyVmomi import vmodl
 from lab.http_server import Call, HttpServer, Request, Response
 from lab.hypervisor import Hypervisor
 from lab.injected_faults import FaultKind, InjectedFaults
-from lab.vsphere import wire
+from lab.vsphere import rights, wire
 from lab.vsphere.collector import Collectors
-from lab.vsphere.guests import GUEST_PRIVILEGES
 from lab.vsphere.history import Histories
 from lab.vsphere.inventory import Inventory
 from lab.vsphere.methods import Handler, Methods, reconfigure_privileges
-from lab.vsphere.sessions import Session, Sessions, User, require
+from lab.vsphere.sessions import Session, Sessions, User
 from lab.vsphere.tasks import Tasks, in_progress
 from lab.vsphere.views import Views
 
@@ -141,20 +140,26 @@ class VSphereEndpoint:
         handler = operation or self._plain.get(request.method)
         if handler is None:
             raise vmodl.fault.NotSupported(msg=f"The lab does not model {request.method}.")
-        needed = [request.info.privId or GUEST_PRIVILEGES.get(request.method, "System.View")]
-        if request.method == "ReconfigVM_Task":
-            needed = ["System.View", *reconfigure_privileges(request.args["spec"])]
-        require(session, request.this, needed)
+        self._check_rights(session, request)
         args = dict(request.args)
         if operation:
             args["fate"] = self.faults.take(self.name, request.method, FATES, request.this._moId)
         return handler(session, request.this, **args), request.info.result
 
+    def _check_rights(self, session: Session | None, request: wire.Request) -> None:
+        """As pyVmomi's table of methods has them: on the object, and on those that are named to it."""
+        needed = [request.info.privId or rights.VIEW]
+        if request.method == "ReconfigVM_Task":
+            needed += reconfigure_privileges(request.args["spec"])
+        self.inventory.require(session, request.this, *needed)
+        for param in request.info.params:
+            value = request.args.get(param.name) if param.privId else None
+            for ref in value if isinstance(value, list) else [value] if value else []:
+                self.inventory.require(session, ref, param.privId)
+
     def _fetch(self, session: Session | None, this: Any, name: str) -> tuple[Any, Any]:
         """Reading an attribute, as pyVmomi does it (`Fetch` is undocumented)."""
-        if name not in ("currentSession", "content"):
-            require(session, this, ["System.Read"])
-        return self.inventory.read(this, name, session), wire.property_type(type(this), name)
+        return self.inventory.read(this, name, session), wire.property_info(type(this), name).type
 
 
 def _soap(status: int, content: str, cookie: str = "") -> Response:

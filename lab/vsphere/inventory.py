@@ -9,12 +9,11 @@ from pyVmomi import VmomiSupport as registry
 from pyVmomi import vim, vmodl
 
 from lab.hypervisor import Hypervisor, Snapshot, Vm
-from lab.vsphere import render, wire
+from lab.vsphere import render, rights, wire
+from lab.vsphere.places import DATACENTER, NETWORK_FOLDER, ROOT, VM_FOLDER
 from lab.vsphere.sessions import Session
 from lab.vsphere.summary import summary
 from lab.vsphere.tasks import Tasks
-
-ROOT, DATACENTER, VM_FOLDER, NETWORK_FOLDER = "group-d1", "datacenter-2", "group-v3", "group-n5"
 
 Properties = Mapping[str, Callable[[], Any]]
 """Each property as a function, so that only what is asked for is rendered."""
@@ -76,13 +75,55 @@ class Inventory:
                         return vm, snap
         raise wire.not_found(ref)
 
+    def entity(self, ref: Any) -> Any:
+        """Whose rights count for a reference: a snapshot and a task belong to their VM (inferred).
+
+        Raises ManagedObjectNotFound.
+        """
+        if isinstance(ref, vim.vm.Snapshot):
+            return vim.VirtualMachine(self.snapshot(ref)[0].moref)
+        if isinstance(ref, vim.Task):
+            task = self.tasks.find(ref._moId)
+            if task is None:
+                raise wire.not_found(ref)
+            return vim.VirtualMachine(task.vm.moref)
+        return ref
+
+    def require(self, session: Session | None, ref: Any, *privileges: str) -> None:
+        """Raise NotAuthenticated, ManagedObjectNotFound or NoPermission."""
+        if session is None:
+            for privilege in privileges:
+                rights.check(session, ref, privilege)
+        entity = self.entity(ref)
+        if isinstance(entity, vim.ManagedEntity):
+            self.properties(entity, session)
+        for privilege in privileges:
+            rights.check(session, entity, privilege)
+
+    def sees(self, session: Session | None, ref: Any) -> bool:
+        """Whether the object is there, and may be viewed."""
+        try:
+            self.require(session, ref, rights.VIEW)
+        except (vmodl.fault.ManagedObjectNotFound, vim.fault.NoPermission, vim.fault.NotAuthenticated):
+            return False
+        return True
+
     def read(self, ref: Any, path: str, session: Session | None) -> Any:
-        """The value at a property path, None when it is unset."""
+        """The value at a property path, None when it is unset.
+
+        Inferred: a list of references is told without those to what may not be viewed.
+        """
         head, *rest = path.split(".")
-        kind = wire.property_type(type(ref), head)
+        info = wire.property_info(type(ref), head)
+        self.require(session, ref, info.privId or rights.READ)
         with self.hypervisor.lock:
             produce = self.properties(ref, session).get(head)
-            value = _typed(produce() if produce else None, kind)
+            value = produce() if produce else None
+            if session and session.vms is not None and isinstance(value, list):
+                value = [
+                    v for v in value if not isinstance(v, registry.ManagedObject) or self.sees(session, v)
+                ]
+            value = _typed(value, info.type)
         for name in rest:
             if value is None:
                 return None
@@ -120,18 +161,11 @@ class Inventory:
             raise wire.not_found(ref)
         return fixed
 
-    def has(self, ref: Any, session: Session | None) -> bool:
-        """Whether it is there now."""
-        try:
-            self.properties(ref, session)
-        except vmodl.fault.ManagedObjectNotFound:
-            return False
-        return True
-
     def children(self, ref: Any, session: Session | None) -> list[Any]:
         """References to the entities that are right in a folder or a datacenter; none in what is neither."""
         if ref._moId == DATACENTER:
-            return [vim.Folder(VM_FOLDER), vim.Folder(NETWORK_FOLDER)]
+            folders = [vim.Folder(VM_FOLDER), vim.Folder(NETWORK_FOLDER)]
+            return [f for f in folders if self.sees(session, f)]
         return self.read(ref, "childEntity", session) if isinstance(ref, vim.Folder) else []
 
     def below(self, ref: Any, session: Session | None, recursive: bool = True) -> list[Any]:

@@ -13,7 +13,7 @@ from pyVmomi import vim, vmodl
 
 from lab.hypervisor import Hypervisor, Nic, Snapshot, Vm, utc_now
 from lab.injected_faults import FaultRule
-from lab.vsphere import render, wire
+from lab.vsphere import render, rights, wire
 from lab.vsphere.guests import GuestProcesses
 from lab.vsphere.inventory import Inventory
 from lab.vsphere.sessions import Session, Sessions
@@ -74,12 +74,15 @@ class Methods:
         instanceUuid: bool = False,
         datacenter: Any = None,
     ) -> Any:
-        """`instanceUuid` unset: the BIOS UUID (source: vSphere API, SearchIndex)."""
+        """`instanceUuid` unset: the BIOS UUID (source: vSphere API, SearchIndex). Inferred: what may not be
+        viewed is not found."""
         if not vmSearch:
             raise vmodl.fault.NotSupported(msg="The lab has no hosts to be found.")
         for vm in self._hypervisor.vms.values():
-            if uuid == (vm.instance_uuid if instanceUuid else render.bios_uuid(vm)):
-                return vim.VirtualMachine(vm.moref)
+            ref = vim.VirtualMachine(vm.moref)
+            known = vm.instance_uuid if instanceUuid else render.bios_uuid(vm)
+            if uuid == known and self._inventory.sees(session, ref):
+                return ref
         return None
 
     def _find_by_path(self, session: Session, this: Any, inventoryPath: str) -> Any:
@@ -93,15 +96,15 @@ class Methods:
         return found
 
     def _has_privileges(
-        self, session: Session, this: Any, entity: list[Any], sessionId: str, privId: list[str]
+        self, session: Session, this: Any, entity: list[Any], sessionId: str, privId: list[str] | None = None
     ) -> Any:
-        """The lab gives an account the same privileges everywhere."""
-        for one in entity:
-            self._inventory.properties(one, session)
         kind = vim.AuthorizationManager
-        held = session.privileges
-        granted = [kind.PrivilegeAvailability(privId=p, isGranted=held is None or p in held) for p in privId]
-        return [kind.EntityPrivilege(entity=e, privAvailability=granted) for e in entity]
+
+        def answers(one: Any) -> list[Any]:
+            held = [(p, rights.holds(session, one, p)) for p in privId or []]
+            return [kind.PrivilegeAvailability(privId=p, isGranted=granted) for p, granted in held]
+
+        return [kind.EntityPrivilege(entity=e, privAvailability=answers(e)) for e in entity]
 
     def _start(
         self, session: Session, vm: Vm, description: str, effect: Callable[[], Any], fate: FaultRule | None

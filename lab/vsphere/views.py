@@ -48,7 +48,7 @@ class Views:
         """CreateListView. Inferred: what is removed from the inventory leaves the view."""
         for one in obj or []:
             self._inventory.properties(one, session)
-        view = lambda: [one for one in obj or [] if self._inventory.has(one, session)]  # noqa: E731
+        view = lambda: [one for one in obj or [] if self._inventory.sees(session, one)]  # noqa: E731
         return self._keep(session, vim.view.ListView, {"view": view})
 
     def destroy(self, session: Session, this: Any) -> None:

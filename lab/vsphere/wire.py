@@ -103,11 +103,11 @@ def method_info(kind: Any, name: str) -> Any:
     return next((i for i in infos if i.wsdlName == name), None)
 
 
-def property_type(kind: Any, name: str) -> Any:
-    """Declared type of a managed object's property. Raises InvalidProperty."""
+def property_info(kind: Any, name: str) -> Any:
+    """pyVmomi's description (type, privilege) of a managed object's property. Raises InvalidProperty."""
     for info in kind._GetPropertyList():
         if info.name == name:
-            return info.type
+            return info
     raise vmodl.query.InvalidProperty(name=name, msg="The property is invalid.")
 
 
