@@ -10,7 +10,7 @@ from http.cookies import CookieError, SimpleCookie
 from types import MappingProxyType
 from typing import Any
 
-from pyVmomi import vmodl
+from pyVmomi import vim, vmodl
 
 from lab.http_server import Call, HttpServer, Request, Response
 from lab.hypervisor import Hypervisor
@@ -20,6 +20,7 @@ from lab.vsphere.collector import Collectors
 from lab.vsphere.history import Histories
 from lab.vsphere.inventory import Inventory
 from lab.vsphere.methods import Handler, Methods, reconfigure_privileges
+from lab.vsphere.places import NETWORK_FOLDER
 from lab.vsphere.sessions import Session, Sessions, User
 from lab.vsphere.tasks import Tasks, in_progress
 from lab.vsphere.views import Views
@@ -152,6 +153,10 @@ class VSphereEndpoint:
         if request.method == "ReconfigVM_Task":
             needed += reconfigure_privileges(request.args["spec"])
         self.inventory.require(session, request.this, *needed)
+        if (
+            rights.ASSIGN in needed
+        ):  # it counts on the networks, which all have the same rights as their folder
+            self.inventory.require(session, vim.Folder(NETWORK_FOLDER), rights.ASSIGN)
         for param in request.info.params:
             value = request.args.get(param.name) if param.privId else None
             for ref in value if isinstance(value, list) else [value] if value else []:

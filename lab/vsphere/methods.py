@@ -251,7 +251,7 @@ def reconfigure_privileges(spec: Any) -> list[str]:
         edit = change.operation == "edit"
         needed.add(f"VirtualMachine.Config.{'EditDevice' if edit else 'AddRemoveDevice'}")
         if change.operation != "remove" and change.device.backing:
-            needed.add("Network.Assign")
+            needed.add(rights.ASSIGN)
         if edit and change.device.connectable:
             needed.add("VirtualMachine.Interact.DeviceConnection")
     return sorted(needed)

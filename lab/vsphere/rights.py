@@ -16,6 +16,7 @@ from lab.vsphere.places import DATACENTER, ROOT, VM_FOLDER
 from lab.vsphere.sessions import Session
 
 ANONYMOUS, VIEW, READ = "System.Anonymous", "System.View", "System.Read"
+ASSIGN = "Network.Assign"
 ABOVE_VMS = (ROOT, DATACENTER, VM_FOLDER)
 
 

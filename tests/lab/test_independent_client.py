@@ -140,6 +140,23 @@ def test_a_list_view_is_read_by_the_old_method(content: Any, vm: Any) -> None:
         content.propertyCollector.RetrieveProperties([spec])
 
 
+def test_the_inventory_is_walked_without_a_view(content: Any, vm: Any) -> None:
+    """As scripts from before views do it: one walk that goes through folders again and again."""
+    again = PC.SelectionSpec(name="folders")
+    datacenters = PC.TraversalSpec(
+        name="datacenters", type=vim.Datacenter, path="vmFolder", skip=False, selectSet=[again]
+    )
+    folders = PC.TraversalSpec(
+        name="folders", type=vim.Folder, path="childEntity", skip=False, selectSet=[again, datacenters]
+    )
+    spec = PC.FilterSpec(
+        objectSet=[PC.ObjectSpec(obj=content.rootFolder, skip=False, selectSet=[folders])],
+        propSet=[PC.PropertySpec(type=vim.ManagedEntity, pathSet=["name"])],
+    )
+    found = content.propertyCollector.RetrieveProperties([spec])
+    assert [o.propSet[0].val for o in found] == ["Datacenters", "DC0", "vm", vm.name]
+
+
 def test_summary(world: World, vm: Any) -> None:
     summary = vm.summary
     assert (summary.vm, summary.runtime.powerState, summary.overallStatus) == (vm, "poweredOff", "green")

@@ -122,6 +122,23 @@ def _history_of(content: Any, vm: Vm) -> Any:
     return lambda: content.taskManager.CreateCollectorForTasks(vim.TaskFilterSpec(entity=entity))
 
 
+def test_a_network_is_assigned_by_those_only_who_have_the_right_on_it(world: World) -> None:
+    may = frozenset({"VirtualMachine.Config.AddRemoveDevice", "Network.Assign"})
+    users, own = world.endpoint.sessions.users, frozenset({world.replica.moref})
+    device = vim.vm.device
+    backing = device.VirtualEthernetCard.NetworkBackingInfo(deviceName="acme-lan-a")
+    card = device.VirtualDeviceSpec(operation="add", device=device.VirtualVmxnet3(backing=backing))
+    before = len(world.replica.nics)
+    for vms, nics in ((own, before), (None, before + 1)):
+        users[NARROW] = User(PASSWORD, may, vms)
+        vm = vim.VirtualMachine(world.replica.moref, connect(world, NARROW).rootFolder._stub)
+        try:
+            WaitForTask(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[card])))
+        except vim.fault.NoPermission as refusal:
+            assert (vms, refusal.privilegeId) == (own, "Network.Assign")
+        assert len(world.replica.nics) == nics
+
+
 def test_tasks_of_others_are_not_shown(world: World, other: Vm) -> None:
     admin, narrow = connect(world, ADMIN), connect(world, NARROW)
     task = vim.VirtualMachine(other.moref, admin.rootFolder._stub).PowerOnVM_Task()
