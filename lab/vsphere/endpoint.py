@@ -104,7 +104,7 @@ class VSphereEndpoint:
         api = request.headers.get("SOAPAction", "").strip('"').rpartition("/")[2]
         version = wire.BY_ID.get(api, wire.BY_ID[API])
         try:
-            if api not in wire.BY_ID or wire.VERSIONS.index(version) < wire.VERSIONS.index(wire.BY_ID[API]):
+            if api not in wire.served(API):
                 raise vmodl.fault.InvalidRequest(msg=f'Unsupported version URI "urn:vim25/{api}"')
             method = wire.parse(request.body, version)
         except vmodl.MethodFault as error:
@@ -153,9 +153,8 @@ class VSphereEndpoint:
         if request.method == "ReconfigVM_Task":
             needed += reconfigure_privileges(request.args["spec"])
         self.inventory.require(session, request.this, *needed)
-        if (
-            rights.ASSIGN in needed
-        ):  # it counts on the networks, which all have the same rights as their folder
+        if rights.ASSIGN in needed:
+            # It counts on the networks, which all have the rights of their folder.
             self.inventory.require(session, vim.Folder(NETWORK_FOLDER), rights.ASSIGN)
         for param in request.info.params:
             value = request.args.get(param.name) if param.privId else None
