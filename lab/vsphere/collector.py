@@ -50,9 +50,18 @@ class Collectors:
         self._numbers = itertools.count(1)
 
     def retrieve(self, session: Session | None, this: Any, specSet: list[Any], options: Any = None) -> Any:
-        """RetrievePropertiesEx. Without a session every property is missing; that is no fault."""
+        """RetrievePropertiesEx."""
+        page = min(self.page, (options and options.maxObjects) or self.page)
+        return self._page(session, self._objects(session, specSet), page)
+
+    def retrieve_all(self, session: Session | None, this: Any, specSet: list[Any]) -> list[Any]:
+        """RetrieveProperties, the method before that one: everything in one answer."""
+        return self._objects(session, specSet)
+
+    def _objects(self, session: Session | None, specs: list[Any]) -> list[Any]:
+        """Without a session every property is missing; that is no fault."""
         objects = []
-        for spec in specSet:
+        for spec in specs:
             for ref, values, missing in self._read(spec, session):
                 invalid = next(
                     (m.fault for m in missing if isinstance(m.fault, vmodl.query.InvalidProperty)), None
@@ -61,8 +70,7 @@ class Collectors:
                     raise invalid
                 shown = [vmodl.DynamicProperty(name=n, val=v) for n, v in values]
                 objects.append(PC.ObjectContent(obj=ref, propSet=shown, missingSet=missing))
-        page = min(self.page, (options and options.maxObjects) or self.page)
-        return self._page(session, objects, page)
+        return objects
 
     def proceed(self, session: Session, this: Any, token: str) -> Any:
         """ContinueRetrievePropertiesEx."""
@@ -126,6 +134,13 @@ class Collectors:
             tasks.wait(revision, min(left, POLL_SECONDS))
         raise wire.not_authenticated(this, "System.View")
 
+    def wait_long(self, session: Session, this: Any, version: str = "") -> Any:
+        """WaitForUpdates, the method before that one: until there is something."""
+        while True:
+            updates = self.wait(session, this, version)
+            if updates is not None:
+                return updates
+
     def _collector_name(self, session: Session, this: Any) -> str:
         """The session's own default collector is made when it is first used."""
         name = str(this._moId)
@@ -165,8 +180,6 @@ class Collectors:
                 paths = [p.name for p in type(ref)._GetPropertyList()] if wanted.all else wanted.pathSet
                 for path in paths:
                     try:
-                        if session is None:
-                            raise wire.not_authenticated(ref, "System.Read")
                         value = self._inventory.read(ref, path, session)
                     except vmodl.fault.ManagedObjectNotFound:
                         break  # it went away meanwhile
@@ -198,7 +211,10 @@ class Collectors:
             walk = step if isinstance(step, PC.TraversalSpec) else named.get(step.name)
             if walk is None or not isinstance(ref, walk.type):
                 continue
-            value = self._inventory.read(ref, walk.path, session) or []
+            try:
+                value = self._inventory.read(ref, walk.path, session) or []
+            except (vim.fault.NoPermission, vim.fault.NotAuthenticated):
+                continue  # inferred
             for target in value if isinstance(value, list) else [value]:
                 if target._moId in seen:
                     continue

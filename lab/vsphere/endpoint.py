@@ -10,23 +10,25 @@ from http.cookies import CookieError, SimpleCookie
 from types import MappingProxyType
 from typing import Any
 
-from pyVmomi import vmodl
+from pyVmomi import vim, vmodl
 
 from lab.http_server import Call, HttpServer, Request, Response
 from lab.hypervisor import Hypervisor
 from lab.injected_faults import FaultKind, InjectedFaults
-from lab.vsphere import wire
+from lab.vsphere import rights, wire
 from lab.vsphere.collector import Collectors
-from lab.vsphere.guests import GUEST_PRIVILEGES
 from lab.vsphere.history import Histories
 from lab.vsphere.inventory import Inventory
 from lab.vsphere.methods import Handler, Methods, reconfigure_privileges
-from lab.vsphere.sessions import Session, Sessions, User, require
+from lab.vsphere.places import NETWORK_FOLDER
+from lab.vsphere.sessions import Session, Sessions, User
 from lab.vsphere.tasks import Tasks, in_progress
+from lab.vsphere.views import Views
 
 API = "8.0.3.0"
 DEFAULT_USERS: Mapping[str, User] = MappingProxyType({"failover@vsphere.local": User("lab-vsphere")})
 PATHS = ("/sdk", "/sdk/", "/sdk/vimService")
+VERSIONS_PATH = "/sdk/vimServiceVersions.xml"
 COOKIE = "vmware_soap_session"
 FATES = (FaultKind.TASK_ERROR, FaultKind.TASK_HANG, FaultKind.TASK_CANCEL)
 
@@ -52,17 +54,22 @@ class VSphereEndpoint:
         self.sessions = Sessions(users)
         self.inventory = Inventory(hypervisor, self.tasks, API)
         self.collectors = Collectors(self.inventory, self.sessions)
-        histories = Histories(self.inventory)
+        histories, views = Histories(self.inventory), Views(self.inventory)
         methods = Methods(self.inventory, self.sessions, self.tasks)
         self._operations = methods.operations()
         self._plain: dict[str, Handler] = methods.plain() | {
+            "RetrieveProperties": self.collectors.retrieve_all,
             "RetrievePropertiesEx": self.collectors.retrieve,
             "ContinueRetrievePropertiesEx": self.collectors.proceed,
             "CreatePropertyCollector": self.collectors.create,
             "DestroyPropertyCollector": self.collectors.destroy,
             "CreateFilter": self.collectors.create_filter,
             "DestroyPropertyFilter": self.collectors.destroy_filter,
+            "WaitForUpdates": self.collectors.wait_long,
             "WaitForUpdatesEx": self.collectors.wait,
+            "CreateContainerView": views.create_container,
+            "CreateListView": views.create_list,
+            "DestroyView": views.destroy,
             "CreateCollectorForTasks": histories.create,
             "ReadNextTasks": histories.read_next,
             "DestroyCollector": histories.destroy,
@@ -85,13 +92,19 @@ class VSphereEndpoint:
         self._server.close()
 
     def _read(self, request: Request) -> Call | Response:
-        """`SOAPAction` names the version of the API, such as `8.0.3.0`."""
+        """`SOAPAction` names the version of the API, such as `8.0.3.0`. Inferred: the statuses of HTTP."""
+        if request.path == VERSIONS_PATH and request.method == "GET":
+            return Response(200, wire.service_versions(API), "text/xml")
         if request.path not in PATHS:
             return Response(404)
+        if request.method != "POST":
+            return Response(405)
+        if request.headers.get_content_type() != "text/xml":
+            return Response(415)
         api = request.headers.get("SOAPAction", "").strip('"').rpartition("/")[2]
         version = wire.BY_ID.get(api, wire.BY_ID[API])
         try:
-            if api not in wire.BY_ID or wire.VERSIONS.index(version) < wire.VERSIONS.index(wire.BY_ID[API]):
+            if api not in wire.served(API):
                 raise vmodl.fault.InvalidRequest(msg=f'Unsupported version URI "urn:vim25/{api}"')
             method = wire.parse(request.body, version)
         except vmodl.MethodFault as error:
@@ -128,20 +141,29 @@ class VSphereEndpoint:
         handler = operation or self._plain.get(request.method)
         if handler is None:
             raise vmodl.fault.NotSupported(msg=f"The lab does not model {request.method}.")
-        needed = [request.info.privId or GUEST_PRIVILEGES.get(request.method, "System.View")]
-        if request.method == "ReconfigVM_Task":
-            needed = ["System.View", *reconfigure_privileges(request.args["spec"])]
-        require(session, request.this, needed)
+        self._check_rights(session, request)
         args = dict(request.args)
         if operation:
             args["fate"] = self.faults.take(self.name, request.method, FATES, request.this._moId)
         return handler(session, request.this, **args), request.info.result
 
+    def _check_rights(self, session: Session | None, request: wire.Request) -> None:
+        """As pyVmomi's table of methods has them: on the object, and on those that are named to it."""
+        needed = [request.info.privId or rights.VIEW]
+        if request.method == "ReconfigVM_Task":
+            needed += reconfigure_privileges(request.args["spec"])
+        self.inventory.require(session, request.this, *needed)
+        if rights.ASSIGN in needed:
+            # It counts on the networks, which all have the rights of their folder.
+            self.inventory.require(session, vim.Folder(NETWORK_FOLDER), rights.ASSIGN)
+        for param in request.info.params:
+            value = request.args.get(param.name) if param.privId else None
+            for ref in value if isinstance(value, list) else [value] if value else []:
+                self.inventory.require(session, ref, param.privId)
+
     def _fetch(self, session: Session | None, this: Any, name: str) -> tuple[Any, Any]:
         """Reading an attribute, as pyVmomi does it (`Fetch` is undocumented)."""
-        if name not in ("currentSession", "content"):
-            require(session, this, ["System.Read"])
-        return self.inventory.read(this, name, session), wire.property_type(type(this), name)
+        return self.inventory.read(this, name, session), wire.property_info(type(this), name).type
 
 
 def _soap(status: int, content: str, cookie: str = "") -> Response:

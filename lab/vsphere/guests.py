@@ -14,10 +14,6 @@ from lab.vsphere import render
 from lab.vsphere.inventory import Inventory
 from lab.vsphere.sessions import Session
 
-GUEST_PRIVILEGES = {
-    "StartProgramInGuest": "VirtualMachine.GuestOperations.Execute",
-    "ListProcessesInGuest": "VirtualMachine.GuestOperations.Query",
-}
 RUNS_FOR = dt.timedelta(seconds=0.3)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from lab.vsphere import wire
+from lab.vsphere import rights, wire
 from lab.vsphere.inventory import Inventory
 from lab.vsphere.sessions import Session
 
@@ -39,6 +39,7 @@ class Histories:
         """CreateCollectorForTasks, by entity itself and queued time; the lab knows no other filter."""
         if filter.entity is None or filter.entity.recursion != "self":
             raise vmodl.fault.NotSupported(msg="The lab filters the task history by an entity itself only.")
+        self._inventory.require(session, filter.entity.entity, rights.READ)  # inferred: which fault
         self._inventory.vm(filter.entity.entity)
         if sum(isinstance(o, History) for o in session.objects.values()) >= COLLECTORS:
             raise vim.fault.InvalidState(msg="The session has as many task collectors as it may.")

@@ -9,11 +9,11 @@ from pyVmomi import VmomiSupport as registry
 from pyVmomi import vim, vmodl
 
 from lab.hypervisor import Hypervisor, Snapshot, Vm
-from lab.vsphere import render, wire
+from lab.vsphere import render, rights, wire
+from lab.vsphere.places import DATACENTER, NETWORK_FOLDER, ROOT, VM_FOLDER
 from lab.vsphere.sessions import Session
+from lab.vsphere.summary import summary
 from lab.vsphere.tasks import Tasks
-
-ROOT, DATACENTER, VM_FOLDER, NETWORK_FOLDER = "group-d1", "datacenter-2", "group-v3", "group-n5"
 
 Properties = Mapping[str, Callable[[], Any]]
 """Each property as a function, so that only what is asked for is rendered."""
@@ -75,13 +75,55 @@ class Inventory:
                         return vm, snap
         raise wire.not_found(ref)
 
+    def entity(self, ref: Any) -> Any:
+        """Whose rights count for a reference: a snapshot and a task belong to their VM (inferred).
+
+        Raises ManagedObjectNotFound.
+        """
+        if isinstance(ref, vim.vm.Snapshot):
+            return vim.VirtualMachine(self.snapshot(ref)[0].moref)
+        if isinstance(ref, vim.Task):
+            task = self.tasks.find(ref._moId)
+            if task is None:
+                raise wire.not_found(ref)
+            return vim.VirtualMachine(task.vm.moref)
+        return ref
+
+    def require(self, session: Session | None, ref: Any, *privileges: str) -> None:
+        """Raise NotAuthenticated, ManagedObjectNotFound or NoPermission."""
+        if session is None:
+            for privilege in privileges:
+                rights.check(session, ref, privilege)
+        entity = self.entity(ref)
+        if isinstance(entity, vim.ManagedEntity):
+            self.properties(entity, session)
+        for privilege in privileges:
+            rights.check(session, entity, privilege)
+
+    def sees(self, session: Session | None, ref: Any) -> bool:
+        """Whether the object is there, and may be viewed."""
+        try:
+            self.require(session, ref, rights.VIEW)
+        except (vmodl.fault.ManagedObjectNotFound, vim.fault.NoPermission, vim.fault.NotAuthenticated):
+            return False
+        return True
+
     def read(self, ref: Any, path: str, session: Session | None) -> Any:
-        """The value at a property path, None when it is unset."""
+        """The value at a property path, None when it is unset.
+
+        Inferred: a list of references is told without those to what may not be viewed.
+        """
         head, *rest = path.split(".")
-        kind = wire.property_type(type(ref), head)
+        info = wire.property_info(type(ref), head)
+        self.require(session, ref, info.privId or rights.READ)
         with self.hypervisor.lock:
             produce = self.properties(ref, session).get(head)
-            value = _typed(produce() if produce else None, kind)
+            value = produce() if produce else None
+            if session and session.vms is not None and isinstance(value, list):
+                value = [
+                    v for v in value if not isinstance(v, registry.ManagedObject) or self.sees(session, v)
+                ]
+            value = _typed(value, info.type)
         for name in rest:
             if value is None:
                 return None
@@ -107,21 +149,38 @@ class Inventory:
             name = next((n for n, m in self.portgroups().items() if m == ref._moId), None)
             if name is None:
                 raise wire.not_found(ref)
-            return {"name": lambda: render.escaped(name), "key": lambda: ref._moId}
-        if isinstance(ref, vim.view.ContainerView) and session and ref._moId in session.objects:
-            kinds = tuple(session.objects[ref._moId]) or (vim.ManagedEntity,)
-            return {"view": lambda: [e for e in self.entities() if isinstance(e, kinds)]}
+            return {
+                "name": lambda: render.escaped(name),
+                "key": lambda: ref._moId,
+                "parent": lambda: vim.Folder(NETWORK_FOLDER),
+            }
+        if isinstance(ref, vim.view.View):
+            return self._view(ref, session)
         fixed = self._fixed(session).get((type(ref), ref._moId))
         if fixed is None:
             raise wire.not_found(ref)
         return fixed
 
-    def entities(self) -> list[Any]:
-        """References to all managed entities."""
-        vms = [vim.VirtualMachine(m) for m in self.hypervisor.vms]
-        networks = [vim.dvs.DistributedVirtualPortgroup(m) for m in self.portgroups().values()]
-        folders = [vim.Folder(m) for m in (ROOT, VM_FOLDER, NETWORK_FOLDER)]
-        return [*folders, vim.Datacenter(DATACENTER), *vms, *networks]
+    def children(self, ref: Any, session: Session | None) -> list[Any]:
+        """References to the entities that are right in a folder or a datacenter; none in what is neither."""
+        if ref._moId == DATACENTER:
+            folders = [vim.Folder(VM_FOLDER), vim.Folder(NETWORK_FOLDER)]
+            return [f for f in folders if self.sees(session, f)]
+        return self.read(ref, "childEntity", session) if isinstance(ref, vim.Folder) else []
+
+    def below(self, ref: Any, session: Session | None, recursive: bool = True) -> list[Any]:
+        """References to the entities in it, and to those in them."""
+        found = []
+        for child in self.children(ref, session):
+            found += [child, *(self.below(child, session) if recursive else [])]
+        return found
+
+    def _view(self, ref: Any, session: Session | None) -> Properties:
+        """Views belong to their session."""
+        view = session.objects.get(ref._moId) if session else None
+        if not isinstance(view, Mapping):
+            raise wire.not_found(ref)
+        return view
 
     def _vm(self, vm: Vm) -> Properties:
         groups = self.portgroups()
@@ -132,8 +191,8 @@ class Inventory:
             "config": lambda: render.config(vm, groups),
             "runtime": lambda: render.runtime(vm),
             "guest": lambda: render.guest(vm),
-            "summary": lambda: render.summary(vm),
-            "guestHeartbeatStatus": lambda: "green" if render.guest_up(vm) else "gray",
+            "summary": lambda: summary(vm, groups),
+            "guestHeartbeatStatus": lambda: render.heartbeat(vm),
             "overallStatus": lambda: "green",
             "network": lambda: [vim.dvs.DistributedVirtualPortgroup(m) for m in used],
             "snapshot": lambda: render.snapshot_info(vm, self.snapshots_with_memory),
@@ -151,6 +210,7 @@ class Inventory:
 
     def _fixed(self, session: Session | None) -> dict[tuple[Any, str], Properties]:
         vms = [vim.VirtualMachine(m) for m in self.hypervisor.vms]
+        networks = [vim.dvs.DistributedVirtualPortgroup(m) for m in self.portgroups().values()]
         recent = [vim.Task(t.moref) for t in self.tasks.recent()]
         return {
             (vim.ServiceInstance, "ServiceInstance"): {"content": lambda: self.content},
@@ -173,8 +233,16 @@ class Inventory:
                 "vmFolder": lambda: vim.Folder(VM_FOLDER),
                 "networkFolder": lambda: vim.Folder(NETWORK_FOLDER),
             },
-            (vim.Folder, VM_FOLDER): {"name": lambda: "vm", "childEntity": lambda: vms},
-            (vim.Folder, NETWORK_FOLDER): {"name": lambda: "network"},
+            (vim.Folder, VM_FOLDER): {
+                "name": lambda: "vm",
+                "parent": lambda: vim.Datacenter(DATACENTER),
+                "childEntity": lambda: vms,
+            },
+            (vim.Folder, NETWORK_FOLDER): {
+                "name": lambda: "network",
+                "parent": lambda: vim.Datacenter(DATACENTER),
+                "childEntity": lambda: networks,
+            },
         }
 
 

@@ -13,7 +13,7 @@ from pyVmomi import vim, vmodl
 
 from lab.hypervisor import Hypervisor, Nic, Snapshot, Vm, utc_now
 from lab.injected_faults import FaultRule
-from lab.vsphere import render, wire
+from lab.vsphere import render, rights, wire
 from lab.vsphere.guests import GuestProcesses
 from lab.vsphere.inventory import Inventory
 from lab.vsphere.sessions import Session, Sessions
@@ -31,7 +31,6 @@ class Methods:
         self._inventory = inventory
         self._sessions = sessions
         self._tasks = tasks
-        self._numbers = itertools.count(1)
         self._guests = GuestProcesses(inventory)
 
     def plain(self) -> dict[str, Handler]:
@@ -42,9 +41,8 @@ class Methods:
             "Login": self._login,
             "Logout": lambda session, this: self._sessions.end(session),
             "FindByUuid": self._find_by_uuid,
+            "FindByInventoryPath": self._find_by_path,
             "HasPrivilegeOnEntities": self._has_privileges,
-            "CreateContainerView": self._create_view,
-            "DestroyView": self._destroy_view,
             "ShutdownGuest": self._shutdown_guest,
             "StartProgramInGuest": self._guests.start,
             "ListProcessesInGuest": self._guests.processes,
@@ -76,36 +74,37 @@ class Methods:
         instanceUuid: bool = False,
         datacenter: Any = None,
     ) -> Any:
-        """`instanceUuid` unset: the BIOS UUID (source: vSphere API, SearchIndex)."""
+        """`instanceUuid` unset: the BIOS UUID (source: vSphere API, SearchIndex). Inferred: what may not be
+        viewed is not found."""
         if not vmSearch:
             raise vmodl.fault.NotSupported(msg="The lab has no hosts to be found.")
         for vm in self._hypervisor.vms.values():
-            if uuid == (vm.instance_uuid if instanceUuid else render.bios_uuid(vm)):
-                return vim.VirtualMachine(vm.moref)
+            ref = vim.VirtualMachine(vm.moref)
+            known = vm.instance_uuid if instanceUuid else render.bios_uuid(vm)
+            if uuid == known and self._inventory.sees(session, ref):
+                return ref
         return None
 
+    def _find_by_path(self, session: Session, this: Any, inventoryPath: str) -> Any:
+        """From the root folder on, whose name is not in the path. Inferred: of nothing, the root folder."""
+        found: Any = self._inventory.content.rootFolder
+        for name in filter(None, inventoryPath.split("/")):
+            inside = self._inventory.children(found, session)
+            found = next((e for e in inside if self._inventory.read(e, "name", session) == name), None)
+            if found is None:
+                return None
+        return found
+
     def _has_privileges(
-        self, session: Session, this: Any, entity: list[Any], sessionId: str, privId: list[str]
+        self, session: Session, this: Any, entity: list[Any], sessionId: str, privId: list[str] | None = None
     ) -> Any:
-        """The lab gives an account the same privileges everywhere."""
-        for one in entity:
-            self._inventory.properties(one, session)
         kind = vim.AuthorizationManager
-        held = session.privileges
-        granted = [kind.PrivilegeAvailability(privId=p, isGranted=held is None or p in held) for p in privId]
-        return [kind.EntityPrivilege(entity=e, privAvailability=granted) for e in entity]
 
-    def _create_view(
-        self, session: Session, this: Any, container: Any, recursive: bool, type: list[Any] | None = None
-    ) -> Any:
-        self._inventory.properties(container, session)
-        moref = f"session[{session.key}]view-{next(self._numbers)}"
-        session.objects[moref] = type or []
-        return vim.view.ContainerView(moref)
+        def answers(one: Any) -> list[Any]:
+            held = [(p, rights.holds(session, one, p)) for p in privId or []]
+            return [kind.PrivilegeAvailability(privId=p, isGranted=granted) for p, granted in held]
 
-    def _destroy_view(self, session: Session, this: Any) -> None:
-        if session.objects.pop(this._moId, None) is None:
-            raise wire.not_found(this)
+        return [kind.EntityPrivilege(entity=e, privAvailability=answers(e)) for e in entity]
 
     def _start(
         self, session: Session, vm: Vm, description: str, effect: Callable[[], Any], fate: FaultRule | None
@@ -115,6 +114,7 @@ class Methods:
 
     def _power_on(self, session: Session, this: Any, fate: FaultRule | None, host: Any = None) -> Any:
         vm = self._inventory.vm(this)
+        _no_host(host)
         effect = lambda: self._hypervisor.power_on(vm)  # noqa: E731
         return self._start(session, vm, "VirtualMachine.powerOn", effect, fate)
 
@@ -147,8 +147,7 @@ class Methods:
         suppressPowerOn: bool = False,
     ) -> Any:
         vm, snap = self._inventory.snapshot(this)
-        if host is not None:
-            raise wire.not_found(host)  # the lab's VMs have no host with a reference
+        _no_host(host)
 
         def effect() -> None:
             if snap not in vm.snapshots:
@@ -252,10 +251,16 @@ def reconfigure_privileges(spec: Any) -> list[str]:
         edit = change.operation == "edit"
         needed.add(f"VirtualMachine.Config.{'EditDevice' if edit else 'AddRemoveDevice'}")
         if change.operation != "remove" and change.device.backing:
-            needed.add("Network.Assign")
+            needed.add(rights.ASSIGN)
         if edit and change.device.connectable:
             needed.add("VirtualMachine.Interact.DeviceConnection")
     return sorted(needed)
+
+
+def _no_host(host: Any) -> None:
+    """The lab has no host that could be named."""
+    if host is not None:
+        raise wire.not_found(host)
 
 
 def _descends(snap: Snapshot, ancestor: Snapshot) -> bool:

@@ -12,15 +12,17 @@ from typing import Any
 from pyVmomi import vim
 
 from lab.hypervisor import utc_now
-from lab.vsphere import wire
+from lab.vsphere.places import ROOT
 
 
 @dataclass(frozen=True)
 class User:
-    """An account. `privileges`: ids as in pyVmomi's method table; None: all of them."""
+    """An account. `privileges`: ids as in pyVmomi's method table, which its role has; None: all of them.
+    `vms`: MoRefs of the VMs that it has its role on, none means no access at all; None: on everything."""
 
     password: str
     privileges: frozenset[str] | None = None
+    vms: frozenset[str] | None = None
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Session:
     shown: Any
     """The `UserSession`; its `userName` is how vCenter writes the account: `DOMAIN\\name`."""
     privileges: frozenset[str] | None
+    vms: frozenset[str] | None
     seen: float
     objects: dict[str, Any] = field(default_factory=dict)
 
@@ -50,11 +53,19 @@ class Sessions:
         self._lock = threading.Lock()
 
     def login(self, current: Session | None, user: str, password: str) -> Session:
-        """A new session. A second login on a live session is refused like a wrong password."""
+        """A new session. A second login on a live session is refused like a wrong password;
+        NoPermission for an account without access (source: vSphere API, SessionManager)."""
+        user = next((known for known in self.users if user.lower() in _names(known)), user)
         account = self.users.get(user)
         if current or account is None or account.password != password:
             raise vim.fault.InvalidLogin(
                 msg="Cannot complete login due to an incorrect user name or password."
+            )
+        if account.vms is not None and not account.vms:
+            raise vim.fault.NoPermission(
+                object=vim.Folder(ROOT),
+                privilegeId="System.View",
+                msg="Permission to perform this operation was denied.",
             )
         now = utc_now()
         shown = vim.UserSession(
@@ -70,7 +81,7 @@ class Sessions:
             userAgent="",
             callCount=0,
         )
-        session = Session(user, shown, account.privileges, time.monotonic())
+        session = Session(user, shown, account.privileges, account.vms, time.monotonic())
         with self._lock:
             self._sessions[session.key] = session
         return session
@@ -113,16 +124,6 @@ def shown_name(user: str) -> str:
     return f"{domain.upper()}\\{name}" if at else user
 
 
-def require(session: Session | None, ref: Any, privileges: list[str]) -> None:
-    """Raise NotAuthenticated or NoPermission. `System.*` comes with every session."""
-    if session is None:
-        if any(p != "System.Anonymous" for p in privileges):
-            raise wire.not_authenticated(ref, privileges[0])
-        return
-    for privilege in privileges:
-        if privilege.startswith("System.") or session.privileges is None:
-            continue
-        if privilege not in session.privileges:
-            raise vim.fault.NoPermission(
-                object=ref, privilegeId=privilege, msg="Permission to perform this operation was denied."
-            )
+def _names(user: str) -> tuple[str, str]:
+    """What an account may log in as, in lower case; vCenter does not tell capitals from small letters."""
+    return user.lower(), shown_name(user).lower()

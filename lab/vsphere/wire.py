@@ -11,10 +11,14 @@ from pyVmomi import SoapAdapter as soap
 from pyVmomi import VmomiSupport as registry
 from pyVmomi import vim, vmodl
 
+from lab.vsphere.sequence import Elements, OrderedReader
+
 XSD, XSI = "http://www.w3.org/2001/XMLSchema", "http://www.w3.org/2001/XMLSchema-instance"
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 VERSIONS = [v for v in registry.GetServiceVersions("vim25") if v.startswith("vim.version.")]
 """Newest first."""
+OLDEST = "2.5"
+"""The first version of the namespace `urn:vim25`."""
 BY_ID: dict[str, str] = {registry.versionIdMap[v]: v for v in reversed(VERSIONS)}
 """`8.0.3.0` → `vim.version.v8_0_3_0`."""
 
@@ -39,6 +43,7 @@ class _Parser(soap.ExpatDeserializerNSHandlers):
         self._in_body = False
         self._name = ""
         self._namespace = ""
+        self._elements = Elements([])
         self._pending: list[tuple[str, bool, Any]] = []
 
     def parse(self, data: bytes) -> Request:
@@ -48,6 +53,9 @@ class _Parser(soap.ExpatDeserializerNSHandlers):
         self._expat.Parse(data, True)
         if self.request is None:
             raise ValueError("no method with a _this in the body")
+        lacking = self._elements.lacking(self.request.info.params) if self.request.info else []
+        if lacking:
+            raise ValueError(f"Required parameter {lacking[0]} is missing")
         for name, many, reader in self._pending:
             if many:
                 self.request.args.setdefault(name, []).append(reader.GetResult())
@@ -68,13 +76,16 @@ class _Parser(soap.ExpatDeserializerNSHandlers):
     def _parameter(self, tag: str, name: str, attr: dict[str, str]) -> None:
         many = False
         kind: Any = str
-        if name == "_this":
+        if self.request is None and name == "_this":
             kind = registry.GetWsdlType(self._namespace, attr["type"])
             self.request = Request(self._name, None, method_info(kind, self._name), {})
-        elif self.request and self.request.info:
-            kind = next(p.type for p in self.request.info.params if p.name == name)
+            self._elements = Elements(self.request.info.params if self.request.info else [])
+        elif self.request is None:
+            raise ValueError(f'Unexpected element tag "{name}" seen')
+        elif self.request.info:
+            kind = self._elements.take(name).type
             many = issubclass(kind, list)
-        reader = soap.SoapDeserializer(None, self.version)
+        reader = OrderedReader(self.version)
         reader.Deserialize(self._expat, kind.Item if many else kind, False, self.nsMap)
         reader.StartElementHandler(tag, attr)
         self._pending.append((name, many, reader))
@@ -92,11 +103,11 @@ def method_info(kind: Any, name: str) -> Any:
     return next((i for i in infos if i.wsdlName == name), None)
 
 
-def property_type(kind: Any, name: str) -> Any:
-    """Declared type of a managed object's property. Raises InvalidProperty."""
+def property_info(kind: Any, name: str) -> Any:
+    """pyVmomi's description (type, privilege) of a managed object's property. Raises InvalidProperty."""
     for info in kind._GetPropertyList():
         if info.name == name:
-            return info.type
+            return info
     raise vmodl.query.InvalidProperty(name=name, msg="The property is invalid.")
 
 
@@ -106,6 +117,22 @@ def parse(data: bytes, version: str) -> Request:
         return _Parser(version).parse(data)
     except (ExpatError, LookupError, ValueError, TypeError, AttributeError, StopIteration) as error:
         raise vmodl.fault.InvalidRequest(msg=f"Unable to parse the request: {error!r}") from error
+
+
+def served(api: str) -> list[str]:
+    """The versions that a vCenter of the version `api` speaks: its own, then the older ones."""
+    ids = [registry.versionIdMap[v] for v in VERSIONS]
+    return ids[ids.index(api) : ids.index(OLDEST) + 1]
+
+
+def service_versions(api: str) -> bytes:
+    """`vimServiceVersions.xml`, by which clients choose a version (source: vSphere Web Services SDK)."""
+    newest, *prior = served(api)
+    versions = "".join(f"<version>{v}</version>" for v in prior)
+    return (
+        '<?xml version="1.0" encoding="UTF-8" ?><namespaces version="1.0"><namespace><name>urn:vim25</name>'
+        f"<version>{newest}</version><priorVersions>{versions}</priorVersions></namespace></namespaces>"
+    ).encode()
 
 
 def envelope(body: str) -> bytes:
