@@ -224,7 +224,7 @@ class Driver:
             await asyncio.to_thread(worker.until_ready)
 
     async def rests(self, handle: Handle, besides: frozenset[str] = frozenset()) -> bool:
-        """Whether it is in Failover by this workflow, and no step runs but those that watch, and `besides`."""
+        """Whether it is in Failover by this workflow, and no step runs but the watches and `besides`."""
         if not self.rules.in_failover(handle.first_execution_run_id):
             return False
         running = set(await self._running(handle)) - besides

@@ -28,8 +28,8 @@ class Power(StrEnum):
 
 
 class DiskChange(StrEnum):
-    """What makes a VM's disks others than they were: it was reverted; a snapshot was removed after that, which
-    may have put what it held into the live disk; or it was started, so that it may write."""
+    """What makes a VM's disks others than they were: it was reverted; a snapshot was removed after that,
+    which may have put what it held into the live disk; or it was started, so that it may write."""
 
     REVERTED = "reverted"
     MERGED = "merged"

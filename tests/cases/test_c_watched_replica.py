@@ -5,33 +5,14 @@ from datetime import UTC, datetime
 import pytest
 from temporalio.client import Client, WorkflowUpdateFailedError
 
-from partial_failover.contracts.replica import Power, ReplicaState
+from partial_failover.contracts.replica import Power
 from partial_failover.contracts.step import StepName
 from partial_failover.contracts.step_data import ReplicaSeen
 from tests.waiting import until
-from tests.workflows.runs import Handle, in_state, report_of, start, workers
+from tests.workflows.runs import in_failover, page, page_says, report_of, workers
 from tests.workflows.world import World
 
 BOOTED = datetime(2026, 1, 3, tzinfo=UTC)
-
-
-async def page(handle: Handle) -> str:
-    metadata = await handle.query("__temporal_workflow_metadata")
-    return str(metadata.current_details)
-
-
-async def page_says(handle: Handle, text: str) -> None:
-    async def says() -> bool:
-        return text in await page(handle)
-
-    await until(says)
-
-
-async def in_failover(client: Client, world: World) -> Handle:
-    handle = await start(client, {"vm": "erp-db-01"})
-    await in_state(handle, ReplicaState.FAILOVER)
-    await until(lambda: len(world.replica_watches) >= 2)
-    return handle
 
 
 async def test_c1_a_suspended_replica_is_said_and_resumed(client: Client) -> None:

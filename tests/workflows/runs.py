@@ -56,6 +56,28 @@ async def start(client: Client, data: object, workflow: str = "PartialFailover")
     return await client.start_workflow(workflow, data, id=f"{workflow}-{uuid.uuid4()}", task_queue=PROVIDER)
 
 
+async def page(handle: Handle) -> str:
+    """What the tenant reads in the Web UI."""
+    return str((await handle.query("__temporal_workflow_metadata")).current_details)
+
+
+async def page_says(handle: Handle, text: str) -> None:
+    """Wait until it does."""
+
+    async def says() -> bool:
+        return text in await page(handle)
+
+    await until(says)
+
+
+async def in_failover(client: Client, world: World) -> Handle:
+    """A failover that is watched, and the replica has been looked at."""
+    handle = await start(client, {"vm": "erp-db-01"})
+    await in_state(handle, ReplicaState.FAILOVER)
+    await until(lambda: len(world.replica_watches) >= 2)
+    return handle
+
+
 async def in_state(handle: Handle, state: ReplicaState) -> None:
     """Wait until the workflow shows this state."""
 
