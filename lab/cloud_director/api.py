@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from lab.cloud_director import queries, render
+from lxml import etree
+
+from lab.cloud_director import queries, sections, xml
 from lab.cloud_director.actions import Actions
 from lab.cloud_director.model import (
     ASKING,
@@ -23,10 +25,11 @@ from lab.cloud_director.model import (
     bad,
     forbidden,
 )
-from lab.cloud_director.render import MEDIA, Renderer, put, root
+from lab.cloud_director.render import Renderer
 from lab.cloud_director.route import Answer, Asked, Route, route
 from lab.cloud_director.tasks import Tasks
 from lab.cloud_director.world import World, sees
+from lab.cloud_director.xml import MEDIA, link, put, root, word
 
 VM = r"/api/vApp/(?P<ref>vm-[0-9a-f-]{36})"
 VAPP = r"/api/vApp/(?P<ref>vapp-[0-9a-f-]{36})"
@@ -100,12 +103,18 @@ class Api:
     def _sections(self) -> list[Route]:
         configs, connections = f"{VAPP}/networkConfigSection/", f"{VM}/networkConnectionSection/"
         config, connection = f"{MEDIA}networkConfigSection+xml", f"{MEDIA}networkConnectionSection+xml"
+        hardware, part = f"{VM}/virtualHardwareSection", "(?P<part>cpu|memory|networkCards)"
+        system, guest = f"{VM}/operatingSystemSection/?", f"{VM}/guestCustomizationSection/?"
         entry = f"{BOTH}/metadata/((?P<domain>SYSTEM|GENERAL)/)?(?P<key>[^/]+)"
         return [
             route("GET networkConfigSection", configs, self.configs),
             route("PUT networkConfigSection", configs, self.set_configs, config),
             route("GET networkConnectionSection", connections, self.connections),
             route("PUT networkConnectionSection", connections, self.set_connections, connection),
+            route("GET virtualHardwareSection", f"{hardware}/?", self._section(sections.hardware)),
+            route("GET virtualHardwareSection", f"{hardware}/{part}", self.hardware_item),
+            route("GET operatingSystemSection", system, self._section(sections.operating_system)),
+            route("GET guestCustomizationSection", guest, self._section(sections.customization)),
             route("GET metadata", f"{BOTH}/metadata", self.metadata),
             route("POST metadata", f"{BOTH}/metadata", self.set_metadata, f"{MEDIA}metadata+xml"),
             route("DELETE metadata", entry, self.delete),
@@ -115,11 +124,11 @@ class Api:
 
     def versions(self, asked: Asked) -> Answer:
         """Needs neither login nor version."""
-        element = root("SupportedVersions", render.VERSIONS)
+        element = root("SupportedVersions", xml.VERSIONS)
         for version, deprecated in self.served.items():
-            info = put(element, "VersionInfo", None, render.VERSIONS, deprecated=render.word(deprecated))
-            put(info, "Version", version, render.VERSIONS)
-            put(info, "LoginUrl", f"{self.render.base}/cloudapi/1.0.0/sessions", render.VERSIONS)
+            info = put(element, "VersionInfo", None, xml.VERSIONS, deprecated=word(deprecated))
+            put(info, "Version", version, xml.VERSIONS)
+            put(info, "LoginUrl", f"{self.render.base}/cloudapi/1.0.0/sessions", xml.VERSIONS)
         return Answer(xml=element)
 
     def exchange(self, asked: Asked) -> Answer:
@@ -150,8 +159,8 @@ class Api:
         """Who I am."""
         element, base = root("Session", org=asked.who.org, user=asked.who.user), self.render.base
         element.set("href", f"{base}/api/session")
-        render.link(element, "down", f"{base}/api/query", "query.queryList")
-        render.link(element, "entityResolver", f"{base}/api/entity/", "entity")
+        link(element, "down", f"{base}/api/query", "query.queryList")
+        link(element, "entityResolver", f"{base}/api/entity/", "entity")
         return Answer(xml=element)
 
     def current_session(self, asked: Asked) -> Answer:
@@ -218,9 +227,9 @@ class Api:
         """The vCenter; for the provider only."""
         if not asked.who.provider or asked.groups["id"] != self.world.vcenter_id:
             raise forbidden("No access to the vCenter")
-        element = root("VimServer", render.EXTENSION, name=self.world.machines.name)
-        put(element, "Url", self.vcenter_url, render.EXTENSION)
-        put(element, "Uuid", self.world.machines.instance_uuid, render.EXTENSION)
+        element = root("VimServer", xml.EXTENSION, name=self.world.machines.name)
+        put(element, "Url", self.vcenter_url, xml.EXTENSION)
+        put(element, "Uuid", self.world.machines.instance_uuid, xml.EXTENSION)
         return Answer(xml=element)
 
     def networks(self, asked: Asked) -> Answer:
@@ -289,6 +298,13 @@ class Api:
     def set_connections(self, asked: Asked) -> Answer:
         """All of them anew."""
         return self._task(self.actions.set_connections(self._vm(asked), asked.body, asked.who))
+
+    def _section(self, section: Callable[[Vm, str], etree._Element]) -> Callable[[Asked], Answer]:
+        return lambda asked: Answer(xml=section(vm := self._vm(asked), self.render.href(vm)))
+
+    def hardware_item(self, asked: Asked) -> Answer:
+        """Processors, memory or network cards."""
+        return Answer(xml=sections.hardware_item(self._vm(asked), asked.groups["part"]))
 
     def metadata(self, asked: Asked) -> Answer:
         """All entries that may be seen."""

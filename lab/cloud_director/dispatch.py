@@ -5,8 +5,9 @@ versions, POST token, GET session, GET current session, GET role rights, DELETE 
 vm, GET vApp, POST powerOn, POST powerOff, POST suspend, POST discardSuspendedState,
 POST undeploy, POST reloadFromVc, POST createSnapshot, GET
 question, POST answer, POST enterMaintenanceMode, POST exitMaintenanceMode, GET and PUT
-networkConfigSection, GET and PUT networkConnectionSection, GET, POST and DELETE metadata, GET task, POST
-cancel, GET orgVdcNetworks, GET vimServer.
+networkConfigSection, GET and PUT networkConnectionSection, GET virtualHardwareSection, GET
+operatingSystemSection, GET guestCustomizationSection, GET, POST and DELETE metadata, GET task, POST cancel,
+GET orgVdcNetworks, GET vimServer.
 """
 
 import json
@@ -21,6 +22,7 @@ from lab.cloud_director import render
 from lab.cloud_director.api import Api
 from lab.cloud_director.model import ApiError, bad
 from lab.cloud_director.route import NOBODY, Answer, Asked, Route, refuse_media
+from lab.cloud_director.xml import MEDIA
 from lab.http_server import Call, Request, Response
 from lab.injected_faults import FaultKind
 
@@ -98,7 +100,7 @@ def _encoded(answer: Answer, request: Request) -> Response:
     body, media_type = b"", "text/plain"
     if answer.xml is not None:
         kind = "error" if answer.status >= 400 else etree.QName(answer.xml).localname
-        media_type = f"{render.MEDIA}{kind[0].lower()}{kind[1:]}+xml{version}"
+        media_type = f"{MEDIA}{kind[0].lower()}{kind[1:]}+xml{version}"
         body = etree.tostring(answer.xml)
     elif answer.json is not None:
         media_type = f"application/json{version}"

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 from lxml import etree
 
 from lab.cloud_director.model import ON, Principal, bad
-from lab.cloud_director.render import MEDIA, VCLOUD, Renderer, link, put, root, word
+from lab.cloud_director.render import Renderer
 from lab.cloud_director.world import World, sees
+from lab.cloud_director.xml import MEDIA, VCLOUD, link, put, root, word
 
 Record = dict[str, str]
 

@@ -1,52 +1,12 @@
 """Answers in Cloud Director's XML. Elements only: nothing is put together from strings."""
 
 import uuid
-from typing import Any
 
 from lxml import etree
 
+from lab.cloud_director import sections
 from lab.cloud_director.model import ASKING, OFF, ON, CloudNic, Entity, OrgNetwork, Principal, Task, VApp, Vm
-
-VCLOUD = "http://www.vmware.com/vcloud/v1.5"
-OVF = "http://schemas.dmtf.org/ovf/envelope/1"
-EXTENSION = "http://www.vmware.com/vcloud/extension/v1.5"
-XSI = "http://www.w3.org/2001/XMLSchema-instance"
-VERSIONS = "http://www.vmware.com/vcloud/versions"
-MEDIA = "application/vnd.vmware.vcloud."
-ADMIN = "application/vnd.vmware.admin."
-NSMAP: Any = {None: VCLOUD, "ovf": OVF, "vmext": EXTENSION, "xsi": XSI}
-
-
-def root(name: str, namespace: str = VCLOUD, /, **attributes: str) -> etree._Element:
-    """A new document."""
-    nsmap: Any = {**NSMAP, None: namespace}
-    element = etree.Element(f"{{{namespace}}}{name}", nsmap=nsmap)
-    for key, value in attributes.items():
-        element.set(key, value)
-    return element
-
-
-def put(
-    parent: etree._Element, name: str, text: str | None = None, ns: str = VCLOUD, /, **attributes: str
-) -> etree._Element:
-    """A new last child."""
-    element = etree.SubElement(parent, f"{{{ns}}}{name}")
-    element.text = text
-    for key, value in attributes.items():
-        element.set(key, value)
-    return element
-
-
-def link(parent: etree._Element, rel: str, href: str, type: str | None = None) -> None:
-    """A `Link`."""
-    element = put(parent, "Link", rel=rel, href=href)
-    if type:
-        element.set("type", f"{MEDIA}{type}+xml")
-
-
-def word(value: bool) -> str:
-    """As in XML."""
-    return "true" if value else "false"
+from lab.cloud_director.xml import ADMIN, EXTENSION, MEDIA, OVF, XSI, link, put, root, word
 
 
 class Renderer:
@@ -114,7 +74,11 @@ class Renderer:
             holder = put(element, "Tasks")
             for task in tasks:
                 self.task(task, holder)
+        here = self.href(vm)
+        sections.hardware(vm, here, element)
+        sections.operating_system(vm, here, element)
         self.connections(vm, element)
+        sections.customization(vm, here, element)
         return element
 
     def vcenter_href(self, vm: Vm) -> str:

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from lxml import etree
 
 from lab.cloud_director.model import Address, CloudNic, MetadataValue, OrgNetwork, bad
-from lab.cloud_director.render import VCLOUD, XSI
+from lab.cloud_director.xml import VCLOUD, XSI
 from partial_failover.contracts.network import AllocationMode
 
 CONNECTION = (

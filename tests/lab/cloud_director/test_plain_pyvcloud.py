@@ -45,3 +45,27 @@ def test_it_powers_on_and_off_and_waits_by_its_own_monitor(site: Site, plain: An
     monitor.wait_for_success(VM(plain, href=href).power_off(), poll_frequency=0.05)
     assert VM(plain, href=href).is_powered_off()
     assert site.vm.machine.reverts == ["on", "off"]
+
+
+def test_it_reads_hardware_guest_and_system_of_a_vm(site: Site, plain: Any) -> None:
+    vm = VM(plain, href=f"{plain.get_api_uri()}/vApp/{site.vm.ref}")
+    cpu, memory = vm.list_virtual_hardware_section()
+    assert cpu == {"cpuVirtualQuantity": 2, "cpuCoresPerSocket": 1}
+    assert memory == {"memoryVirtualQuantityInMb": 4096}
+    guest = vm.get_guest_customization_section()
+    assert (guest.Enabled, guest.ComputerName) == (False, "erp")
+    assert vm.list_os_section()["Description"] == "Other 3.x Linux (64-bit)"
+    [card] = vm.list_virtual_hardware_section(is_cpu=False, is_memory=False, is_networkCards=True)
+    assert (card["nCardConnection"], card["nCardIpAddress"]) == ("lan", "192.168.10.21")
+
+
+def test_the_parts_of_a_vm_come_in_the_order_of_the_xsd(site: Site, plain: Any) -> None:
+    vm = plain.get_resource(f"{plain.get_api_uri()}/vApp/{site.vm.ref}")
+    parts = [part.tag.rpartition("}")[2] for part in vm.iterchildren()]
+    assert [name for name in dict.fromkeys(parts) if name != "Link"] == [
+        "VCloudExtension",
+        "VirtualHardwareSection",
+        "OperatingSystemSection",
+        "NetworkConnectionSection",
+        "GuestCustomizationSection",
+    ]
