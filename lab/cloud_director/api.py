@@ -233,16 +233,21 @@ class Api:
         return Answer(xml=element)
 
     def networks(self, asked: Asked) -> Answer:
-        """Organization VDC networks, page by page."""
+        """Organization VDC networks, page by page. Without `includeAccessible` only those that the VDC, or
+        the VDC group, owns itself."""
         match = re.fullmatch(
-            r"\(ownerRef\.id==urn:vcloud:vdc:(?P<vdc>[0-9a-f-]{36});_context==includeAccessible\)",
+            r"\(?ownerRef\.id==(?P<owner>urn:vcloud:vdc(Group)?:[0-9a-f-]{36})"
+            r"(?P<all>;_context==includeAccessible)?\)?",
             asked.query.get("filter", ""),
         )
         if match is None:
             raise bad("The filter is not valid")
         with self.world.lock:
             visible = [
-                n for n in self.world.networks if n.vdc.id == match["vdc"] and sees(asked.who, n.vdc.org)
+                n
+                for n in self.world.networks
+                if sees(asked.who, n.vdc.org)
+                and (_owner(n)["id"] == match["owner"] or (match["all"] and match["owner"] in _users(n)))
             ]
         return Answer(json=_json_page([_network_json(n) for n in visible], asked))
 
@@ -343,8 +348,18 @@ def _network_json(network: OrgNetwork) -> dict[str, Any]:
         "name": network.name,
         "networkType": network.type,
         "subnets": {"values": [subnet]},
-        "ownerRef": {"id": f"urn:vcloud:vdc:{network.vdc.id}", "name": network.vdc.name},
+        "ownerRef": _owner(network),
+        "orgVdc": None if network.group else _owner(network),
     }
+
+
+def _owner(network: OrgNetwork) -> dict[str, str]:
+    kind, owner = ("vdcGroup", network.group) if network.group else ("vdc", network.vdc)
+    return {"id": f"urn:vcloud:{kind}:{owner.id}", "name": owner.name}
+
+
+def _users(network: OrgNetwork) -> set[str]:
+    return {f"urn:vcloud:vdc:{vdc.id}" for vdc in network.vdcs}
 
 
 def _role_id(who: Principal) -> str:

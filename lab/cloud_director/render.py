@@ -5,7 +5,19 @@ import uuid
 from lxml import etree
 
 from lab.cloud_director import sections
-from lab.cloud_director.model import ASKING, OFF, ON, CloudNic, Entity, OrgNetwork, Principal, Task, VApp, Vm
+from lab.cloud_director.model import (
+    ASKING,
+    OFF,
+    ON,
+    AnyNetwork,
+    CloudNic,
+    Entity,
+    OrgNetwork,
+    Principal,
+    Task,
+    VApp,
+    Vm,
+)
 from lab.cloud_director.xml import ADMIN, EXTENSION, MEDIA, OVF, XSI, link, put, root, word
 
 
@@ -172,6 +184,7 @@ class Renderer:
                 self.task(task, holder)
         self._lease(vapp, element)
         self.configs(vapp, element)
+        put(element, "autoNature", word(vapp.auto))
         put(element, "InMaintenanceMode", word(vapp.maintenance))
         children = put(element, "Children")
         for vm in vapp.vms:
@@ -197,16 +210,18 @@ class Renderer:
             self._config(element, network)
         return element
 
-    def _config(self, parent: etree._Element, network: OrgNetwork) -> None:
+    def _config(self, parent: etree._Element, network: AnyNetwork) -> None:
         element = put(parent, "NetworkConfig", networkName=network.name)
         configuration = put(element, "Configuration")
         scope = put(put(configuration, "IpScopes"), "IpScope")
-        put(scope, "IsInherited", "true")
+        put(scope, "IsInherited", word(isinstance(network, OrgNetwork)))
         put(scope, "Gateway", str(network.gateway.ip))
         put(scope, "SubnetPrefixLength", str(network.gateway.network.prefixlen))
-        href = f"{self.base}/api/admin/network/{network.id}"
-        put(configuration, "ParentNetwork", href=href, name=network.name)
-        put(configuration, "FenceMode", "bridged")
+        above = network if isinstance(network, OrgNetwork) else network.parent
+        if above is not None:
+            href = f"{self.base}/api/admin/network/{above.id}"
+            put(configuration, "ParentNetwork", href=href, name=above.name)
+        put(configuration, "FenceMode", network.fence)
         put(element, "IsDeployed", "false")
 
     def metadata(self, entity: Entity, who: Principal) -> etree._Element:

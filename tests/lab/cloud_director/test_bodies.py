@@ -129,7 +129,7 @@ def test_vapp_networks_are_replaced_whole(site: Site) -> None:
     def section(*configs: str) -> str:
         return f"<NetworkConfigSection {HEAD}><ovf:Info>x</ovf:Info>{''.join(configs)}</NetworkConfigSection>"
 
-    lan = config("lan", site.vapp.networks[0].id)
+    lan = config("lan", site.endpoint.world.network_of(site.vdc, "lan").id)
     for wrong in (
         section(),
         section(config("second", second.id)),
