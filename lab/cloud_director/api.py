@@ -15,7 +15,6 @@ from lab.cloud_director import queries, sections, xml
 from lab.cloud_director.actions import Actions
 from lab.cloud_director.model import (
     ASKING,
-    ApiError,
     Entity,
     OrgNetwork,
     Principal,
@@ -28,7 +27,7 @@ from lab.cloud_director.model import (
 from lab.cloud_director.render import Renderer
 from lab.cloud_director.route import Answer, Asked, Route, route
 from lab.cloud_director.tasks import Tasks
-from lab.cloud_director.world import World, sees
+from lab.cloud_director.world import World, sees, vapp_of
 from lab.cloud_director.xml import MEDIA, link, put, root, word
 
 VM = r"/api/vApp/(?P<ref>vm-[0-9a-f-]{36})"
@@ -203,12 +202,7 @@ class Api:
         return entity
 
     def _blocked(self, entity: Entity, who: Principal) -> bool:
-        vapp = entity if isinstance(entity, VApp) else entity.vapp
-        try:
-            self.tasks.refuse_if_busy(entity)
-        except ApiError:
-            return True
-        return vapp.maintenance and not who.provider
+        return self.tasks.busy_with(entity) is not None or (vapp_of(entity).maintenance and not who.provider)
 
     def vm(self, asked: Asked) -> Answer:
         """A VM."""

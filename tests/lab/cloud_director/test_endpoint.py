@@ -10,8 +10,10 @@ import pytest
 
 from lab.cloud_director import ALL_RIGHTS
 from lab.cloud_director.model import Principal
+from lab.cloud_director.tasks import Reach
 from lab.injected_faults import FaultKind, FaultRule
 from tests.lab.cloud_director.site import HEAD, JSON, Site, idle
+from tests.lab.cloud_director.test_bodies import metadata
 
 
 def test_versions_need_no_login_and_others_are_refused_by_name(site: Site) -> None:
@@ -84,6 +86,28 @@ def test_links_and_writes_are_gone_while_busy(site: Site) -> None:
     site.endpoint.tasks.wait_idle()
     assert 'status="canceled"' in site.provider.get(task).text
     assert site.power() == "poweredOff"
+
+
+@pytest.mark.parametrize(
+    ("reach", "statuses"), [("vm", (202, 202)), ("vapp", (400, 202)), ("neighbours", (400, 400))]
+)
+def test_a_running_task_of_a_vm_reaches_as_far_as_is_played(
+    site: Site, reach: Reach, statuses: tuple[int, int]
+) -> None:
+    tasks = site.endpoint.tasks
+    other = site.endpoint.add_vm(site.vapp, site.machines.add_vm("other", []))
+    tasks.reach = reach
+    site.faults.add(FaultRule("cloud-director", "POST powerOn", FaultKind.TASK_HANG, seconds=30))
+    running = site.provider.post(f"{site.vm_path}/power/action/powerOn").headers["Location"]
+    seen = []
+    for path in (f"{site.vapp_path}/metadata", f"/api/vApp/{other.ref}/metadata"):
+        answer = site.provider.post(path, content=metadata("GENERAL", "READWRITE"))
+        assert answer.status_code == 202 or f"entity.vApp:{site.vapp.id} is busy" in answer.text
+        seen.append(answer.status_code)
+        tasks.wait_idle(but=1)
+    assert tuple(seen) == statuses and len(tasks.refused) == statuses.count(400)
+    site.provider.post(f"{running}/action/cancel")
+    tasks.wait_idle()
 
 
 def test_power_follows_the_state_machine(site: Site) -> None:
