@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from lxml import etree
 
-from lab.cloud_director import queries, sections, xml
+from lab.cloud_director import organizations, queries, sections, xml
 from lab.cloud_director.actions import Actions
 from lab.cloud_director.model import (
     ASKING,
@@ -28,7 +28,7 @@ from lab.cloud_director.render import Renderer
 from lab.cloud_director.route import Answer, Asked, Route, route
 from lab.cloud_director.tasks import Tasks
 from lab.cloud_director.world import World, sees, vapp_of
-from lab.cloud_director.xml import MEDIA, link, put, root, word
+from lab.cloud_director.xml import MEDIA, put, root, word
 
 VM = r"/api/vApp/(?P<ref>vm-[0-9a-f-]{36})"
 VAPP = r"/api/vApp/(?P<ref>vapp-[0-9a-f-]{36})"
@@ -64,6 +64,9 @@ class Api:
             route("GET current session", "/cloudapi/1.0.0/sessions/current", self.current_session),
             route("DELETE session", "/cloudapi/1.0.0/sessions/current", self.logout),
             route("GET role rights", r"/cloudapi/1.0.0/roles/(?P<role>[^/]+)/rights", self.role_rights),
+            route("GET orgs", "/api/org/", self.orgs),
+            route("GET org", r"/api/org/(?P<id>[0-9a-f-]{36})", self.org),
+            route("GET vdc", r"/api/vdc/(?P<id>[0-9a-f-]{36})", self.vdc),
             route("GET query", "/api/query", self.query),
             route("GET vm", VM, self.vm),
             route("GET vApp", VAPP, self.vapp),
@@ -156,11 +159,7 @@ class Api:
 
     def session(self, asked: Asked) -> Answer:
         """Who I am."""
-        element, base = root("Session", org=asked.who.org, user=asked.who.user), self.render.base
-        element.set("href", f"{base}/api/session")
-        link(element, "down", f"{base}/api/query", "query.queryList")
-        link(element, "entityResolver", f"{base}/api/entity/", "entity")
-        return Answer(xml=element)
+        return Answer(xml=organizations.session(self.render.base, asked.who))
 
     def current_session(self, asked: Asked) -> Answer:
         """Who I am, with my role; in the lab everybody has a role of his own."""
@@ -180,6 +179,28 @@ class Api:
         return Answer(204)
 
     # What is there
+
+    def orgs(self, asked: Asked) -> Answer:
+        """The organizations that may be seen."""
+        visible = [org for org in self.world.orgs if sees(asked.who, org)]
+        return Answer(xml=organizations.org_list(self.render.base, visible))
+
+    def org(self, asked: Asked) -> Answer:
+        """One organization."""
+        for org in self.world.orgs:
+            if org.id == asked.groups["id"] and sees(asked.who, org):
+                return Answer(xml=organizations.organization(self.render.base, org))
+        raise forbidden("No access to the organization")
+
+    def vdc(self, asked: Asked) -> Answer:
+        """One organization VDC."""
+        world = self.world
+        for vdc in world.vdcs:
+            if vdc.id == asked.groups["id"] and sees(asked.who, vdc.org):
+                vapps = [vapp for vapp in world.vapps if vapp.vdc is vdc]
+                networks = world.usable_in(vdc)
+                return Answer(xml=organizations.virtual_data_centre(self.render.base, vdc, vapps, networks))
+        raise forbidden("No access to the organization VDC")
 
     def query(self, asked: Asked) -> Answer:
         """The list of queries, or one."""

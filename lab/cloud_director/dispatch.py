@@ -1,13 +1,12 @@
 """From a request to the row of the API that answers it: versions, logins, media types, errors.
 
 Faults are injected into the endpoint "cloud-director" and these calls, which the audit names too: GET
-versions, POST token, GET session, GET current session, GET role rights, DELETE session, GET query, GET
-vm, GET vApp, POST powerOn, POST powerOff, POST suspend, POST discardSuspendedState,
-POST undeploy, POST reloadFromVc, POST createSnapshot, GET
-question, POST answer, POST enterMaintenanceMode, POST exitMaintenanceMode, GET and PUT
-networkConfigSection, GET and PUT networkConnectionSection, GET virtualHardwareSection, GET
-operatingSystemSection, GET guestCustomizationSection, GET, POST and DELETE metadata, GET task, POST cancel,
-GET orgVdcNetworks, GET vimServer.
+versions, POST token, GET session, GET current session, GET role rights, DELETE session, GET orgs, GET org,
+GET vdc, GET query, GET vm, GET vApp, POST powerOn, POST powerOff, POST suspend, POST discardSuspendedState,
+POST undeploy, POST reloadFromVc, POST createSnapshot, GET question, POST answer, POST enterMaintenanceMode,
+POST exitMaintenanceMode, GET and PUT networkConfigSection, GET and PUT networkConnectionSection, GET
+virtualHardwareSection, GET operatingSystemSection, GET guestCustomizationSection, GET, POST and DELETE
+metadata, GET task, POST cancel, GET orgVdcNetworks, GET vimServer.
 """
 
 import json

@@ -18,6 +18,7 @@ from lab.cloud_director.model import (
     VApp,
     Vm,
 )
+from lab.cloud_director.world import org_id
 from lab.cloud_director.xml import ADMIN, EXTENSION, MEDIA, OVF, XSI, link, put, root, word
 
 
@@ -58,8 +59,8 @@ class Renderer:
                 message=task.error,
             )
         who = task.user
-        user, org = (uuid.uuid5(uuid.NAMESPACE_OID, text) for text in (f"{who.org}/{who.user}", who.org))
-        user_href, org_href = f"{self.base}/api/admin/user/{user}", f"{self.base}/api/org/{org}"
+        user = uuid.uuid5(uuid.NAMESPACE_OID, f"{who.org}/{who.user}")
+        user_href, org_href = f"{self.base}/api/admin/user/{user}", f"{self.base}/api/org/{org_id(who.org)}"
         put(element, "User", href=user_href, name=who.user, type=f"{ADMIN}user+xml")
         put(element, "Organization", href=org_href, name=who.org, type=f"{MEDIA}org+xml")
         return element

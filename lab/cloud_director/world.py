@@ -33,6 +33,11 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def org_id(name: str) -> str:
+    """UUID of the organization of that name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+
+
 class World:
     """All that Cloud Director keeps. `lock` guards it; effects on the hypervisor are made outside of it."""
 
@@ -40,7 +45,7 @@ class World:
         self.machines = machines
         self.lock = threading.RLock()
         self.vcenter_id = new_id()
-        self.orgs: list[Org] = []
+        self.orgs = [Org(org_id(SYSTEM), SYSTEM)]
         self.vdcs: list[Vdc] = []
         self.networks: list[OrgNetwork] = []
         self.vapps: list[VApp] = []
@@ -75,7 +80,7 @@ class World:
     def add_org(self, name: str) -> Org:
         """A new tenant."""
         with self.lock:
-            self.orgs.append(Org(new_id(), name))
+            self.orgs.append(Org(org_id(name), name))
             return self.orgs[-1]
 
     def add_vdc(self, org: Org, name: str) -> Vdc:

@@ -132,7 +132,7 @@ async def test_the_lock_ends_with_its_failover(lab: Lab, initech: Client) -> Non
 
 @pytest.fixture(params=["vm", "neighbours"])
 async def busy_neighbour(lab: Lab, request: pytest.FixtureRequest) -> AsyncIterator[Tasks]:
-    """A VM of the replicas' vApp has a task of half a second again and again, which makes that VM busy, or all
+    """A VM of the replicas' vApp has a task of half a second again and again, which makes it busy, or all
     that is in the vApp."""
     tasks, vm = lab.centre.cloud.tasks, lab.centre.cloud.vm("erp-web-01_replica")
     before, over = tasks.reach, asyncio.Event()

@@ -55,6 +55,10 @@ def test_what_is_not_there_and_what_is_anothers_is_403_alike(site: Site) -> None
     assert theirs.status_code == never.status_code == 403
     assert "ACCESS_TO_RESOURCE_IS_FORBIDDEN" in theirs.text
     assert site.provider.get("/api/nothing").status_code == 404
+    for path in (f"/api/vdc/{site.vdc.id}", f"/api/org/{site.vdc.org.id}"):
+        assert site.provider.get(path).status_code == site.tenant.get(path).status_code == 200
+        assert site.provider.get(path, headers=access).status_code == 403
+    assert site.tenant.get("/api/org/").text.count("<Org ") == 1
 
 
 def test_a_request_id_is_given_and_begins_with_the_clients(site: Site) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pyvcloud.vcd.client import Client, QueryResultFormat, TaskStatus
+from pyvcloud.vcd.org import Org
 from pyvcloud.vcd.vdc import VDC
 from pyvcloud.vcd.vm import VM
 
@@ -97,3 +98,16 @@ def test_its_list_of_networks_misses_those_of_vdc_groups_and_imported_ones(site:
     endpoint.world.share(shared, "acme-group", [])
     vdc = VDC(plain, href=f"{plain.get_api_uri()}/vdc/{site.vdc.id}")
     assert [(n["name"], n["linkType"]) for n in vdc.list_orgvdc_network_records()] == [("lan", "DLR_UPLINK")]
+
+
+def test_it_walks_from_its_session_down_to_a_vapp(site: Site, plain: Any) -> None:
+    assert plain.get_org().get("name") == SYSTEM
+    org = Org(plain, resource=plain.get_org_by_name("acme"))
+    [found] = org.list_vdcs()
+    assert found["name"] == site.vdc.name
+    vdc = VDC(plain, resource=org.get_vdc(site.vdc.name))
+    assert [(r["name"], r["type"].rpartition(".")[2]) for r in vdc.list_resources()] == [
+        ("replicas", "vApp+xml")
+    ]
+    assert [n.get("name") for n in vdc.resource.AvailableNetworks.Network] == ["lan"]
+    assert names_of(vdc.get_vapp("replicas")) == ["erp"]
