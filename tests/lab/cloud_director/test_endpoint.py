@@ -12,8 +12,8 @@ from lab.cloud_director import ALL_RIGHTS
 from lab.cloud_director.model import Principal
 from lab.cloud_director.tasks import Reach
 from lab.injected_faults import FaultKind, FaultRule
+from tests.lab.cloud_director.bodies import metadata
 from tests.lab.cloud_director.site import HEAD, JSON, Site, idle
-from tests.lab.cloud_director.test_bodies import metadata
 
 
 def test_versions_need_no_login_and_others_are_refused_by_name(site: Site) -> None:

@@ -4,8 +4,8 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from lab.cloud_director import NicSpec
 from partial_failover.contracts.network import AllocationMode
+from tests.lab.cloud_director.bodies import connection, nic_section
 from tests.lab.cloud_director.site import HEAD, JSON, Site, idle
-from tests.lab.cloud_director.test_bodies import connection, nic_section
 
 NAT = IPv4Interface("192.168.77.1/24")
 
