@@ -8,6 +8,8 @@ from partial_failover.contracts.network import AllocationMode, Network, Nic
 from partial_failover.contracts.plan import Problem
 from partial_failover.contracts.replica import CloudVm
 
+OWN = "that is a network of its vApp alone, isolated or routed by NAT, and production is not on it"
+BRIDGE = "Connect it to the organization VDC network itself; a vApp that is fenced must not be"
 GIVE = "Give it the original's address in Cloud Director"
 
 
@@ -19,7 +21,10 @@ def of_replica(vm: CloudVm, networks: tuple[Network, ...], extended: bool) -> li
     for nic in vm.nics:
         if nic.connected and nic.network is not None:
             where = f"NIC {nic.index} of {vm.name} on {nic.network}"
-            problems += _of_nic(nic, by_name.get(nic.network), where, extended)
+            if nic.network in vm.own_networks:
+                problems.append(_wrong(f"{where}: {OWN}", BRIDGE))
+            else:
+                problems += _of_nic(nic, by_name.get(nic.network), where, extended)
     if not leases_of(vm) and not problems:
         problems.append(_wrong(f"{vm.name} has no connected NIC", "Connect it in Cloud Director"))
     return problems

@@ -31,7 +31,8 @@ class ConnectNetworks(ProviderApplianceSteps):
         vm = self.tenant.appliance_vm()
         attached = vdc.vapp_networks(vm.vapp_id)
         wanted = wired(vm, networks)
-        if wanted == vm.nics and all(n.name in attached for n in networks):
+        bridged = set(attached) - set(vm.own_networks)
+        if wanted == vm.nics and all(n.name in bridged for n in networks):
             return StepResult(changed=False, note=f"All {len(networks)} networks are connected")
         before = self._wiring_before(vm) or ApplianceWiring(networks=attached, nics=vm.nics)
         self._remember(vm, before, attempt)

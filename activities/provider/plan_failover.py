@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from activities.provider import marker, nic_memory
-from activities.provider.addresses import of_replica
+from activities.provider.addresses import BRIDGE, OWN, of_replica
 from activities.provider.connect_networks import wired
 from activities.provider.leases import leases_of
 from activities.provider.restore_points import cautions, choose, kept, latest
@@ -201,6 +201,7 @@ class PlanFailover(ProviderSteps):
             vm = with_timeout(self.tenant.appliance_vm, "Cloud Director")
             if settings.management_network not in {nic.network for nic in vm.nics}:
                 problems.append(_no_management(vm, settings.management_network))
+            problems += [_not_bridged(vm, n.name) for n in networks if n.name in vm.own_networks]
             if len(networks) <= MOST_NETWORKS:
                 wired(vm, networks)
             if vm.power is Power.ON and appliance is not None:
@@ -296,6 +297,10 @@ def _no_spare(name: str) -> Problem:
     return _provider(
         f"The provider's appliance has no spare address on {name}", "Add one under appliance.spares"
     )
+
+
+def _not_bridged(vm: CloudVm, name: str) -> Problem:
+    return _provider(f"{name} in the vApp {vm.vapp_name} of the provider's appliance: {OWN}", BRIDGE)
 
 
 def _misfit(why: str) -> Problem:

@@ -4,7 +4,7 @@ Assumed, not documented: a VM's links vanish and its writes are refused while it
 provider may power on in maintenance mode; a metadata write makes its entity busy.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
@@ -16,6 +16,7 @@ from lab.cloud_director.model import (
     ON,
     SUSPENDED,
     Address,
+    AnyNetwork,
     CloudNic,
     Entity,
     Principal,
@@ -189,9 +190,10 @@ class Actions:
         )
 
     def set_configs(self, vapp: VApp, body: bytes, who: Principal) -> Task:
-        """Replace the vApp's networks as a whole."""
-        known = [n for n in self.world.networks if n.vdc is vapp.vdc]
-        wanted = strict.configs(body, known)
+        """Replace the vApp's networks as a whole. Not those of a stand-alone VM's vApp (inferred)."""
+        if vapp.auto:
+            raise bad(f"The networks of {vapp.name}, which belongs to a stand-alone VM, cannot be changed")
+        wanted = strict.configs(body, self.world.usable_in(vapp.vdc), vapp.networks)
         names = {n.name for n in wanted}
         for vm in vapp.vms:
             if any(n.network is not None and n.network not in names for n in vm.nics):
@@ -204,35 +206,44 @@ class Actions:
         return self._start(call, "vdcUpdateVappNetworkSection", vapp, who, model.NETWORK_RIGHT, effect)
 
     def set_connections(self, vm: Vm, body: bytes, who: Principal) -> Task:
-        """Replace the VM's NICs as a whole; addresses are given out by the task."""
-        primary, wanted = strict.connections(body, vm.vapp.networks)
+        """Replace the VM's NICs as a whole; addresses are given out by the task.
+
+        A stand-alone VM names organization VDC networks, and its vApp has those that it names: attached and
+        detached by Cloud Director (inferred from clients, which attach none).
+        """
+        vapp = vm.vapp
+        usable: Sequence[AnyNetwork] = self.world.usable_in(vapp.vdc) if vapp.auto else vapp.networks
+        primary, wanted = strict.connections(body, usable)
+        named = {nic.network for nic in wanted}
 
         def effect(_: Task) -> None:
             with self.world.lock:
-                self.world.change(vm, nics=[self._settled(vm, nic) for nic in wanted])
+                nics = [self._settled(vm, nic, usable) for nic in wanted]
+                if vapp.auto:
+                    self.world.change(vapp, networks=[n for n in usable if n.name in named])
+                self.world.change(vm, nics=nics)
                 vm.primary = primary
             self.push(vm)
 
         call = "PUT networkConnectionSection"
         return self._start(call, "vappUpdateVm", vm, who, model.NETWORK_RIGHT, effect)
 
-    def _settled(self, vm: Vm, nic: CloudNic) -> CloudNic:
+    def _settled(self, vm: Vm, nic: CloudNic, usable: Sequence[AnyNetwork]) -> CloudNic:
         """With a MAC, and with an address that nobody else of the VDC has."""
         mac = nic.mac or self.world.machines.new_mac()
         if nic.network is None or nic.mode not in (AllocationMode.POOL, AllocationMode.MANUAL):
             return replace(nic, mac=mac, address=None)
         if isinstance(nic.address, IPv6Address):  # the lab's networks have no IPv6 subnet to be outside of
             return replace(nic, mac=mac)
+        network = next(n for n in usable if n.name == nic.network)
         taken = {
             other.address
-            for vapp in self.world.vapps
-            if vapp.vdc is vm.vapp.vdc
-            for other_vm in vapp.vms
+            for other_vm in self.world.vms
             if other_vm is not vm
             for other in other_vm.nics
-            if other.network == nic.network
+            if other.network is not None and other_vm.vapp.network(other.network) is network
         }
-        gateway = self.world.network_of(vm.vapp.vdc, nic.network).gateway
+        gateway = network.gateway
         address = nic.address or _free(gateway.network.hosts(), taken | {gateway.ip})
         if address in taken or address not in gateway.network:
             raise TaskError(f"The IP address {address} is in use or outside of {nic.network}")

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from lab.cloud_director import queries, render
+from lxml import etree
+
+from lab.cloud_director import organizations, queries, sections, xml
 from lab.cloud_director.actions import Actions
 from lab.cloud_director.model import (
     ASKING,
-    ApiError,
     Entity,
     OrgNetwork,
     Principal,
@@ -23,10 +24,11 @@ from lab.cloud_director.model import (
     bad,
     forbidden,
 )
-from lab.cloud_director.render import MEDIA, Renderer, put, root
+from lab.cloud_director.render import Renderer
 from lab.cloud_director.route import Answer, Asked, Route, route
 from lab.cloud_director.tasks import Tasks
-from lab.cloud_director.world import World, sees
+from lab.cloud_director.world import World, sees, vapp_of
+from lab.cloud_director.xml import MEDIA, put, root, word
 
 VM = r"/api/vApp/(?P<ref>vm-[0-9a-f-]{36})"
 VAPP = r"/api/vApp/(?P<ref>vapp-[0-9a-f-]{36})"
@@ -62,6 +64,9 @@ class Api:
             route("GET current session", "/cloudapi/1.0.0/sessions/current", self.current_session),
             route("DELETE session", "/cloudapi/1.0.0/sessions/current", self.logout),
             route("GET role rights", r"/cloudapi/1.0.0/roles/(?P<role>[^/]+)/rights", self.role_rights),
+            route("GET orgs", "/api/org/", self.orgs),
+            route("GET org", r"/api/org/(?P<id>[0-9a-f-]{36})", self.org),
+            route("GET vdc", r"/api/vdc/(?P<id>[0-9a-f-]{36})", self.vdc),
             route("GET query", "/api/query", self.query),
             route("GET vm", VM, self.vm),
             route("GET vApp", VAPP, self.vapp),
@@ -100,12 +105,18 @@ class Api:
     def _sections(self) -> list[Route]:
         configs, connections = f"{VAPP}/networkConfigSection/", f"{VM}/networkConnectionSection/"
         config, connection = f"{MEDIA}networkConfigSection+xml", f"{MEDIA}networkConnectionSection+xml"
+        hardware, part = f"{VM}/virtualHardwareSection", "(?P<part>cpu|memory|networkCards)"
+        system, guest = f"{VM}/operatingSystemSection/?", f"{VM}/guestCustomizationSection/?"
         entry = f"{BOTH}/metadata/((?P<domain>SYSTEM|GENERAL)/)?(?P<key>[^/]+)"
         return [
             route("GET networkConfigSection", configs, self.configs),
             route("PUT networkConfigSection", configs, self.set_configs, config),
             route("GET networkConnectionSection", connections, self.connections),
             route("PUT networkConnectionSection", connections, self.set_connections, connection),
+            route("GET virtualHardwareSection", f"{hardware}/?", self._section(sections.hardware)),
+            route("GET virtualHardwareSection", f"{hardware}/{part}", self.hardware_item),
+            route("GET operatingSystemSection", system, self._section(sections.operating_system)),
+            route("GET guestCustomizationSection", guest, self._section(sections.customization)),
             route("GET metadata", f"{BOTH}/metadata", self.metadata),
             route("POST metadata", f"{BOTH}/metadata", self.set_metadata, f"{MEDIA}metadata+xml"),
             route("DELETE metadata", entry, self.delete),
@@ -115,11 +126,11 @@ class Api:
 
     def versions(self, asked: Asked) -> Answer:
         """Needs neither login nor version."""
-        element = root("SupportedVersions", render.VERSIONS)
+        element = root("SupportedVersions", xml.VERSIONS)
         for version, deprecated in self.served.items():
-            info = put(element, "VersionInfo", None, render.VERSIONS, deprecated=render.word(deprecated))
-            put(info, "Version", version, render.VERSIONS)
-            put(info, "LoginUrl", f"{self.render.base}/cloudapi/1.0.0/sessions", render.VERSIONS)
+            info = put(element, "VersionInfo", None, xml.VERSIONS, deprecated=word(deprecated))
+            put(info, "Version", version, xml.VERSIONS)
+            put(info, "LoginUrl", f"{self.render.base}/cloudapi/1.0.0/sessions", xml.VERSIONS)
         return Answer(xml=element)
 
     def exchange(self, asked: Asked) -> Answer:
@@ -148,11 +159,7 @@ class Api:
 
     def session(self, asked: Asked) -> Answer:
         """Who I am."""
-        element, base = root("Session", org=asked.who.org, user=asked.who.user), self.render.base
-        element.set("href", f"{base}/api/session")
-        render.link(element, "down", f"{base}/api/query", "query.queryList")
-        render.link(element, "entityResolver", f"{base}/api/entity/", "entity")
-        return Answer(xml=element)
+        return Answer(xml=organizations.session(self.render.base, asked.who))
 
     def current_session(self, asked: Asked) -> Answer:
         """Who I am, with my role; in the lab everybody has a role of his own."""
@@ -172,6 +179,28 @@ class Api:
         return Answer(204)
 
     # What is there
+
+    def orgs(self, asked: Asked) -> Answer:
+        """The organizations that may be seen."""
+        visible = [org for org in self.world.orgs if sees(asked.who, org)]
+        return Answer(xml=organizations.org_list(self.render.base, visible))
+
+    def org(self, asked: Asked) -> Answer:
+        """One organization."""
+        for org in self.world.orgs:
+            if org.id == asked.groups["id"] and sees(asked.who, org):
+                return Answer(xml=organizations.organization(self.render.base, org))
+        raise forbidden("No access to the organization")
+
+    def vdc(self, asked: Asked) -> Answer:
+        """One organization VDC."""
+        world = self.world
+        for vdc in world.vdcs:
+            if vdc.id == asked.groups["id"] and sees(asked.who, vdc.org):
+                vapps = [vapp for vapp in world.vapps if vapp.vdc is vdc]
+                networks = world.usable_in(vdc)
+                return Answer(xml=organizations.virtual_data_centre(self.render.base, vdc, vapps, networks))
+        raise forbidden("No access to the organization VDC")
 
     def query(self, asked: Asked) -> Answer:
         """The list of queries, or one."""
@@ -194,12 +223,7 @@ class Api:
         return entity
 
     def _blocked(self, entity: Entity, who: Principal) -> bool:
-        vapp = entity if isinstance(entity, VApp) else entity.vapp
-        try:
-            self.tasks.refuse_if_busy(entity)
-        except ApiError:
-            return True
-        return vapp.maintenance and not who.provider
+        return self.tasks.busy_with(entity) is not None or (vapp_of(entity).maintenance and not who.provider)
 
     def vm(self, asked: Asked) -> Answer:
         """A VM."""
@@ -218,22 +242,27 @@ class Api:
         """The vCenter; for the provider only."""
         if not asked.who.provider or asked.groups["id"] != self.world.vcenter_id:
             raise forbidden("No access to the vCenter")
-        element = root("VimServer", render.EXTENSION, name=self.world.machines.name)
-        put(element, "Url", self.vcenter_url, render.EXTENSION)
-        put(element, "Uuid", self.world.machines.instance_uuid, render.EXTENSION)
+        element = root("VimServer", xml.EXTENSION, name=self.world.machines.name)
+        put(element, "Url", self.vcenter_url, xml.EXTENSION)
+        put(element, "Uuid", self.world.machines.instance_uuid, xml.EXTENSION)
         return Answer(xml=element)
 
     def networks(self, asked: Asked) -> Answer:
-        """Organization VDC networks, page by page."""
+        """Organization VDC networks, page by page. Without `includeAccessible` only those that the VDC, or
+        the VDC group, owns itself."""
         match = re.fullmatch(
-            r"\(ownerRef\.id==urn:vcloud:vdc:(?P<vdc>[0-9a-f-]{36});_context==includeAccessible\)",
+            r"\(?ownerRef\.id==(?P<owner>urn:vcloud:vdc(Group)?:[0-9a-f-]{36})"
+            r"(?P<all>;_context==includeAccessible)?\)?",
             asked.query.get("filter", ""),
         )
         if match is None:
             raise bad("The filter is not valid")
         with self.world.lock:
             visible = [
-                n for n in self.world.networks if n.vdc.id == match["vdc"] and sees(asked.who, n.vdc.org)
+                n
+                for n in self.world.networks
+                if sees(asked.who, n.vdc.org)
+                and (_owner(n)["id"] == match["owner"] or (match["all"] and match["owner"] in _users(n)))
             ]
         return Answer(json=_json_page([_network_json(n) for n in visible], asked))
 
@@ -290,6 +319,13 @@ class Api:
         """All of them anew."""
         return self._task(self.actions.set_connections(self._vm(asked), asked.body, asked.who))
 
+    def _section(self, section: Callable[[Vm, str], etree._Element]) -> Callable[[Asked], Answer]:
+        return lambda asked: Answer(xml=section(vm := self._vm(asked), self.render.href(vm)))
+
+    def hardware_item(self, asked: Asked) -> Answer:
+        """Processors, memory or network cards."""
+        return Answer(xml=sections.hardware_item(self._vm(asked), asked.groups["part"]))
+
     def metadata(self, asked: Asked) -> Answer:
         """All entries that may be seen."""
         return Answer(xml=self.render.metadata(self._entity(asked), asked.who))
@@ -327,8 +363,18 @@ def _network_json(network: OrgNetwork) -> dict[str, Any]:
         "name": network.name,
         "networkType": network.type,
         "subnets": {"values": [subnet]},
-        "ownerRef": {"id": f"urn:vcloud:vdc:{network.vdc.id}", "name": network.vdc.name},
+        "ownerRef": _owner(network),
+        "orgVdc": None if network.group else _owner(network),
     }
+
+
+def _owner(network: OrgNetwork) -> dict[str, str]:
+    kind, owner = ("vdcGroup", network.group) if network.group else ("vdc", network.vdc)
+    return {"id": f"urn:vcloud:{kind}:{owner.id}", "name": owner.name}
+
+
+def _users(network: OrgNetwork) -> set[str]:
+    return {f"urn:vcloud:vdc:{vdc.id}" for vdc in network.vdcs}
 
 
 def _role_id(who: Principal) -> str:

@@ -1,12 +1,12 @@
 """From a request to the row of the API that answers it: versions, logins, media types, errors.
 
 Faults are injected into the endpoint "cloud-director" and these calls, which the audit names too: GET
-versions, POST token, GET session, GET current session, GET role rights, DELETE session, GET query, GET
-vm, GET vApp, POST powerOn, POST powerOff, POST suspend, POST discardSuspendedState,
-POST undeploy, POST reloadFromVc, POST createSnapshot, GET
-question, POST answer, POST enterMaintenanceMode, POST exitMaintenanceMode, GET and PUT
-networkConfigSection, GET and PUT networkConnectionSection, GET, POST and DELETE metadata, GET task, POST
-cancel, GET orgVdcNetworks, GET vimServer.
+versions, POST token, GET session, GET current session, GET role rights, DELETE session, GET orgs, GET org,
+GET vdc, GET query, GET vm, GET vApp, POST powerOn, POST powerOff, POST suspend, POST discardSuspendedState,
+POST undeploy, POST reloadFromVc, POST createSnapshot, GET question, POST answer, POST enterMaintenanceMode,
+POST exitMaintenanceMode, GET and PUT networkConfigSection, GET and PUT networkConnectionSection, GET
+virtualHardwareSection, GET operatingSystemSection, GET guestCustomizationSection, GET, POST and DELETE
+metadata, GET task, POST cancel, GET orgVdcNetworks, GET vimServer.
 """
 
 import json
@@ -21,6 +21,7 @@ from lab.cloud_director import render
 from lab.cloud_director.api import Api
 from lab.cloud_director.model import ApiError, bad
 from lab.cloud_director.route import NOBODY, Answer, Asked, Route, refuse_media
+from lab.cloud_director.xml import MEDIA
 from lab.http_server import Call, Request, Response
 from lab.injected_faults import FaultKind
 
@@ -98,7 +99,7 @@ def _encoded(answer: Answer, request: Request) -> Response:
     body, media_type = b"", "text/plain"
     if answer.xml is not None:
         kind = "error" if answer.status >= 400 else etree.QName(answer.xml).localname
-        media_type = f"{render.MEDIA}{kind[0].lower()}{kind[1:]}+xml{version}"
+        media_type = f"{MEDIA}{kind[0].lower()}{kind[1:]}+xml{version}"
         body = etree.tostring(answer.xml)
     elif answer.json is not None:
         media_type = f"application/json{version}"

@@ -93,6 +93,10 @@ class CloudDirectorEndpoint:
         """Make a hypervisor's VM known; its networks are attached to the vApp."""
         return self.world.add_vm(vapp, machine, nics)
 
+    def add_standalone_vm(self, vdc: Vdc, machine: hypervisor.Vm, nics: Sequence[NicSpec] = ()) -> Vm:
+        """The same without a vApp that anybody sees."""
+        return self.world.add_standalone_vm(vdc, machine, nics)
+
     def api_token(
         self, user: str, org: str = SYSTEM, rights: frozenset[str] = ALL_RIGHTS, rotates: bool = False
     ) -> str:

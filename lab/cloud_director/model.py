@@ -45,8 +45,18 @@ class Vdc:
 
 
 @dataclass(eq=False)
+class VdcGroup:
+    """A VDC group: its networks are there for each of its VDCs."""
+
+    id: str
+    name: str
+    vdcs: tuple[Vdc, ...]
+
+
+@dataclass(eq=False)
 class OrgNetwork:
-    """An organization VDC network. `port_group`: its name at the hypervisor, unique over all tenants."""
+    """An organization VDC network. `vdc`: its owner, or with `group` the VDC that the group began with.
+    `port_group`: its name at the hypervisor, unique over all tenants."""
 
     id: str
     name: str
@@ -54,6 +64,32 @@ class OrgNetwork:
     gateway: IPv4Interface
     type: str
     port_group: str
+    group: VdcGroup | None = None
+    fence = "bridged"
+
+    @property
+    def vdcs(self) -> tuple[Vdc, ...]:
+        """Those that can use it."""
+        return self.group.vdcs if self.group else (self.vdc,)
+
+
+@dataclass(eq=False)
+class VAppNetwork:
+    """A network of one vApp. With a `parent` it is routed to that by NAT, without one isolated."""
+
+    name: str
+    gateway: IPv4Interface
+    port_group: str
+    parent: OrgNetwork | None = None
+
+    @property
+    def fence(self) -> str:
+        """`FenceMode` (source: `NetworkConfigurationType`)."""
+        return "natRouted" if self.parent else "isolated"
+
+
+AnyNetwork = OrgNetwork | VAppNetwork
+"""What a vApp can have attached: an organization VDC network is bridged under its own name."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +173,9 @@ class VApp(Lagging):
     name: str
     vdc: Vdc
     template: bool = False
-    networks: list[OrgNetwork] = field(default_factory=list)
+    networks: list[AnyNetwork] = field(default_factory=list)
+    auto: bool = False
+    """Cloud Director made it for the one stand-alone VM that it holds (`autoNature`)."""
     maintenance: bool = False
     metadata: Metadata = field(default_factory=dict)
     lease: "VAppLease" = field(default_factory=lambda: VAppLease())
@@ -147,6 +185,10 @@ class VApp(Lagging):
     def ref(self) -> str:
         """Last part of its href."""
         return f"vapp-{self.id}"
+
+    def network(self, name: str) -> AnyNetwork:
+        """One of those that are attached."""
+        return next(n for n in self.networks if n.name == name)
 
 
 @dataclass(eq=False)

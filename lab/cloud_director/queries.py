@@ -9,13 +9,14 @@ from urllib.parse import urlencode
 
 from lxml import etree
 
-from lab.cloud_director.model import ON, Principal, bad
-from lab.cloud_director.render import MEDIA, VCLOUD, Renderer, link, put, root, word
+from lab.cloud_director.model import ON, OrgNetwork, Principal, bad
+from lab.cloud_director.render import Renderer
 from lab.cloud_director.world import World, sees
+from lab.cloud_director.xml import MEDIA, VCLOUD, link, put, root, word
 
 Record = dict[str, str]
 
-TENANT_TYPES = ("vm", "vApp", "orgVdc")
+TENANT_TYPES = ("vm", "vApp", "orgVdc", "orgVdcNetwork")
 PROVIDER_TYPES = ("adminVM", "adminVApp", "adminOrgVdc")
 ELEMENTS = {
     "vm": "VMRecord",
@@ -23,8 +24,11 @@ ELEMENTS = {
     "vApp": "VAppRecord",
     "adminVApp": "AdminVAppRecord",
     "orgVdc": "OrgVdcRecord",
+    "orgVdcNetwork": "OrgVdcNetworkRecord",
     "adminOrgVdc": "AdminVdcRecord",
 }
+LINK_TYPES = {"DIRECT": "0", "NAT_ROUTED": "1", "ISOLATED": "2"}
+"""`linkType` of a network (its numbers are inferred). The query misses imported ones, which are OPAQUE."""
 
 
 def types(who: Principal) -> tuple[str, ...]:
@@ -90,6 +94,10 @@ def _records(world: World, render: Renderer, who: Principal, kind: str) -> list[
     vdc_href = {vdc: f"{render.base}/api/vdc/{vdc.id}" for vdc in world.vdcs if sees(who, vdc.org)}
     if kind in ("orgVdc", "adminOrgVdc"):
         return [{"name": v.name, "href": href, "orgName": v.org.name} for v, href in vdc_href.items()]
+    if kind == "orgVdcNetwork":
+        return [
+            _of_network(render, n, vdc_href[n.vdc]) for n in world.networks if n.vdc in vdc_href and _old(n)
+        ]
     vapps = [v for v in world.vapps if v.vdc in vdc_href]
     if kind in ("vApp", "adminVApp"):
         return [
@@ -98,6 +106,7 @@ def _records(world: World, render: Renderer, who: Principal, kind: str) -> list[
                 "href": render.href(v),
                 "vdc": vdc_href[v.vdc],
                 "isInMaintenanceMode": word(v.maintenance),
+                "isAutoNature": word(v.auto),
             }
             for v in vapps
             if not v.template
@@ -109,11 +118,29 @@ def _records(world: World, render: Renderer, who: Principal, kind: str) -> list[
                 "name": vm.name,
                 "href": render.href(vm),
                 "container": render.href(vapp),
+                "containerName": vapp.name,
                 "vdc": vdc_href[vapp.vdc],
                 "isVAppTemplate": word(vapp.template),
+                "isAutoNature": word(vapp.auto),
                 "status": "POWERED_ON" if vm.seen("status") == ON else "POWERED_OFF",
             }
             if kind == "adminVM":
                 record |= {"moref": vm.machine.moref, "vc": render.vcenter_href(vm)}
             records.append(record)
     return records
+
+
+def _old(network: OrgNetwork) -> bool:
+    """The query misses imported networks, and those of VDC groups."""
+    return network.type in LINK_TYPES and network.group is None
+
+
+def _of_network(render: Renderer, network: OrgNetwork, vdc: str) -> Record:
+    return {
+        "name": network.name,
+        "href": f"{render.base}/api/admin/network/{network.id}",
+        "vdc": vdc,
+        "linkType": LINK_TYPES[network.type],
+        "defaultGateway": str(network.gateway.ip),
+        "netmask": str(network.gateway.netmask),
+    }

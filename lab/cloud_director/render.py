@@ -1,52 +1,25 @@
 """Answers in Cloud Director's XML. Elements only: nothing is put together from strings."""
 
 import uuid
-from typing import Any
 
 from lxml import etree
 
-from lab.cloud_director.model import ASKING, OFF, ON, CloudNic, Entity, OrgNetwork, Principal, Task, VApp, Vm
-
-VCLOUD = "http://www.vmware.com/vcloud/v1.5"
-OVF = "http://schemas.dmtf.org/ovf/envelope/1"
-EXTENSION = "http://www.vmware.com/vcloud/extension/v1.5"
-XSI = "http://www.w3.org/2001/XMLSchema-instance"
-VERSIONS = "http://www.vmware.com/vcloud/versions"
-MEDIA = "application/vnd.vmware.vcloud."
-ADMIN = "application/vnd.vmware.admin."
-NSMAP: Any = {None: VCLOUD, "ovf": OVF, "vmext": EXTENSION, "xsi": XSI}
-
-
-def root(name: str, namespace: str = VCLOUD, /, **attributes: str) -> etree._Element:
-    """A new document."""
-    nsmap: Any = {**NSMAP, None: namespace}
-    element = etree.Element(f"{{{namespace}}}{name}", nsmap=nsmap)
-    for key, value in attributes.items():
-        element.set(key, value)
-    return element
-
-
-def put(
-    parent: etree._Element, name: str, text: str | None = None, ns: str = VCLOUD, /, **attributes: str
-) -> etree._Element:
-    """A new last child."""
-    element = etree.SubElement(parent, f"{{{ns}}}{name}")
-    element.text = text
-    for key, value in attributes.items():
-        element.set(key, value)
-    return element
-
-
-def link(parent: etree._Element, rel: str, href: str, type: str | None = None) -> None:
-    """A `Link`."""
-    element = put(parent, "Link", rel=rel, href=href)
-    if type:
-        element.set("type", f"{MEDIA}{type}+xml")
-
-
-def word(value: bool) -> str:
-    """As in XML."""
-    return "true" if value else "false"
+from lab.cloud_director import sections
+from lab.cloud_director.model import (
+    ASKING,
+    OFF,
+    ON,
+    AnyNetwork,
+    CloudNic,
+    Entity,
+    OrgNetwork,
+    Principal,
+    Task,
+    VApp,
+    Vm,
+)
+from lab.cloud_director.world import org_id
+from lab.cloud_director.xml import ADMIN, EXTENSION, MEDIA, OVF, XSI, link, put, root, word
 
 
 class Renderer:
@@ -86,8 +59,8 @@ class Renderer:
                 message=task.error,
             )
         who = task.user
-        user, org = (uuid.uuid5(uuid.NAMESPACE_OID, text) for text in (f"{who.org}/{who.user}", who.org))
-        user_href, org_href = f"{self.base}/api/admin/user/{user}", f"{self.base}/api/org/{org}"
+        user = uuid.uuid5(uuid.NAMESPACE_OID, f"{who.org}/{who.user}")
+        user_href, org_href = f"{self.base}/api/admin/user/{user}", f"{self.base}/api/org/{org_id(who.org)}"
         put(element, "User", href=user_href, name=who.user, type=f"{ADMIN}user+xml")
         put(element, "Organization", href=org_href, name=who.org, type=f"{MEDIA}org+xml")
         return element
@@ -114,7 +87,11 @@ class Renderer:
             holder = put(element, "Tasks")
             for task in tasks:
                 self.task(task, holder)
+        here = self.href(vm)
+        sections.hardware(vm, here, element)
+        sections.operating_system(vm, here, element)
         self.connections(vm, element)
+        sections.customization(vm, here, element)
         return element
 
     def vcenter_href(self, vm: Vm) -> str:
@@ -208,6 +185,7 @@ class Renderer:
                 self.task(task, holder)
         self._lease(vapp, element)
         self.configs(vapp, element)
+        put(element, "autoNature", word(vapp.auto))
         put(element, "InMaintenanceMode", word(vapp.maintenance))
         children = put(element, "Children")
         for vm in vapp.vms:
@@ -233,16 +211,18 @@ class Renderer:
             self._config(element, network)
         return element
 
-    def _config(self, parent: etree._Element, network: OrgNetwork) -> None:
+    def _config(self, parent: etree._Element, network: AnyNetwork) -> None:
         element = put(parent, "NetworkConfig", networkName=network.name)
         configuration = put(element, "Configuration")
         scope = put(put(configuration, "IpScopes"), "IpScope")
-        put(scope, "IsInherited", "true")
+        put(scope, "IsInherited", word(isinstance(network, OrgNetwork)))
         put(scope, "Gateway", str(network.gateway.ip))
         put(scope, "SubnetPrefixLength", str(network.gateway.network.prefixlen))
-        href = f"{self.base}/api/admin/network/{network.id}"
-        put(configuration, "ParentNetwork", href=href, name=network.name)
-        put(configuration, "FenceMode", "bridged")
+        above = network if isinstance(network, OrgNetwork) else network.parent
+        if above is not None:
+            href = f"{self.base}/api/admin/network/{above.id}"
+            put(configuration, "ParentNetwork", href=href, name=above.name)
+        put(configuration, "FenceMode", network.fence)
         put(element, "IsDeployed", "false")
 
     def metadata(self, entity: Entity, who: Principal) -> etree._Element:

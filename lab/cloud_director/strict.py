@@ -5,8 +5,16 @@ from ipaddress import ip_address
 
 from lxml import etree
 
-from lab.cloud_director.model import Address, CloudNic, MetadataValue, OrgNetwork, bad
-from lab.cloud_director.render import VCLOUD, XSI
+from lab.cloud_director.model import (
+    Address,
+    AnyNetwork,
+    CloudNic,
+    MetadataValue,
+    OrgNetwork,
+    VAppNetwork,
+    bad,
+)
+from lab.cloud_director.xml import VCLOUD, XSI
 from partial_failover.contracts.network import AllocationMode
 
 CONNECTION = (
@@ -72,7 +80,7 @@ def text_of(children: dict[str, list[etree._Element]], name: str) -> str:
     return children[name][0].text or ""
 
 
-def connections(body: bytes, attached: Sequence[OrgNetwork]) -> tuple[int, list[CloudNic]]:
+def connections(body: bytes, attached: Sequence[AnyNetwork]) -> tuple[int, list[CloudNic]]:
     """Primary index and NICs of a `NetworkConnectionSection`. An empty MAC is to be made by the endpoint."""
     section = document(body, "NetworkConnectionSection")
     children = in_order(section, ("Info", "PrimaryNetworkConnectionIndex", "NetworkConnection", "Link"))
@@ -125,25 +133,35 @@ def _address(children: dict[str, list[etree._Element]], prefix: str) -> Address 
     return address
 
 
-def configs(body: bytes, known: Sequence[OrgNetwork]) -> list[OrgNetwork]:
-    """The networks of a `NetworkConfigSection`."""
+def configs(body: bytes, known: Sequence[OrgNetwork], attached: Sequence[AnyNetwork]) -> list[AnyNetwork]:
+    """The networks of a `NetworkConfigSection`: those of an organization VDC (`known`), bridged, and those of
+    the vApp alone that it has already."""
     section = document(body, "NetworkConfigSection")
     children = in_order(section, ("Info", "Link", "NetworkConfig"))
     text_of(children, "Info")
-    return [_config(element, known) for element in children.get("NetworkConfig", [])]
+    wanted = [_config(element, known, attached) for element in children.get("NetworkConfig", [])]
+    if len({network.name for network in wanted}) < len(wanted):
+        raise bad("Two networks of a vApp cannot have the same name")
+    return wanted
 
 
-def _config(element: etree._Element, known: Sequence[OrgNetwork]) -> OrgNetwork:
+def _config(
+    element: etree._Element, known: Sequence[OrgNetwork], attached: Sequence[AnyNetwork]
+) -> AnyNetwork:
     children = in_order(element, ("Link", "Description", "Configuration", "IsDeployed"))
     text_of(children, "Configuration")
     inner = in_order(children["Configuration"][0], CONFIGURATION)
-    if text_of(inner, "FenceMode") != "bridged":
-        raise bad("The lab has bridged networks only")
+    name, fence = element.get("networkName"), text_of(inner, "FenceMode")
+    if fence != "bridged":
+        for own in attached:
+            if isinstance(own, VAppNetwork) and (own.name, own.fence) == (name, fence):
+                return own
+        raise bad(f"The lab makes no networks of a vApp alone, and has no {fence} network {name}")
     text_of(inner, "ParentNetwork")
     href = inner["ParentNetwork"][0].get("href", "")
     for network in known:
         if href.endswith(f"/network/{network.id}"):
-            if element.get("networkName") != network.name:
+            if name != network.name:
                 raise bad("A bridged network has its parent's name")
             return network
     raise bad(f"The parent network {href} is not valid")

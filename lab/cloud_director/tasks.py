@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from lab.cloud_director.model import ApiError, Entity, Principal, Task, TaskError, VApp
 from lab.cloud_director.world import new_id, vapp_of
@@ -14,6 +15,10 @@ log = logging.getLogger(__name__)
 
 TASK_KINDS = (FaultKind.TASK_ERROR, FaultKind.TASK_HANG, FaultKind.TASK_CANCEL)
 
+Reach = Literal["vm", "vapp", "neighbours"]
+"""What a VM's running task makes busy: the VM alone, its vApp as well, or its vApp with all that is in it.
+Which of them the real one does is not known, so a client must be right with each; "vapp" is assumed."""
+
 
 class Tasks:
     """`seconds`: how long a task of an operation takes."""
@@ -21,6 +26,9 @@ class Tasks:
     def __init__(self, faults: InjectedFaults, seconds: float | Callable[[str], float]) -> None:
         self.seconds = seconds
         self.all: dict[str, Task] = {}
+        self.reach: Reach = "vapp"
+        self.refused: list[Task] = []
+        """Audit: the tasks that were in the way of a write, at each refusal."""
         self.closing = threading.Event()
         self._faults = faults
 
@@ -59,19 +67,25 @@ class Tasks:
         """Its own tasks that run."""
         return [t for t in list(self.all.values()) if t.owner is entity and t.active]
 
-    def refuse_if_busy(self, entity: Entity) -> None:
-        """A VM is busy with its vApp's tasks too, and a vApp with those of its VMs (assumed)."""
-        around: list[Entity] = [entity, vapp_of(entity)]
-        if isinstance(entity, VApp):
-            around += entity.vms
-        for other in around:
-            for task in self.on(other):
-                raise busy(other, task)
+    def busy_with(self, entity: Entity) -> Task | None:
+        """The task that is in the way of a write."""
+        vapp = vapp_of(entity)
+        around: list[Entity] = [entity, vapp]
+        if self.reach == "neighbours" or (self.reach == "vapp" and entity is vapp):
+            around += vapp.vms
+        return next((task for other in around for task in self.on(other)), None)
 
-    def wait_idle(self, seconds: float = 10.0) -> None:
-        """Until nothing runs; for tests."""
+    def refuse_if_busy(self, entity: Entity) -> None:
+        """A VM is busy with its vApp's tasks too; the rest is as far as `reach` says."""
+        task = self.busy_with(entity)
+        if task is not None:
+            self.refused.append(task)
+            raise busy(task.owner if task.owner is entity else vapp_of(entity), task)
+
+    def wait_idle(self, seconds: float = 10.0, but: int = 0) -> None:
+        """Until no more than `but` tasks run; for tests."""
         end = time.monotonic() + seconds
-        while any(t.active for t in list(self.all.values())):
+        while sum(t.active for t in list(self.all.values())) > but:
             if time.monotonic() > end:
                 raise TimeoutError("tasks of the lab still run")
             time.sleep(0.01)

@@ -19,7 +19,9 @@ from lab.cloud_director.model import (
     OrgNetwork,
     Principal,
     VApp,
+    VAppNetwork,
     Vdc,
+    VdcGroup,
     Vm,
     forbidden,
 )
@@ -31,6 +33,11 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def org_id(name: str) -> str:
+    """UUID of the organization of that name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+
+
 class World:
     """All that Cloud Director keeps. `lock` guards it; effects on the hypervisor are made outside of it."""
 
@@ -38,7 +45,7 @@ class World:
         self.machines = machines
         self.lock = threading.RLock()
         self.vcenter_id = new_id()
-        self.orgs: list[Org] = []
+        self.orgs = [Org(org_id(SYSTEM), SYSTEM)]
         self.vdcs: list[Vdc] = []
         self.networks: list[OrgNetwork] = []
         self.vapps: list[VApp] = []
@@ -73,7 +80,7 @@ class World:
     def add_org(self, name: str) -> Org:
         """A new tenant."""
         with self.lock:
-            self.orgs.append(Org(new_id(), name))
+            self.orgs.append(Org(org_id(name), name))
             return self.orgs[-1]
 
     def add_vdc(self, org: Org, name: str) -> Vdc:
@@ -87,19 +94,46 @@ class World:
 
         `gateway`: with the prefix, as 192.168.10.1/24.
         """
-        with self.lock, self.machines.lock:
+        with self.lock:
+            port_group = self._port_group(vdc, name)
+            self.networks.append(OrgNetwork(new_id(), name, vdc, gateway, type, port_group))
+            return self.networks[-1]
+
+    def share(self, network: OrgNetwork, group: str, vdcs: Sequence[Vdc]) -> VdcGroup:
+        """Make a network one of a new VDC group, as `IncreaseScope` does: the group owns it from then on."""
+        with self.lock:
+            network.group = VdcGroup(new_id(), group, (network.vdc, *vdcs))
+            return network.group
+
+    def add_vapp_network(
+        self, vapp: VApp, name: str, gateway: IPv4Interface, parent: OrgNetwork | None = None
+    ) -> VAppNetwork:
+        """A new network of the vApp alone, routed to `parent` by NAT where one is given. It may have its
+        parent's name, as the networks of a fenced vApp do."""
+        with self.lock:
+            network = VAppNetwork(name, gateway, self._port_group(vapp.vdc, name), parent)
+            vapp.networks.append(network)
+            return network
+
+    def _port_group(self, vdc: Vdc, name: str) -> str:
+        with self.machines.lock:
             port_group = name if name not in self.machines.networks else f"{vdc.org.name}-{name}"
             if port_group in self.machines.networks:
                 port_group = f"{port_group}-{new_id()[:8]}"
             self.machines.networks.add(port_group)
-            self.networks.append(OrgNetwork(new_id(), name, vdc, gateway, type, port_group))
-            return self.networks[-1]
+            return port_group
 
     def add_vapp(self, vdc: Vdc, name: str, template: bool = False) -> VApp:
         """A new, empty vApp."""
         with self.lock:
             self.vapps.append(VApp(new_id(), name, vdc, template))
             return self.vapps[-1]
+
+    def add_standalone_vm(self, vdc: Vdc, machine: hypervisor.Vm, nics: Sequence[NicSpec] = ()) -> Vm:
+        """The same without a vApp that anybody sees: Cloud Director makes one (its name is inferred)."""
+        vapp = self.add_vapp(vdc, f"{machine.name}-{new_id()}")
+        vapp.auto = True
+        return self.add_vm(vapp, machine, nics)
 
     def add_vm(self, vapp: VApp, machine: hypervisor.Vm, nics: Sequence[NicSpec] = ()) -> Vm:
         """A hypervisor's VM becomes Cloud Director's; its networks are attached to the vApp.
@@ -110,10 +144,8 @@ class World:
             vm = Vm(new_id(), machine.name, vapp, machine)
             macs = {nic.index: nic.mac for nic in machine.nics}
             for index, spec in enumerate(nics):
-                if spec.network is not None:
-                    network = self.network_of(vapp.vdc, spec.network)
-                    if network not in vapp.networks:
-                        vapp.networks.append(network)
+                if spec.network is not None and spec.network not in {n.name for n in vapp.networks}:
+                    vapp.networks.append(self.network_of(vapp.vdc, spec.network))
                 mac = macs.get(index) or self.machines.new_mac()
                 plugged = spec.network is not None
                 second = AllocationMode.MANUAL if spec.secondary else AllocationMode.NONE
@@ -165,8 +197,12 @@ class World:
             return next(vapp for vapp in self.vapps if vapp.name == name)
 
     def network_of(self, vdc: Vdc, name: str) -> OrgNetwork:
-        """A network of that VDC."""
-        return next(n for n in self.networks if n.vdc is vdc and n.name == name)
+        """A network that the VDC can use."""
+        return next(n for n in self.usable_in(vdc) if n.name == name)
+
+    def usable_in(self, vdc: Vdc) -> list[OrgNetwork]:
+        """Its own networks, and those of its VDC groups."""
+        return [n for n in self.networks if vdc in n.vdcs]
 
     def entity(self, ref: str, principal: Principal) -> Entity:
         """By the last part of its href. What a tenant may not see is refused as what does not exist."""

@@ -94,6 +94,9 @@ class CloudVm(Contract):
     """What of it could not be read, each by its name: a NIC that is not in `nics`, for instance."""
     in_maintenance: bool = False
     """Whether its vApp is in maintenance mode."""
+    own_networks: tuple[str, ...] = ()
+    """Networks of its vApp that are no organization VDC network, bridged: isolated, or routed by NAT. One may
+    have an organization VDC network's name."""
     lease: VAppLease = VAppLease()
     """Its vApp's."""
     busy: str | None = None

@@ -1,10 +1,14 @@
 """Several failovers at once: of one tenant over shared appliances, of two tenants with the same addresses."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from lab.cloud_director.model import ALL_RIGHTS, Principal, Task
+from lab.cloud_director.tasks import Tasks
 from lab.lab import Lab
 from lab.site import APPLIANCE
 from partial_failover.contracts.replica import ReplicaState
@@ -124,3 +128,41 @@ async def test_the_lock_ends_with_its_failover(lab: Lab, initech: Client) -> Non
     await undo(handle)
     assert (await lock.describe()).status is WorkflowExecutionStatus.COMPLETED
     await record("replica-lock", lock)
+
+
+@pytest.fixture(params=["vm", "neighbours"])
+async def busy_neighbour(lab: Lab, request: pytest.FixtureRequest) -> AsyncIterator[Tasks]:
+    """A VM of the replicas' vApp has a task of half a second again and again, which makes it busy, or all
+    that is in the vApp."""
+    tasks, vm = lab.centre.cloud.tasks, lab.centre.cloud.vm("erp-web-01_replica")
+    before, over = tasks.reach, asyncio.Event()
+    tasks.reach = request.param
+    tasks.refused.clear()
+    tenant = Principal("somebody", "acme", ALL_RIGHTS)
+
+    def half_a_second(task: Task) -> None:
+        task.cancel.wait(0.5)
+
+    async def keep_busy() -> None:
+        while not over.is_set():
+            tasks.start("POST metadata", "metadataUpdate", vm, tenant, half_a_second)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), 2)
+
+    working = asyncio.create_task(keep_busy())
+    yield tasks
+    over.set()
+    await working
+    tasks.reach = before
+
+
+async def test_two_replicas_of_one_vapp_with_a_busy_neighbour(
+    lab: Lab, acme: Client, busy_neighbour: Tasks
+) -> None:
+    assert lab.centre.cloud.vm("erp-db-01_replica").vapp is lab.centre.cloud.vm("mail-01_replica").vapp
+    db, mail = await asyncio.gather(
+        in_failover(acme, {"vm": "erp-db-01"}), in_failover(acme, {"vm": "mail-01"})
+    )
+    reports = await asyncio.gather(undo(db), undo(mail))
+    assert [report.state for report in reports] == [ReplicaState.NORMAL] * 2
+    assert bool(busy_neighbour.refused) is (busy_neighbour.reach == "neighbours")

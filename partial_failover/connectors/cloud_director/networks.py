@@ -73,12 +73,15 @@ def detach(reader: VdcReader, vapp_id: str, names: Sequence[str]) -> Change:
 def _change(
     what: str, reader: VdcReader, vapp_id: str, section: Callable[[VApp], etree._Element | None]
 ) -> Change:
-    """`section`: the one to send, None when the vApp's is as it should be."""
+    """`section`: the one to send, None when the vApp's is as it should be. That of a stand-alone VM follows
+    the VM's NICs."""
 
     def plan() -> HttpRequest | Running | None:
         vapp = reader.vapp(vapp_id)
         if vapp.busy:
             return Running(vapp.busy)
+        if vapp.hidden:
+            return None
         body = understood(lambda: section(vapp), what)
         if body is None:
             return None
@@ -129,13 +132,10 @@ def _network(value: Any) -> Network | None:
 
 def _is_attached(section: etree._Element | None, wanted: Network) -> bool:
     """Whether the vApp's network of this name is this very network, bridged. A vApp can have a network of its
-    own by any name, or one that is routed."""
+    own by any name."""
     for config in () if section is None else section.iterfind("{*}NetworkConfig"):
         if config.get("networkName") == wanted.name:
-            parent = config.find("{*}Configuration/{*}ParentNetwork")
-            if parent is None or config.findtext("{*}Configuration/{*}FenceMode") != "bridged":
-                return False
-            return xml.uuid_in(xml.required(parent, "href")) == xml.uuid_in(wanted.id)
+            return xml.bridged_to(config) == xml.uuid_in(wanted.id)
     return False
 
 

@@ -48,7 +48,7 @@ def _plan(
     vapp: VApp, body: etree._Element, vm_id: str, wanted: Sequence[Nic]
 ) -> HttpRequest | Running | None:
     name = xml.required(body, "name")
-    _check(wanted, vapp.networks, name)
+    _check(wanted, vapp, name)
     busy = xml.running_task(body) or vapp.busy
     if busy:
         return Running(busy)
@@ -71,7 +71,7 @@ def _plan(
     )
 
 
-def _check(nics: Sequence[Nic], attached: Sequence[str], vm: str) -> None:
+def _check(nics: Sequence[Nic], vapp: VApp, vm: str) -> None:
     """Refuse what Cloud Director would refuse, before anything is sent."""
     if len(nics) > MOST_NICS:
         raise LimitReached(
@@ -85,7 +85,7 @@ def _check(nics: Sequence[Nic], attached: Sequence[str], vm: str) -> None:
     for nic in nics:
         if nic.mode is AllocationMode.MANUAL and nic.address is None and not _of("IpAddress", nic.others):
             raise BadRequest(f"NIC {nic.index} of {vm} has a manual address mode and no address")
-        if nic.network is not None and nic.network not in attached:
+        if nic.network is not None and nic.network not in vapp.networks and not vapp.hidden:
             raise BadRequest(
                 f"The network {nic.network!r} is not attached to the vApp of {vm}",
                 left="Its NICs are as they were",

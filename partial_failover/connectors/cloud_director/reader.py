@@ -35,6 +35,10 @@ class VApp:
     in_maintenance: bool
     busy: str | None
     networks: tuple[str, ...]
+    own_networks: tuple[str, ...]
+    """Those among them that are no organization VDC network, bridged."""
+    hidden: bool
+    """Cloud Director's own, for one stand-alone VM: it attaches the networks that the VM's NICs name."""
     lease: VAppLease
     body: etree._Element
 
@@ -165,14 +169,16 @@ def pattern(name: str) -> str:
 
 
 def _vapp(body: etree._Element, vapp_id: str) -> VApp:
-    configs = body.iterfind("{*}NetworkConfigSection/{*}NetworkConfig")
-    names = [config.get("networkName") or xml.UNPLUGGED for config in configs]
+    found = body.iterfind("{*}NetworkConfigSection/{*}NetworkConfig")
+    configs = [c for c in found if c.get("networkName") not in (None, "", xml.UNPLUGGED)]
     return VApp(
         id=vapp_id,
         name=xml.required(body, "name"),
         in_maintenance=body.findtext("{*}InMaintenanceMode") == "true",
         busy=xml.running_task(body),
-        networks=tuple(name for name in names if name != xml.UNPLUGGED),
+        networks=tuple(xml.required(config, "networkName") for config in configs),
+        own_networks=tuple(xml.required(c, "networkName") for c in configs if xml.bridged_to(c) is None),
+        hidden=body.findtext("{*}autoNature") == "true",
         lease=_lease(body.find("{*}LeaseSettingsSection")),
         body=body,
     )
@@ -218,6 +224,7 @@ def _vm(body: etree._Element, vapp: VApp) -> CloudVm:
         nics=nics,
         unread=unread,
         in_maintenance=vapp.in_maintenance,
+        own_networks=vapp.own_networks,
         lease=vapp.lease,
         busy=xml.running_task(body) or vapp.busy,
         moref=moref,

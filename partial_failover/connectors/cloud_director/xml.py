@@ -110,6 +110,15 @@ def running_task(element: etree._Element) -> str | None:
     return None
 
 
+def bridged_to(config: etree._Element) -> str | None:
+    """UUID of the organization VDC network that a `NetworkConfig` bridges to. None for a network of the vApp
+    alone: isolated, or routed to its parent by NAT, and then it may have the parent's name."""
+    parent = config.find("{*}Configuration/{*}ParentNetwork")
+    if parent is None or config.findtext("{*}Configuration/{*}FenceMode") != "bridged":
+        return None
+    return uuid_in(required(parent, "href"))
+
+
 def linked(element: etree._Element, relation: str, kind: str) -> str:
     """UUID of the entity that a `Link` of `relation` names, whose path holds `/kind`."""
     for link in element.iterfind("{*}Link"):

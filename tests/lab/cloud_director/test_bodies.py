@@ -8,23 +8,8 @@ import pytest
 from lab.cloud_director import NicSpec
 from lab.cloud_director.model import MetadataValue
 from partial_failover.contracts.network import AllocationMode
+from tests.lab.cloud_director.bodies import connection, metadata, nic_section
 from tests.lab.cloud_director.site import HEAD, JSON, XML, Site, idle
-
-
-def nic_section(*connections: str, primary: int = 0) -> str:
-    return (
-        f"<NetworkConnectionSection {HEAD}><ovf:Info>x</ovf:Info>"
-        f"<PrimaryNetworkConnectionIndex>{primary}</PrimaryNetworkConnectionIndex>"
-        f"{''.join(connections)}</NetworkConnectionSection>"
-    )
-
-
-def connection(index: int = 0, network: str = "lan", mode: str = "POOL", extra: str = "") -> str:
-    return (
-        f'<NetworkConnection network="{network}"><NetworkConnectionIndex>{index}</NetworkConnectionIndex>'
-        f"<IsConnected>true</IsConnected><IpAddressAllocationMode>{mode}</IpAddressAllocationMode>{extra}"
-        f"</NetworkConnection>"
-    )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +114,7 @@ def test_vapp_networks_are_replaced_whole(site: Site) -> None:
     def section(*configs: str) -> str:
         return f"<NetworkConfigSection {HEAD}><ovf:Info>x</ovf:Info>{''.join(configs)}</NetworkConfigSection>"
 
-    lan = config("lan", site.vapp.networks[0].id)
+    lan = config("lan", site.endpoint.world.network_of(site.vdc, "lan").id)
     for wrong in (
         section(),
         section(config("second", second.id)),
@@ -141,14 +126,6 @@ def test_vapp_networks_are_replaced_whole(site: Site) -> None:
     right = section(lan, config("second", second.id))
     assert idle(site, site.provider.put(path, content=right)) == "success"
     assert [n.name for n in site.vapp.networks] == ["lan", "second"]
-
-
-def metadata(domain: str, visibility: str, key: str = "k") -> str:
-    return (
-        f'<Metadata {HEAD} xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><MetadataEntry>'
-        f'<Domain visibility="{visibility}">{domain}</Domain><Key>{key}</Key>'
-        f'<TypedValue xsi:type="MetadataStringValue"><Value>v</Value></TypedValue></MetadataEntry></Metadata>'
-    )
 
 
 def test_metadata_has_domains(site: Site) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from lab.cloud_director import ALL_RIGHTS
 from lab.cloud_director.model import Principal
+from lab.cloud_director.tasks import Reach
 from lab.injected_faults import FaultKind, FaultRule
+from tests.lab.cloud_director.bodies import metadata
 from tests.lab.cloud_director.site import HEAD, JSON, Site, idle
 
 
@@ -53,6 +55,10 @@ def test_what_is_not_there_and_what_is_anothers_is_403_alike(site: Site) -> None
     assert theirs.status_code == never.status_code == 403
     assert "ACCESS_TO_RESOURCE_IS_FORBIDDEN" in theirs.text
     assert site.provider.get("/api/nothing").status_code == 404
+    for path in (f"/api/vdc/{site.vdc.id}", f"/api/org/{site.vdc.org.id}"):
+        assert site.provider.get(path).status_code == site.tenant.get(path).status_code == 200
+        assert site.provider.get(path, headers=access).status_code == 403
+    assert site.tenant.get("/api/org/").text.count("<Org ") == 1
 
 
 def test_a_request_id_is_given_and_begins_with_the_clients(site: Site) -> None:
@@ -84,6 +90,28 @@ def test_links_and_writes_are_gone_while_busy(site: Site) -> None:
     site.endpoint.tasks.wait_idle()
     assert 'status="canceled"' in site.provider.get(task).text
     assert site.power() == "poweredOff"
+
+
+@pytest.mark.parametrize(
+    ("reach", "statuses"), [("vm", (202, 202)), ("vapp", (400, 202)), ("neighbours", (400, 400))]
+)
+def test_a_running_task_of_a_vm_reaches_as_far_as_is_played(
+    site: Site, reach: Reach, statuses: tuple[int, int]
+) -> None:
+    tasks = site.endpoint.tasks
+    other = site.endpoint.add_vm(site.vapp, site.machines.add_vm("other", []))
+    tasks.reach = reach
+    site.faults.add(FaultRule("cloud-director", "POST powerOn", FaultKind.TASK_HANG, seconds=30))
+    running = site.provider.post(f"{site.vm_path}/power/action/powerOn").headers["Location"]
+    seen = []
+    for path in (f"{site.vapp_path}/metadata", f"/api/vApp/{other.ref}/metadata"):
+        answer = site.provider.post(path, content=metadata("GENERAL", "READWRITE"))
+        assert answer.status_code == 202 or f"entity.vApp:{site.vapp.id} is busy" in answer.text
+        seen.append(answer.status_code)
+        tasks.wait_idle(but=1)
+    assert tuple(seen) == statuses and len(tasks.refused) == statuses.count(400)
+    site.provider.post(f"{running}/action/cancel")
+    tasks.wait_idle()
 
 
 def test_power_follows_the_state_machine(site: Site) -> None:
