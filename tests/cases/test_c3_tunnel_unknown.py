@@ -17,7 +17,7 @@ from appliance.state import State
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import StepName
 from tests.waiting import until
-from tests.workflows.runs import Handle, in_state, report_of, start, workers
+from tests.workflows.runs import in_state, page, report_of, start, workers
 from tests.workflows.world import World
 
 ANSWER = b"1700000000,CONNECTED,SUCCESS,100.127.0.2,203.0.113.1\r\nEND\r\n"
@@ -82,11 +82,6 @@ def test_c3_a_process_that_is_gone_is_stopped(state: State) -> None:
     with management(state):
         pass
     assert vpn.tunnel(state).state == "stopped", "a killed process leaves its socket behind"
-
-
-async def page(handle: Handle) -> str:
-    metadata = await handle.query("__temporal_workflow_metadata")
-    return str(metadata.current_details)
 
 
 async def test_c3_what_cannot_be_told_is_said_and_nothing_is_repaired(client: Client) -> None:

@@ -10,14 +10,8 @@ from partial_failover.contracts.plan import Extension
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import StepName
 from tests.waiting import PATIENCE, until
-from tests.workflows.runs import Handle, in_state, report_of, start, workers
+from tests.workflows.runs import in_state, page, report_of, start, workers
 from tests.workflows.world import World
-
-
-async def page(handle: Handle) -> str:
-    """What the tenant reads now."""
-    metadata = await handle.query("__temporal_workflow_metadata")
-    return str(metadata.current_details)
 
 
 async def watched(world: World, times: int) -> None:
