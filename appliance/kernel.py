@@ -16,8 +16,8 @@ NAMESPACE = "data"
 TUNNEL = "tun0"
 TUNNEL_MTU = 9000
 TUNNEL_ENDS = {Role.PROVIDER: IPv4Address("169.254.77.1"), Role.TENANT: IPv4Address("169.254.77.2")}
-"""Each appliance's address in the tunnel, at which it answers the other one alone. Link-local, because no router
-knows those: no network that is extended has them."""
+"""Each appliance's address in the tunnel, at which it answers the other one alone. Link-local, because no
+router knows those: no network that is extended has them."""
 PROTOCOL = 77
 """Marks the routes and rules that are the appliance's own (rtnetlink `rtm_protocol`)."""
 FIREWALL = "network_extension"
@@ -180,9 +180,8 @@ def firewall(role: Role, networks: tuple[Network, ...], leased: dict[str, list[I
         for n in networks
     ]
     own, other = tunnel_ends(role)
-    echo.append(
-        f'  iifname "{TUNNEL}" ip saddr {other} ip daddr {own} icmp type echo-request limit rate 10/second accept'
-    )
+    ends = f"ip saddr {other} ip daddr {own}"
+    echo.append(f'  iifname "{TUNNEL}" {ends} icmp type echo-request limit rate 10/second accept')
     bounds = [line for n in networks for line in _bounds(role, n, leased.get(n.name, []))]
     passes = [line for n in networks for line in _passes(role, n)]
     lines = [

@@ -1,8 +1,9 @@
 """Whether large packets arrive at the other end of the tunnel, tried by sending one.
 
-The tunnel is one TCP connection. Where the line drops its full segments without a word, small packets pass until
-the first large one: its segment is sent again and again, everything behind it waits, and OpenVPN connects anew
-after some seconds. So one that does not come back stops the tunnel for those seconds, and is not sent often.
+The tunnel is one TCP connection. Where the line drops its full segments without a word, small packets pass
+until the first large one: its segment is sent again and again, everything behind it waits, and OpenVPN
+connects anew after some seconds. So one that does not come back stops the tunnel for a while, and is not sent
+often.
 """
 
 import time
@@ -19,17 +20,14 @@ LARGE = TUNNEL_MTU - HEADERS
 """Bytes of an echo request that fills the tunnel's largest packet, and several outer segments."""
 WAIT = 5.0
 """Seconds. A segment that is only lost by chance is there long before."""
-ENOUGH = 2
-"""So often in a row a small packet passes and a large one does not: a line that was cut in between looks like
-that, too, but not twice."""
-FRESH = {"pass": 60.0, "suspected": 0.0, "lost": 600.0}
-"""Seconds for which it is not tried again."""
-KEPT = 1200.0
-"""Seconds after which what was found says nothing any more."""
+KEPT = {"pass": 60.0, "suspected": 300.0, "lost": 1200.0}
+"""Seconds for which it holds what was found."""
+AGAIN = 600.0
+"""Seconds after which what is lost is tried again."""
 
 
 def answer(request: dict[str, Any], state: State, system: System) -> dict[str, Any]:
-    """`pass`, `lost`, `suspected` (ask again soon) or `unknown`: also the other end's program must know of this."""
+    """`pass`, `lost`, `suspected` (ask again soon), or `unknown`: the other end does not answer at all."""
     model.only(request, set())
     try:
         with state.turn("large-packets", 0):
@@ -40,20 +38,19 @@ def answer(request: dict[str, Any], state: State, system: System) -> dict[str, A
 
 def known(state: State) -> str:
     """What was found last."""
-    found, at, _ = state.large_packets()
-    return found if 0 <= time.time() - at < KEPT else "unknown"
+    found, at = state.large_packets()
+    return found if 0 <= time.time() - at < KEPT.get(found, 0.0) else "unknown"
 
 
 def _tried(state: State, system: System) -> str:
-    before = known(state)
-    _, at, missed = state.large_packets()
-    if time.time() - at < FRESH.get(before, 0.0):
+    """Lost when it did not arrive twice in a row: once, the line may have been cut in between."""
+    before, at = known(state), state.large_packets()[1]
+    if before == "pass" or (before == "lost" and time.time() - at < AGAIN):
         return before
     own, other = tunnel_ends(state.role)
     if system.ping(own, other) is None:
         return before
     arrived = system.ping(own, other, LARGE, WAIT) is not None
-    missed = 0 if arrived else (missed if before != "unknown" else 0) + 1
-    found = "pass" if arrived else "lost" if missed >= ENOUGH else "suspected"
-    state.note_large_packets(found, missed)
+    found = "pass" if arrived else "suspected" if before == "unknown" else "lost"
+    state.note_large_packets(found)
     return found

@@ -143,14 +143,14 @@ class State:
         heard = _read(self.runtime / "claims.json") or {}
         _write(self.runtime / "claims.json", heard | {str(address): (mac, time.time())})
 
-    def large_packets(self) -> tuple[str, float, int]:
-        """What was found of large packets, when in Unix time, and how often in a row one was missed."""
-        found, at, missed = _read(self.runtime / "large-packets.json") or ("unknown", 0.0, 0)
-        return str(found), float(at), int(missed)
+    def large_packets(self) -> tuple[str, float]:
+        """What was found of large packets, and when, in Unix time."""
+        found, at = _read(self.runtime / "large-packets.json") or ("unknown", 0.0)
+        return found, at
 
-    def note_large_packets(self, found: str, missed: int) -> None:
+    def note_large_packets(self, found: str) -> None:
         """Found now. Only who has that turn writes it, so it needs no lock."""
-        _write(self.runtime / "large-packets.json", (found, time.time(), missed))
+        _write(self.runtime / "large-packets.json", (found, time.time()))
 
     def _lease_file(self, lease_id: str) -> Path:
         return self.folder / "leases" / f"{model.lease_id(lease_id)}.json"

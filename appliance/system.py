@@ -61,8 +61,9 @@ class System:
     def ping(
         self, source: IPv4Address, address: IPv4Address, size: int = 56, seconds: float = 1.0
     ) -> float | None:
-        """Milliseconds to the answer of one echo request of `size` bytes, None after `seconds` without one."""
-        words = ["ping", "-n", "-c", "1", "-W", str(seconds), "-s", str(size), "-I", str(source), str(address)]
+        """Milliseconds to the answer of an echo request of `size` bytes, None after `seconds` without one."""
+        how = ["-n", "-c", "1", "-W", str(seconds), "-s", str(size)]
+        words = ["ping", *how, "-I", str(source), str(address)]
         try:
             shown = run([*INSIDE, *words], timeout=seconds + 4, check=False)
         except CommandFailed:

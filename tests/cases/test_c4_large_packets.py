@@ -1,5 +1,4 @@
-"""Real packets: a WAN that drops large ones without a word carries the tunnel where it can, and is told of where
-it cannot."""
+"""Real packets: a WAN that drops large ones without a word is lived with where that can be, and else said."""
 
 import asyncio
 import sys
@@ -68,7 +67,9 @@ def at_both_ends(site: Site, script: str) -> None:
 
 async def found(site: Site, role: str, what: LargePackets) -> None:
     """An appliance asked anew, until it has found this; the tunnel stops and connects anew in between."""
-    site.fabric.exec(site.name(f"{role}-appliance"), ["rm", "-f", "/run/network-extension/large-packets.json"])
+    site.fabric.exec(
+        site.name(f"{role}-appliance"), ["rm", "-f", "/run/network-extension/large-packets.json"]
+    )
     appliance: Appliance = getattr(site, role)
 
     async def has() -> bool:
