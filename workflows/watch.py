@@ -46,6 +46,7 @@ class FailoverWatch:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        metrics.large_packets_lost(self._failover.plan.vm, 0)
         while workflow.info().get_current_history_length() < LONGEST_HISTORY:
             try:
                 seen = await self._look()
@@ -105,7 +106,7 @@ class FailoverWatch:
         """Nothing is lost that could be made again: the tunnel itself is up."""
         if lost:
             self._progress.warn(f"{LARGE_LOST}, seen at {at}")
-            metrics.large_packets_lost(self._failover.plan.vm)
+            metrics.large_packets_lost(self._failover.plan.vm, 1)
             self._say("")
         else:
             self._say(f"Large packets arrive again, seen at {at}.")

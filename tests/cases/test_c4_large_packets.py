@@ -65,6 +65,12 @@ def at_both_ends(site: Site, script: str) -> None:
         assert status == 0, shown
 
 
+def management_mtu(site: Site, size: int) -> None:
+    """What the page says to set."""
+    command = ["ip", "link", "set", "dev", "ens192", "mtu", str(size)]
+    assert site.fabric.exec(site.name("tenant-appliance"), command)[0] == 0
+
+
 async def found(site: Site, role: str, what: LargePackets) -> None:
     """An appliance asked anew, until it has found this; the tunnel stops and connects anew in between."""
     site.fabric.exec(
@@ -97,6 +103,8 @@ async def test_c4_a_path_that_drops_what_the_tunnel_must_send_is_found(pair: Sit
         await found(pair, role, LargePackets.LOST)
         await until(lambda: pair.fabric.ping("production", REPLICA) is not None)
         assert (await getattr(pair, role).large_packets()) is LargePackets.LOST, "not sent again for a while"
+        management_mtu(pair, 1200)
+        await found(pair, role, LargePackets.PASS)
     finally:
         at_both_ends(pair, "nft delete table inet narrow")
-    await found(pair, role, LargePackets.PASS)
+        management_mtu(pair, 1500)
