@@ -1,4 +1,4 @@
 """The program that runs on a network extension appliance. Standard library only, Python 3.11 or later."""
 
-VERSION = "3"
+VERSION = "4"
 """Version of the requests and answers."""

@@ -145,12 +145,18 @@ def _addresses(wanted: dict[str, str]) -> int:
         ]
         if current != [address]:
             run(["ip", "-n", NAMESPACE, "-4", "addr", "flush", "dev", interface])
-            run(["ip", "-n", NAMESPACE, "addr", "replace", address, "dev", interface, "noprefixroute"])
+            run(["ip", "-n", NAMESPACE, "addr", "replace", *_address_words(address, interface)])
             changed += 1
         if "UP" not in shown[interface]["flags"]:
             run(["ip", "-n", NAMESPACE, "link", "set", "dev", interface, "up"])
             changed += 1
     return changed
+
+
+def _address_words(address: str, interface: str) -> list[str]:
+    # Of scope host, the tunnel's own address is never the source of what the kernel itself has to say to VMs.
+    scope = ["scope", "host"] if interface == TUNNEL else []
+    return [address, "dev", interface, "noprefixroute", *scope]
 
 
 def _routes() -> frozenset[Route]:

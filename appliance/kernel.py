@@ -15,6 +15,9 @@ from appliance.model import Lease, Network, Role
 NAMESPACE = "data"
 TUNNEL = "tun0"
 TUNNEL_MTU = 9000
+TUNNEL_ENDS = {Role.PROVIDER: IPv4Address("169.254.77.1"), Role.TENANT: IPv4Address("169.254.77.2")}
+"""Each appliance's address in the tunnel, at which it answers the other one alone. Link-local, because no
+router knows those: no network that is extended has them."""
 PROTOCOL = 77
 """Marks the routes and rules that are the appliance's own (rtnetlink `rtm_protocol`)."""
 FIREWALL = "network_extension"
@@ -116,6 +119,9 @@ def desired(
             routes |= _provider_routes(n, replicas, tunnel)
             rules.add(Rule(1000 + n.number, "all", n.interface, str(100 + n.number)))
     if tunnel:
+        own, other = tunnel_ends(role)
+        addresses[TUNNEL] = f"{own}/32"
+        routes.add(Route(f"{other}/32", TUNNEL))
         settings |= {f"net.ipv4.conf.{TUNNEL}.{key}": "0" for key in ("rp_filter", "send_redirects")}
     return Desired(
         firewall(role, networks, leased),
@@ -125,6 +131,12 @@ def desired(
         frozenset(rules),
         frozenset(proxies),
     )
+
+
+def tunnel_ends(role: Role) -> tuple[IPv4Address, IPv4Address]:
+    """The own address in the tunnel, and the other appliance's."""
+    other = Role.TENANT if role is Role.PROVIDER else Role.PROVIDER
+    return TUNNEL_ENDS[role], TUNNEL_ENDS[other]
 
 
 def _addresses(leases: Iterable[Lease]) -> dict[str, list[IPv4Address]]:
@@ -167,6 +179,9 @@ def firewall(role: Role, networks: tuple[Network, ...], leased: dict[str, list[I
         f'  iifname "{n.interface}" ip daddr {n.spare} icmp type echo-request limit rate 10/second accept'
         for n in networks
     ]
+    own, other = tunnel_ends(role)
+    ends = f"ip saddr {other} ip daddr {own}"
+    echo.append(f'  iifname "{TUNNEL}" {ends} icmp type echo-request limit rate 10/second accept')
     bounds = [line for n in networks for line in _bounds(role, n, leased.get(n.name, []))]
     passes = [line for n in networks for line in _passes(role, n)]
     lines = [

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any  # JSON values, until the model checks them
 
-from appliance import VERSION, keys, model
+from appliance import VERSION, keys, large_packets, model
 from appliance.command import CommandFailed
 from appliance.errors import Refusal, invalid
 from appliance.model import Lease, Network, Role, Vpn
@@ -64,6 +64,7 @@ def _dispatch(request: dict[str, Any], state: State, system: System) -> Answer:
         "lease": _lease,
         "release": _release,
         "verify": _verify,
+        "large-packets": large_packets.answer,
     }
     op = request.pop("op", None)
     if not isinstance(op, str) or op not in handlers:
@@ -93,6 +94,7 @@ def _status(request: dict[str, Any], state: State, system: System) -> Answer:
             "since": tunnel.since,
         },
         "claims": _claims(state),
+        "large": large_packets.known(state),
     }
 
 

@@ -47,11 +47,11 @@ class State:
             yield
 
     @contextmanager
-    def turn(self, seconds: float) -> Iterator[None]:
-        """One of our own requests at a time asks OpenVPN. Raises TimeoutError after `seconds`."""
-        with (self.runtime / "vpn.turn").open("w") as handle:
+    def turn(self, what: str, seconds: float) -> Iterator[None]:
+        """One of our own requests at a time does `what`. Raises TimeoutError after `seconds`."""
+        with (self.runtime / f"{what}.turn").open("w") as handle:
             if not _locked(handle, seconds):
-                raise TimeoutError("another request asks OpenVPN")
+                raise TimeoutError(f"another request has its turn: {what}")
             yield
 
     def networks(self) -> tuple[Network, ...]:
@@ -142,6 +142,15 @@ class State:
         """Somebody else claims `address`. Only `serve` writes these, so it needs no lock."""
         heard = _read(self.runtime / "claims.json") or {}
         _write(self.runtime / "claims.json", heard | {str(address): (mac, time.time())})
+
+    def large_packets(self) -> tuple[str, float]:
+        """What was found of large packets, and when, in Unix time."""
+        found, at = _read(self.runtime / "large-packets.json") or ("unknown", 0.0)
+        return found, at
+
+    def note_large_packets(self, found: str) -> None:
+        """Found now. Only who has that turn writes it, so it needs no lock."""
+        _write(self.runtime / "large-packets.json", (found, time.time()))
 
     def _lease_file(self, lease_id: str) -> Path:
         return self.folder / "leases" / f"{model.lease_id(lease_id)}.json"

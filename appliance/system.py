@@ -58,11 +58,14 @@ class System:
         """Have the SSH server read its keys again. Connections that are open stay."""
         os.kill(int(SSH_PID.read_text()), signal.SIGHUP)
 
-    def ping(self, source: IPv4Address, address: IPv4Address) -> float | None:
-        """Milliseconds to the answer of one echo request, None after a second without one."""
-        words = ["ping", "-n", "-c", "1", "-W", "1", "-I", str(source), str(address)]
+    def ping(
+        self, source: IPv4Address, address: IPv4Address, size: int = 56, seconds: float = 1.0
+    ) -> float | None:
+        """Milliseconds to the answer of an echo request of `size` bytes, None after `seconds` without one."""
+        how = ["-n", "-c", "1", "-W", str(seconds), "-s", str(size)]
+        words = ["ping", *how, "-I", str(source), str(address)]
         try:
-            shown = run([*INSIDE, *words], timeout=5, check=False)
+            shown = run([*INSIDE, *words], timeout=seconds + 4, check=False)
         except CommandFailed:
             return None
         time_shown = re.search(r"time=([0-9.]+) ms", shown)

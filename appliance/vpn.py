@@ -185,7 +185,7 @@ def tunnel(state: State) -> Tunnel:
 
 
 def _ask(state: State, command: str) -> list[str]:
-    with state.turn(ASK_SECONDS):
+    with state.turn("vpn", ASK_SECONDS):
         return _answer(state, command)
 
 

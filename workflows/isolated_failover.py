@@ -5,9 +5,11 @@ from temporalio import workflow
 from workflows.concurrency import task_group
 from workflows.failover import Failover, started_over
 from workflows.progress import Progress
+from workflows.watch import LARGE_LOST, LARGE_LOST_DO
 
 with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts import steps
+    from partial_failover.contracts.appliance import LargePackets
     from partial_failover.contracts.failover_test import TestNetwork, VmTestRequest
     from partial_failover.contracts.plan import FailoverPlan, TenantSite
     from partial_failover.contracts.replication import HoldTarget
@@ -51,9 +53,11 @@ class IsolatedFailover(Failover):
         await self.extend_again()
         title = "Wait until the tunnel is connected"
         if self.site.appliance:
-            await self.progress.run(steps.VERIFY_TENANT_TUNNEL, self.tenant_step(), title)
+            seen = await self.progress.run(steps.VERIFY_TENANT_TUNNEL, self.tenant_step(), title)
         else:
-            await self.progress.run(steps.VERIFY_PROVIDER_TUNNEL, self.provider_step(), title)
+            seen = await self.progress.run(steps.VERIFY_PROVIDER_TUNNEL, self.provider_step(), title)
+        if seen.large is LargePackets.LOST:
+            self.progress.warn(f"{LARGE_LOST}. {LARGE_LOST_DO}")
 
     async def _announce_at_provider(self, data: ApplianceStep) -> None:
         """Not in a test."""

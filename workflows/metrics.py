@@ -21,6 +21,14 @@ def ended(outcome: str, state: str) -> None:
     counter.add(1, {"outcome": outcome, "state": state})
 
 
+def large_packets_lost(vm: str, times: int) -> None:
+    """A watch has begun (0 times), or found that large packets do not arrive through the tunnel (once)."""
+    counter = workflow.metric_meter().create_counter(
+        "failover_large_packets_lost", "Times that large packets were found lost in a tunnel, by VM"
+    )
+    counter.add(times, {"vm": vm})
+
+
 def test_ended(vm: str, result: str) -> None:
     """A failover test of a VM has ended, whatever became of its record with the replica."""
     workflow.metric_meter().create_counter("failover_tests", "Failover tests by VM and result").add(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
+from workflows import metrics
 from workflows.calls import call
 from workflows.failover import Failover
 from workflows.failures import root_cause
@@ -26,6 +27,14 @@ UNKNOWN = (
     "tenant's appliance"
 )
 
+LARGE_LOST = (
+    "Large packets do not arrive through the tunnel, though small ones do: the line between the sites drops "
+    "packets of 1,400 bytes, or smaller ones too, without a word. Copies and long answers hang"
+)
+LARGE_LOST_DO = (
+    "Have the line let them pass, or give the management NIC of the tenant's appliance a smaller MTU"
+)
+
 
 class FailoverWatch:
     """Looks from the tenant's site, and repairs what was lost by the very steps that made it."""
@@ -37,6 +46,7 @@ class FailoverWatch:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        metrics.large_packets_lost(self._failover.plan.vm, 0)
         while workflow.info().get_current_history_length() < LONGEST_HISTORY:
             try:
                 seen = await self._look()
@@ -74,23 +84,37 @@ class FailoverWatch:
             vm = self._failover.plan.vm
             self._progress.warn(f"Replication of {vm} was found released at {at}; it is put on hold again")
             await self._repair(self._failover.hold)
+        if seen.large_lost is not known.large_lost:
+            self._tell_of_large_packets(seen.large_lost, at)
         if seen.unknown:
             if not known.unknown:
                 self._progress.warn(f"{UNKNOWN}, seen at {at}")
-                self._progress.connection = f"{UNKNOWN}, seen at {at}. Nothing is repaired because of that."
-                self._progress.show()
+                self._say(f"{UNKNOWN}, seen at {at}. Nothing is repaired because of that.")
         elif not seen.connected:
             if known.connected:
                 self._progress.warn(f"Production lost the connection to the replica at {at}")
-                self._progress.connection = f"Lost at {at}; it is being repaired."
+                self._say(f"Lost at {at}; it is being repaired.")
             await self._repair(self._failover.extend_again)
         elif not known.connected or known.unknown:
             again = "again since" if not known.connected else "as before, seen at"
-            self._progress.connection = f"Connected {again} {at}."
-            self._progress.show()
+            self._say(f"Connected {again} {at}.")
         self._news += seen != known
         if self._news >= OFTEN and seen != known:
             await workflow.sleep(REST)
+
+    def _tell_of_large_packets(self, lost: bool, at: str) -> None:
+        """Nothing is lost that could be made again: the tunnel itself is up."""
+        if lost:
+            self._progress.warn(f"{LARGE_LOST}, seen at {at}")
+            metrics.large_packets_lost(self._failover.plan.vm, 1)
+            self._say("")
+        else:
+            self._say(f"Large packets arrive again, seen at {at}.")
+
+    def _say(self, text: str) -> None:
+        lost = f"{LARGE_LOST}. {LARGE_LOST_DO}." if self._known.large_lost else ""
+        self._progress.connection = " ".join(part for part in (text, lost) if part)
+        self._progress.show()
 
     async def _repair(self, again: Callable[[], Awaitable[None]]) -> None:
         try:

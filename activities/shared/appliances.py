@@ -1,6 +1,7 @@
 """What is the same on both appliances: waiting until one answers, its networks, its leases."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
@@ -8,8 +9,14 @@ from ipaddress import IPv4Address
 from partial_failover.connectors.appliance import Appliance
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.pause import Pause
-from partial_failover.contracts.appliance import ApplianceNetwork, ApplianceStatus, Released, TunnelState
-from partial_failover.contracts.errors import ApplianceChanged, Unavailable
+from partial_failover.contracts.appliance import (
+    ApplianceNetwork,
+    ApplianceStatus,
+    LargePackets,
+    Released,
+    TunnelState,
+)
+from partial_failover.contracts.errors import ApplianceChanged, FailoverError, Unavailable
 from partial_failover.contracts.network import Network
 from partial_failover.contracts.replica import Power
 from partial_failover.contracts.step_data import ApplianceStep, TunnelSeen
@@ -18,6 +25,9 @@ POLL = 1.0
 """Seconds between two questions to an appliance that boots."""
 TUNNEL_POLL = 0.3
 """Seconds between two looks at a tunnel that connects."""
+LARGE_PATIENCE = 3.0
+"""Seconds for the other end of a tunnel that has just connected to answer at all; one with another program
+never does."""
 
 
 def wait_until_it_answers(
@@ -95,11 +105,29 @@ def wait_for_tunnel(appliance: Appliance, attempt: Attempt) -> TunnelSeen:
     """Until both ends of the tunnel have found each other, within the attempt's time."""
     pause = Pause(attempt, TUNNEL_POLL, TUNNEL_POLL)
     while True:
-        tunnel = asyncio.run(appliance.status()).vpn
+        status = asyncio.run(appliance.status())
+        tunnel = status.vpn
         if tunnel.state is TunnelState.CONNECTED:
-            return TunnelSeen(changed=False, note="The tunnel is connected", connected=True)
+            large = LargePackets.UNKNOWN if status.large is None else _try_large(appliance, attempt)
+            lost = ", but large packets are lost in it" if large is LargePackets.LOST else ""
+            note = f"The tunnel is connected{lost}"
+            return TunnelSeen(changed=False, note=note, connected=True, large=large)
         if attempt.left() <= 0:
             raise Unavailable(f"The tunnel is {tunnel.state}, not connected", do="Look at the cloud gateway")
+        pause.rest()
+
+
+def _try_large(appliance: Appliance, attempt: Attempt) -> LargePackets:
+    """What can be told of large packets within the attempt's time. It decides nothing."""
+    pause, end = Pause(attempt, TUNNEL_POLL, TUNNEL_POLL), time.monotonic() + LARGE_PATIENCE
+    while True:
+        try:
+            large = asyncio.run(appliance.large_packets())
+        except FailoverError:
+            return LargePackets.UNKNOWN
+        waits = large is LargePackets.UNKNOWN and time.monotonic() < end
+        if not (waits or large is LargePackets.SUSPECTED) or attempt.left() <= 0:
+            return large
         pause.rest()
 
 

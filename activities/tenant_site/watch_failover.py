@@ -2,9 +2,10 @@
 
 from activities.shared.attempt import current_attempt
 from activities.tenant_site.steps import TenantSiteSteps, tenant_site_step
+from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.pause import Pause
 from partial_failover.contracts import steps
-from partial_failover.contracts.appliance import ApplianceStatus, TunnelState
+from partial_failover.contracts.appliance import ApplianceStatus, LargePackets, TunnelState
 from partial_failover.contracts.errors import FailoverError
 from partial_failover.contracts.step_data import WatchInput, WatchStatus
 
@@ -26,14 +27,14 @@ class WatchFailover(TenantSiteSteps):
         attempt, before = current_attempt(self.site.fence), data.known
         pause = Pause(attempt, PAUSE, PAUSE)
         while attempt.left() > 0:
-            seen = await self._look(data)
+            seen = await self._look(data, attempt)
             if seen == before != data.known:
                 return seen
             before = seen
             await pause.rest_async()
         return data.known
 
-    async def _look(self, data: WatchInput) -> WatchStatus:
+    async def _look(self, data: WatchInput, attempt: Attempt) -> WatchStatus:
         held = await self._held(data)
         if not data.leases:
             return data.known.model_copy(update={"held": held})
@@ -46,7 +47,23 @@ class WatchFailover(TenantSiteSteps):
         if status.vpn.state is TunnelState.UNKNOWN:
             seen = {"held": held, "unknown": True, "claims": (*data.known.claims, *new)}
             return data.known.model_copy(update=seen)
-        return WatchStatus(held=held, connected=_connected(status, data), claims=(*data.known.claims, *new))
+        attempt.beat()
+        return WatchStatus(
+            held=held,
+            connected=_connected(status, data),
+            claims=(*data.known.claims, *new),
+            large_lost=await self._large_lost(status, data.known.large_lost),
+        )
+
+    async def _large_lost(self, status: ApplianceStatus, known: bool) -> bool:
+        """Tried where the appliance has not seen one arrive just now."""
+        large = status.large
+        if large not in (None, LargePackets.PASS) and status.vpn.state is TunnelState.CONNECTED:
+            try:
+                large = await self.site.appliance.large_packets()
+            except FailoverError:
+                large = None
+        return large is LargePackets.LOST or (known and large is not LargePackets.PASS)
 
     async def _held(self, data: WatchInput) -> bool:
         """Any exclusion will do, whoever made it. A backup server that does not answer replicates nothing

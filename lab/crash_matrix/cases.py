@@ -221,9 +221,9 @@ def _first_of_each_step(points: Iterable[Point]) -> list[Point]:
 
 
 def is_change(point: Point) -> bool:
-    """Whether the call changes something. Of an appliance's requests two only look."""
+    """Whether the call changes something. Of an appliance's requests three only look."""
     if is_appliance(point.endpoint):
-        return point.call not in ("status", "verify")
+        return point.call not in ("status", "verify", "large-packets")
     if point.endpoint.endswith("vcenter"):
         return point.call.endswith("_Task")
     return not point.call.startswith("GET ")

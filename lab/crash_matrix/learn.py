@@ -38,8 +38,8 @@ AT_TENANT = {
 }
 WATCHES = {StepName.WATCH_FAILOVER, StepName.WATCH_REPLICA}
 ONLY: dict[str, set[str]] = {
-    StepName.WATCH_FAILOVER: {"status"},
-    StepName.VERIFY_TUNNEL: {"status"},
+    StepName.WATCH_FAILOVER: {"status", "large-packets"},
+    StepName.VERIFY_TUNNEL: {"status", "large-packets"},
     StepName.VERIFY_CONNECTIVITY: {"verify"},
 }
 """All that these ask of an appliance; the first looks at the backup server too."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import asyncssh
 
+from appliance.kernel import TUNNEL_ENDS
 from appliance.model import Role, interface_name
 from appliance.requests import LONGEST_REQUEST, answer
 from appliance.state import State
@@ -34,6 +35,8 @@ from partial_failover.cli.cloud_init import ManagementNic, NewAppliance
 
 log = logging.getLogger(__name__)
 
+LARGEST = 1000
+"""Bytes of what passes a line that drops large packets."""
 KINDS = (FaultKind.DELAY, FaultKind.BUSY, FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER)
 
 
@@ -109,8 +112,14 @@ class SimulatedSystem(System):
     def reload_ssh(self) -> None:
         self._reload_ssh()
 
-    def ping(self, source: IPv4Address, address: IPv4Address) -> float | None:
-        """The tenant's end pings through the tunnel, and needs the provider's lease for it."""
+    def ping(
+        self, source: IPv4Address, address: IPv4Address, size: int = 56, seconds: float = 1.0
+    ) -> float | None:
+        """The tenant's end pings through the tunnel, and needs the provider's lease for it. The ends answer
+        each other."""
+        if address in TUNNEL_ENDS.values():
+            lost = self.pair.drops_large and size > LARGEST
+            return 0.5 if self.tunnel().state == "connected" and not lost else None
         provider = self.pair.systems.get(Role.PROVIDER)
         if provider is None or (self.state.role is Role.TENANT and self.tunnel().state != "connected"):
             return None
@@ -121,9 +130,11 @@ class SimulatedSystem(System):
 
 @dataclass
 class Pair:
-    """The two appliances of one tenant, as far as they are on."""
+    """The two appliances of one tenant, as far as they are on. `drops_large`: the line between them drops
+    large packets without a word; what a lost one does to the tunnel is left out."""
 
     systems: dict[Role, SimulatedSystem] = field(default_factory=dict)
+    drops_large: bool = False
 
 
 @dataclass
@@ -206,6 +217,10 @@ class SimulatedFabric:
         machine = Machine(name, disk, Role(appliance.role), pair)
         self._machines[name], self.disks[name] = machine, disk
         return Access("127.0.0.1", self._run(self._listen(machine)), host_key, appliance.key_file)
+
+    def drop_large_packets(self, pair: str, dropped: bool) -> None:
+        """The line between a pair of appliances does so from now on, or not any more."""
+        self._pairs[pair].drops_large = dropped
 
     def attach(self, hypervisor: Hypervisor, networks: Mapping[str, str]) -> None:
         """Follow a hypervisor's power and wiring. `networks`: port group to network key;

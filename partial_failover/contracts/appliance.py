@@ -34,6 +34,18 @@ class TunnelState(StrEnum):
     """It runs, and another program holds its management socket."""
 
 
+class LargePackets(StrEnum):
+    """Whether large packets arrive at the other end of a tunnel that small ones pass."""
+
+    PASS = "pass"
+    LOST = "lost"
+    """The line drops them without a word."""
+    SUSPECTED = "suspected"
+    """One did not arrive. Another one tells."""
+    UNKNOWN = "unknown"
+    """Not tried yet, or the other end does not answer such a question."""
+
+
 class ApplianceNetwork(Contract):
     """One network to extend. `spare` is an unused address of the subnet for this appliance alone; the
     appliance at the other end has a different one.
@@ -97,6 +109,8 @@ class ApplianceStatus(Contract):
     networks: tuple[Interface, ...]
     vpn: Tunnel
     claims: tuple[Claim, ...] = ()
+    large: LargePackets | None = None
+    """Found last. None: of a program that cannot try it."""
 
 
 class Released(Contract):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TypedDict
 
-from partial_failover.contracts.appliance import Claim, Lease
+from partial_failover.contracts.appliance import Claim, LargePackets, Lease
 from partial_failover.contracts.base import Contract
 from partial_failover.contracts.network import Network, Nic
 from partial_failover.contracts.plan import CloudGateway
@@ -183,6 +183,7 @@ class TunnelSeen(StepOutcome):
     """`connected`: both ends of the tunnel have found each other."""
 
     connected: bool
+    large: LargePackets = LargePackets.UNKNOWN
 
 
 class WatchStatus(Contract):
@@ -195,6 +196,8 @@ class WatchStatus(Contract):
     unknown: bool = False
     """Whether the tunnel is up cannot be told now; `connected` is as it was seen last then."""
     claims: tuple[Claim, ...] = ()
+    large_lost: bool = False
+    """Small packets pass the tunnel and large ones do not, as it was found last."""
 
 
 class WatchInput(StepInput):

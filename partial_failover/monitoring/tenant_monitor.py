@@ -40,6 +40,7 @@ GAUGES = {
     "failover_tunnel_wanted": "1 while a replica is in Failover, and the appliance is to have a tunnel",
     "failover_tunnel_connected": "1 while the tunnel is up",
     "failover_tunnel_unknown": "1 while the appliance cannot tell whether the tunnel is up",
+    "failover_tunnel_large_lost": "1 while the tunnel lets small packets through and loses large ones",
     "failover_exclusions": "VMs that this product excluded from replication",
     "failover_pollers": "Worker processes that ask Temporal for this work",
     "failover_last_look": "When the other metrics of this tenant were true, in Unix time; 0: never yet",
@@ -180,15 +181,18 @@ class TenantMonitor:
     ) -> None:
         """Only while a replica is in Failover: otherwise the appliance is off, most of the time, and during
         a test too."""
-        wanted = connected = unknown = 0
+        wanted = connected = unknown = large_lost = 0
         if in_failover:
             try:
-                vpn = (await ask()).vpn
+                status = await ask()
+                vpn = status.vpn
                 wanted, connected = int(vpn.wanted), int(vpn.state == "connected")
                 unknown = int(vpn.state == "unknown")
+                large_lost = int(status.large == "lost")
             except FailoverError:
                 wanted = 1
         attributes = {"namespace": tenant.name, "side": tenant.role}
         self._gauge["failover_tunnel_wanted"].set(wanted, attributes)
         self._gauge["failover_tunnel_connected"].set(connected, attributes)
         self._gauge["failover_tunnel_unknown"].set(unknown, attributes)
+        self._gauge["failover_tunnel_large_lost"].set(large_lost, attributes)

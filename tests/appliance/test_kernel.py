@@ -22,7 +22,11 @@ def test_the_tenant_answers_for_the_replica_only_and_routes_it_into_the_tunnel()
     assert Rule(2001, "192.168.10.0/24", "tun0", "201") in want.rules
     assert Route("default", A, "201", via="192.168.10.1") in want.routes
     assert want.settings[f"net.ipv4.conf.{A}.proxy_arp"] == "0"
-    assert want.addresses == {A: "192.168.10.251/32", B: "192.168.20.251/32"}
+    assert want.addresses == {
+        A: "192.168.10.251/32",
+        B: "192.168.20.251/32",
+        "tun0": "169.254.77.2/32",
+    }
 
 
 def test_the_provider_routes_the_replica_to_its_interface_and_the_rest_into_the_tunnel() -> None:
@@ -32,6 +36,17 @@ def test_the_provider_routes_the_replica_to_its_interface_and_the_rest_into_the_
     assert {Route("192.168.10.0/24", "tun0"), Route("default", "tun0", "101")} <= want.routes
     assert want.settings[f"net.ipv4.conf.{A}.proxy_arp"] == "1"
     assert want.settings[f"net.ipv4.neigh.{A}.proxy_delay"] == "0"
+
+
+def test_the_ends_of_the_tunnel_answer_each_other_and_nobody_else() -> None:
+    for role, own, other in ((Role.TENANT, 2, 1), (Role.PROVIDER, 1, 2)):
+        want = desired(role, networks(), [], frozenset({A, "tun0"}))
+        assert want.addresses["tun0"] == f"169.254.77.{own}/32"
+        assert Route(f"169.254.77.{other}/32", "tun0") in want.routes
+        ends = f"ip saddr 169.254.77.{other} ip daddr 169.254.77.{own} icmp type echo-request"
+        assert [line for line in want.firewall.splitlines() if "169.254" in line] == [
+            f'  iifname "tun0" {ends} limit rate 10/second accept'
+        ]
 
 
 def test_without_a_tunnel_nothing_leads_into_it() -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import threading
+import time
 import uuid
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -331,3 +332,52 @@ def test_a_host_key_follows_another_only_when_it_was_made_here(tenant: Bench) ->
     )
     assert (ssh / "host_ed25519.pub").read_text().startswith(new)
     assert tenant.ask("new-host-key")["host_key"] not in (old, new)
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> tuple[Bench, Bench]:
+    """The two ends of a tunnel that is up."""
+    (tmp_path / "far").mkdir()
+    tenant, provider = make(tmp_path, Role.TENANT), make(tmp_path / "far", Role.PROVIDER)
+    provider.system.pair = tenant.system.pair
+    tenant.system.pair.systems[Role.PROVIDER] = provider.system
+    provider.ask("vpn-server", peer_fingerprint=FINGERPRINT)
+    tenant.ask("vpn-client", gateway="203.0.113.1", port=6180, peer_fingerprint=FINGERPRINT)
+    return tenant, provider
+
+
+def large(bench: Bench) -> str:
+    """What it finds, which its status repeats."""
+    found = bench.ask("large-packets")
+    assert found == {"ok": True, "large": bench.ask("status")["large"]}
+    return str(found["large"])
+
+
+def test_large_packets_are_lost_when_two_in_a_row_did_not_arrive(
+    both: tuple[Bench, Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now)
+    for bench in both:
+        assert bench.ask("status")["large"] == "unknown"
+        assert large(bench) == "pass"
+        bench.system.pair.drops_large = True
+        assert large(bench) == "pass", "not tried again at once"
+        now += 61
+        assert bench.ask("status")["large"] == "unknown"
+        assert [large(bench), large(bench)] == ["suspected", "lost"]
+        bench.system.pair.drops_large = False
+        now += 500
+        assert large(bench) == "lost", "one that is lost stops the tunnel, so it is not sent often"
+        now += 200
+        assert large(bench) == "pass"
+
+
+def test_what_does_not_answer_small_packets_says_nothing_of_large_ones(both: tuple[Bench, Bench]) -> None:
+    tenant, _ = both
+    tenant.system.pair.drops_large = True
+    assert large(tenant) == "suspected"
+    del tenant.system.pair.systems[Role.PROVIDER]
+    assert large(tenant) == "suspected", "the line was cut, or only that"
+    (tenant.state.runtime / "large-packets.json").unlink()
+    assert large(tenant) == "unknown"

@@ -1,5 +1,6 @@
 """What cases need of the other folders of tests."""
 
+from tests.activities.conftest import extended as extended
 from tests.activities.conftest import world as world
 from tests.e2e.conftest import acme as acme
 from tests.e2e.conftest import lab as lab

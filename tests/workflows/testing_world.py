@@ -6,6 +6,7 @@ from typing import Any
 
 from temporalio import activity
 
+from partial_failover.contracts.appliance import LargePackets
 from partial_failover.contracts.check import CheckInput, CheckOutcome, CheckResult, called
 from partial_failover.contracts.failover_test import RecordTestInput, TestRecord, TestRecords
 from partial_failover.contracts.plan import PlanInput, PlanResult
@@ -108,7 +109,8 @@ class TestingWorld(World):
         """Connected when both ends run. No lease may be there."""
         await self._enter(StepName.VERIFY_TUNNEL)
         assert {"server", "client"} <= self.effects and not {"provider lease", "tenant lease"} & self.effects
-        return TunnelSeen(changed=False, note="connected", connected=True)
+        large = LargePackets.LOST if self.large_lost else LargePackets.PASS
+        return TunnelSeen(changed=False, note="connected", connected=True, large=large)
 
     @activity.defn(name=StepName.RECORD_TEST)
     async def record(self, data: RecordTestInput) -> StepResult:

@@ -97,7 +97,7 @@ class World:
         self.watches: list[WatchStatus] = []
         """What the workflow knew at each watch that began."""
         self.claims: tuple[Claim, ...] = ()
-        self.tunnel_unknown = False
+        self.tunnel_unknown = self.large_lost = False
         self.replica_seen = ReplicaSeen(booted=datetime(2026, 1, 3, tzinfo=UTC))
         self.replica_watches: list[ReplicaSeen] = []
         """As `watches`, of the replica itself."""
@@ -363,6 +363,7 @@ class World:
         """What there is to be seen from the tenant's site."""
         tunnel = {"server", "client", "tenant lease"} <= self.effects or not data.leases
         seen = WatchStatus(held="held" in self.effects, connected=tunnel, claims=self.claims)
+        seen = seen.model_copy(update={"large_lost": self.large_lost})
         if self.tunnel_unknown:
             return seen.model_copy(update={"connected": data.known.connected, "unknown": True})
         return seen

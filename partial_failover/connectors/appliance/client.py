@@ -13,6 +13,7 @@ from partial_failover.contracts.appliance import (
     ApplianceStatus,
     Fingerprint,
     HostKey,
+    LargePackets,
     Lease,
     Released,
     Verified,
@@ -27,6 +28,10 @@ Answer = TypeVar("Answer", bound=Contract)
 
 class _Rotated(Contract):
     fingerprint: Fingerprint
+
+
+class _Tried(Contract):
+    large: LargePackets
 
 
 class _NewHostKey(Contract):
@@ -143,6 +148,12 @@ class Appliance:
         the tunnel, to the provider's on its own network."""
         request = {"op": "verify", "id": lease_id, "timeout": timeout}
         return self._model(Verified, await self._requests.ask(request, self._timeout + timeout))
+
+    async def large_packets(self) -> LargePackets:
+        """Have it send a large packet to the other end, unless it knows. Seconds; one that is lost stops the
+        tunnel until OpenVPN has connected anew."""
+        answer = await self._requests.ask({"op": "large-packets"}, self._timeout)
+        return self._model(_Tried, answer).large
 
     async def _changed(self, what: str, request: dict[str, Any], attempt: Attempt) -> bool:
         """Change something. Whether it was otherwise before."""
