@@ -28,11 +28,12 @@ class ReplicaWatch:
         self.seen: ReplicaSeen | None = None
         """None until it was looked at; for ever in a failover that began before there was this watch."""
         self.to_resume = False
+        self._stands = failover.plan.restore_point
         self._news = 0
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        known = ReplicaSeen(current=self._failover.plan.restore_point)
+        known = ReplicaSeen(current=self._stands)
         while workflow.info().get_current_history_length() < LONGEST_HISTORY:
             data = WatchReplicaInput(**self._failover.replica, known=known)
             rest = False
@@ -81,12 +82,12 @@ class ReplicaWatch:
         restarted = known.booted is not None and seen.booted != known.booted
         if restarted and known.power is seen.power is Power.ON:
             self._progress.warn(f"{self._name} was restarted at {seen.booted:%Y-%m-%d %H:%M:%S} UTC")
-        if moved := _moved(known.current, seen.current):
+        if moved := self._moved(seen.current):
             self._progress.warn(f"{self._name} {moved}, seen at {at}")
             self._progress.replica = f"{self._name} {moved}, seen at {at}."
         if now is not None and now != was:
             text, do = now
-            if do is RESUME and self._is_moved(seen):
+            if do is RESUME and self._stands.id != self._failover.plan.restore_point.id:
                 do = RESUME_AS_IT_IS
             self._progress.warn(f"{self._name} {text}, seen at {at}")
             self._progress.replica = f"{self._name} {text}, seen at {at}. {do}."
@@ -94,20 +95,18 @@ class ReplicaWatch:
             self._progress.replica = f"{self._name} runs again, seen at {at}."
         self._progress.show()
 
-    def _is_moved(self, seen: ReplicaSeen) -> bool:
-        return seen.current is not None and seen.current.id != self._failover.plan.restore_point.id
-
-
-def _moved(was: RestorePoint | None, now: RestorePoint | None) -> str:
-    """That it stands on another snapshot than before."""
-    if was is None or now is None or was.id == now.id:
-        return ""
-    if now.foreign:
-        return f"stands on the snapshot {now.name}, which somebody made; undo does not go back to it"
-    return (
-        f"stands on {now.name} and not on {was.name} any more: somebody reverted it, and what it wrote until "
-        "then is lost; or removed a snapshot, and nothing is"
-    )
+    def _moved(self, now: RestorePoint | None) -> str:
+        """That it stands on another snapshot than before. None: that was not looked at."""
+        was, self._stands = self._stands, now or self._stands
+        name = self._stands.name
+        if was.id == self._stands.id:
+            return ""
+        if self._stands.foreign:
+            return f"stands on the snapshot {name}, which somebody made; undo does not go back to it"
+        return (
+            f"stands on {name} and not on {was.name} any more: somebody reverted it, and what it wrote until "
+            "then is lost; or removed a snapshot, and nothing is"
+        )
 
 
 def _trouble(seen: ReplicaSeen) -> tuple[str, str] | None:

@@ -17,7 +17,7 @@ from partial_failover.contracts.step_data import ReplicaSeen
 from tests.activities.world import Values, World
 from tests.waiting import blocking_until
 from tests.workflows.runs import in_failover, page_says, report_of, workers
-from tests.workflows.world import NEW, REPLICA
+from tests.workflows.world import NEW, OLD, REPLICA
 from tests.workflows.world import World as Steps
 
 VM, WATCH = "erp-db-01", f"{PROVIDER_WATCH}/{StepName.WATCH_REPLICA}"
@@ -73,9 +73,8 @@ async def test_a_revert_by_somebody_is_said_on_the_page(client: Client) -> None:
     world = Steps()
     async with workers(client, world):
         handle = await in_failover(client, world)
-        other = NEW.model_copy(update={"id": "snapshot-1", "name": "Restore Point 1"})
-        world.replica_seen = world.replica_seen.model_copy(update={"current": other})
-        await page_says(handle, "stands on Restore Point 1 and not on")
+        world.replica_seen = world.replica_seen.model_copy(update={"current": NEW})
+        await page_says(handle, f"stands on {NEW.name} and not on {OLD.name} any more")
         await handle.execute_update("undo")
         report = await report_of(handle)
     assert len([w for w in report.warnings if "somebody reverted it" in w]) == 1
