@@ -10,6 +10,7 @@ import pytest
 from appliance.model import Lease, Vpn
 from appliance.state import State
 from lab.cloud_director.model import MetadataValue
+from lab.crash_matrix.cases import Change
 from lab.crash_matrix.rules import TENANT, VM, Rules
 from lab.data_centre import SUFFIX, DataCentre
 from lab.fabric import provision
@@ -182,3 +183,53 @@ def test_a_lease_a_tunnel_and_maintenance_that_are_left_over_are_seen(rules: Rul
     assert maintenance.startswith("vapps as before")
     rules.must_be_normal()
     assert len(rules.broken) == 3
+
+
+def test_a_hold_that_somebody_ends_is_excused_until_it_is_taken_again(rules: Rules) -> None:
+    fail_over(rules, rules.points[-1])
+    rules.disturb(Change.EXCLUSION_DELETED)
+    release(rules)
+    rules.must_be_in_failover_or_say("")
+    assert rules.broken == ["replication held in Failover"], "whoever rests in Failover has it again"
+    hold(rules)
+    rules.must_be_in_failover_or_say("")
+    release(rules)
+    blocking_until(lambda: HELD in rules.broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [(Change.SWITCHED, "the page says that the replica is poweredOff"), (Change.REVERTED, "the page names")],
+)
+def test_a_page_that_is_silent_about_somebodys_change_is_seen(
+    rules: Rules, change: Change, broken: str
+) -> None:
+    fail_over(rules, rules.points[-1])
+    rules.disturb(change)
+    if change is Change.SWITCHED:
+        rules.centre.provider.power_off(rules.replica)
+    else:
+        rules.centre.provider.revert(rules.replica, rules.points[0])
+        rules.centre.provider.power_on(rules.replica)
+    rules.must_be_in_failover_or_say(f"it is powered off and stands on {rules.points[0].name}")
+    assert rules.broken == []
+    rules.must_be_in_failover_or_say("all is well")
+    assert len(rules.broken) == 1 and broken in rules.broken[0]
+
+
+def test_normal_that_is_said_of_a_replica_that_was_used_is_seen(rules: Rules) -> None:
+    hold(rules)
+    rules.disturb(Change.SWITCHED)
+    rules.centre.provider.power_on(rules.replica)
+    rules.replica.write("by somebody", "used")
+    rules.centre.provider.power_off(rules.replica)
+    rules.must_be_clean()
+    assert rules.broken == ["off and on its newest restore point when Normal"]
+
+
+def test_failed_failover_that_says_nothing_is_seen(rules: Rules) -> None:
+    rules.disturb(Change.SWITCHED)
+    rules.must_say_what_is_left("Something. Left over: Mark it Normal: somebody powered it on")
+    assert rules.broken == []
+    rules.must_say_what_is_left("Something. Left over: ")
+    assert len(rules.broken) == 1

@@ -8,7 +8,7 @@ import worker
 from activities.provider.tenant import ProviderTenant
 from activities.tenant_site.site import Site
 from lab.crash_matrix.bench import Bench
-from lab.crash_matrix.cases import Case, Intervention, Phase, Point, cases
+from lab.crash_matrix.cases import Case, Change, Intervention, Phase, Point, cases
 from lab.injected_faults import FaultKind
 from partial_failover.contracts.step import StepName
 
@@ -50,6 +50,13 @@ SAMPLE = [
         (StepName.REVERT_SNAPSHOT, "POST reloadFromVc", Intervention.TERMINATED),
         (StepName.REVERT_TO_LATEST, "RevertToSnapshot_Task", Intervention.TERMINATED),
     ),
+    (
+        (StepName.POWER_ON_REPLICA, "POST powerOn", Intervention.LATE_EFFECT),
+        (StepName.REVERT_TO_LATEST, "RevertToSnapshot_Task", Intervention.FORGOTTEN),
+    ),
+    ((StepName.WATCH_FAILOVER, "", Change.LOCK_ENDED),),
+    ((StepName.MARK_FAILOVER, "", Change.SWITCHED),),
+    ((StepName.HOLD_REPLICATION, "", Change.REVERTED),),
 ]
 
 
