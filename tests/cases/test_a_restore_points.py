@@ -5,10 +5,12 @@ A6: what was planned before a long wait is looked at again after it.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Interface
 
 import pytest
 
+from activities.provider.revert_snapshot import LONG_AGO
 from lab.hypervisor import Snapshot, Vm, utc_now
 from partial_failover.contracts.errors import BadRequest
 from partial_failover.contracts.plan import PlanResult
@@ -176,4 +178,20 @@ async def test_a6_nics_that_were_changed_while_the_drain_lasted_are_not_overwrit
         assert "Nothing was reverted" in str(refused.value) and chain.disk is disk
     finally:
         vm.nics = planned
+    await _back(world, own)
+
+
+async def test_a6_a_network_that_changed_while_the_drain_lasted_is_said(world: World, chain: Vm) -> None:
+    own = await _planned(world, "latest")
+    own["not_before"] = datetime.now(UTC) - 2 * LONG_AGO
+    (name,) = {nic.network for nic in world.centre.cloud.vm(f"{NAME}_replica").nics}
+    network = next(n for n in world.centre.cloud.world.networks if n.name == name)
+    planned, disk = network.gateway, chain.disk
+    network.gateway = IPv4Interface("10.9.9.1/24")
+    try:
+        with pytest.raises(Exception, match="outside 10.9.9.0/24") as refused:
+            await world.call(StepName.REVERT_SNAPSHOT, own)
+        assert "Nothing was reverted" in str(refused.value) and chain.disk is disk
+    finally:
+        network.gateway = planned
     await _back(world, own)

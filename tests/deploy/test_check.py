@@ -1,12 +1,14 @@
 """`--check`: every way in which a configuration can be wrong is named, and nothing is changed."""
 
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.cloud_director import ALL_RIGHTS
+from lab.cloud_director.model import VAppLease
 from lab.fabric.provision import worker_key
 from lab.lab import Lab
 from lab.tls import Authority
@@ -216,6 +218,20 @@ async def test_an_original_that_is_gone_is_doubtful_and_no_failure(lab: Lab) -> 
         hypervisor.vms[moref] = gone
     found = lines(ran.out)["acme", "original VMs"]
     assert ran.code == 0 and found.startswith("warning") and "'mail-01'" in found, ran.out
+
+
+async def test_c5_a_lease_that_ends_is_warned_of(lab: Lab) -> None:
+    vapps = [lab.centre.cloud.vm(name).vapp for name in ("erp-db-01_replica", "acme-network-extension")]
+    for vapp in vapps:
+        vapp.lease = VAppLease(runtime_s=86400, runtime_ends=datetime(2027, 1, 2, 3, 4, tzinfo=UTC))
+    try:
+        ran = await check(lab, lab.configs["provider"])
+    finally:
+        for vapp in vapps:
+            vapp.lease = VAppLease()
+    for row in ("replicas", "appliance"):
+        found = lines(ran.out)["acme", row]
+        assert found.startswith("warning") and "2027-01-02 03:04 UTC" in found, ran.out
 
 
 @pytest.mark.parametrize(("days", "status"), [(10, "warning"), (40, "ok")])
