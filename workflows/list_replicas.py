@@ -1,7 +1,5 @@
 """`ListReplicas`: what a tenant has, and from when."""
 
-from datetime import timedelta
-
 from temporalio import workflow
 
 from workflows import lock
@@ -11,6 +9,7 @@ from workflows.progress import plain, table
 
 with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts import steps
+    from partial_failover.contracts.duration_text import duration_text
     from partial_failover.contracts.replica import RestorePoint
     from partial_failover.contracts.report import ReplicaList, ReplicaSummary
     from partial_failover.contracts.request import ListReplicasRequest
@@ -46,22 +45,17 @@ def _table(answer: ReplicaList) -> str:
 
 def _row(answer: ReplicaList, replica: ReplicaSummary) -> tuple[str, ...]:
     points = ", ".join(
-        f"{plain(p.id)} ({_age(answer.read_at - p.created)} old{_not_replication(p)})"
+        f"{plain(p.id)} ({duration_text(answer.read_at - p.created)} old{_not_replication(p)})"
         for p in replica.restore_points[:5]
     )
     addresses = ", ".join(str(a) for a in replica.addresses)
     held = f", {plain(replica.held_by)}" if replica.held_by else ""
     state = f"{replica.state}{held}"
     tests = replica.last_tests
-    tested = f"{tests[0].result}, {_age(answer.read_at - tests[0].at)} ago" if tests else "never"
+    tested = f"{tests[0].result}, {duration_text(answer.read_at - tests[0].at)} ago" if tests else "never"
     none = "unknown" if replica.problems else "none"
     return plain(replica.vm), state, replica.power, addresses, points or none, tested
 
 
 def _not_replication(point: RestorePoint) -> str:
     return f", foreign: {plain(point.name)}" if point.foreign else ""
-
-
-def _age(age: timedelta) -> str:
-    hours, minutes = divmod(int(age.total_seconds()) // 60, 60)
-    return f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {minutes} min"

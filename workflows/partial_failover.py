@@ -81,9 +81,7 @@ class PartialFailover(CompensatedWorkflow):
         when somebody ended the lock."""
         verify = asyncio.create_task(failover.verify()) if failover.site.appliance else None
         self._replica = ReplicaWatch(failover)
-        watches = [FailoverWatch(failover).run(), self._replica.resume_when_told()]
-        if workflow.patched("watch-replica"):
-            watches.append(self._replica.run())
+        watches = FailoverWatch(failover).run(), self._replica.resume_when_told(), self._replica.run()
         self._watches = [asyncio.create_task(watch) for watch in watches]
         try:
             await workflow.wait_condition(

@@ -26,7 +26,7 @@ class ReplicaWatch:
         self._failover, self._progress = failover, failover.progress
         self._name = failover.plan.replica_name
         self.seen: ReplicaSeen | None = None
-        """None until it was looked at; for ever in a failover that began before there was this watch."""
+        """None until it was looked at."""
         self.to_resume = False
         self._stands = failover.plan.restore_point
         self._news = 0

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from partial_failover.contracts.duration_text import duration_text
 from partial_failover.contracts.errors import BadRequest, NotFound
 from partial_failover.contracts.replica import RestorePoint
 
@@ -55,8 +56,8 @@ def cautions(points: Sequence[RestorePoint], now: datetime) -> tuple[str, ...]:
     age, rhythm = now - newest.created, _rhythm(made)
     said = []
     if age > DAY or (rhythm is not None and age > max(3 * rhythm, HOUR)):
-        every = f"; before, there was one every {_in_words(rhythm)}" if rhythm else ""
-        said.append(f"The newest restore point is {_in_words(age)} old: is it replicated still?{every}")
+        every = f"; before, there was one every {duration_text(rhythm)}" if rhythm else ""
+        said.append(f"The newest restore point is {duration_text(age)} old: is it replicated still?{every}")
     if foreign:
         named = ", ".join(f"{_named(p)} of {p.created:%Y-%m-%d %H:%M} UTC" for p in foreign[-5:])
         said.append(
@@ -71,11 +72,6 @@ def _rhythm(made: Sequence[RestorePoint]) -> timedelta | None:
     times = sorted(p.created for p in made)
     gaps = sorted(after - before for before, after in pairwise(times))
     return gaps[len(gaps) // 2] if len(gaps) >= 3 else None
-
-
-def _in_words(age: timedelta) -> str:
-    hours, minutes = divmod(int(age.total_seconds()) // 60, 60)
-    return f"{hours // 24} d {hours % 24} h" if hours >= 24 else f"{hours} h {minutes} min"
 
 
 def _named(point: RestorePoint) -> str:

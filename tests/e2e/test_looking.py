@@ -29,7 +29,7 @@ async def test_list_replicas(lab: Lab, acme: Client) -> None:
     assert abs((found.read_at - datetime.now(UTC)).total_seconds()) < 60
     shown = await page(handle)
     assert "### 3 replicas" in shown and "| erp-db-01 | Normal | off | 192.168.10.50 |" in shown
-    assert f"{db.restore_points[0].id} (1 h " in shown and "(3 d 0 h old)" in shown
+    assert f"{db.restore_points[0].id} (1 h " in shown and "(3 d old)" in shown
 
 
 async def test_list_replicas_says_which_failover_has_a_replica(initech: Client) -> None:
