@@ -249,6 +249,25 @@ async def test_a_certificate_that_ends_soon_is_warned_of(
     assert ran.code == 0 and found.startswith(status) and f"{days - 1} days" in found, ran.out
 
 
+@pytest.mark.parametrize(
+    ("ignores", "code", "row"),
+    [(False, 0, "ok"), (True, 1, "FAILED")],
+    ids=["a hold that holds", "a job that takes no notice"],
+)
+async def test_the_command_proves_a_hold_and_leaves_no_exclusion(
+    lab: Lab, ignores: bool, code: int, row: str
+) -> None:
+    replication = lab.centre.sites["acme"].backup.replication
+    replication.ignores_exclusions = ignores
+    try:
+        ran = await run(lab, "worker.py", lab.configs["acme"], "--check", "--prove-hold", "erp-db-01")
+    finally:
+        replication.ignores_exclusions = False
+    found = lines(ran.out)["acme", "proof of hold"]
+    assert ran.code == code and found.startswith(row) and "erp-db-01" in found, ran.out
+    assert replication.exclusions == {}
+
+
 async def test_the_command_ends_with_what_it_found(lab: Lab, tmp_path: Path) -> None:
     assert (await run(lab, "worker.py", lab.configs["initech"], "--check")).code == 0
     data = configured(lab, "provider")
