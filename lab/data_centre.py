@@ -224,7 +224,7 @@ class DataCentre:
             "exclusions": {n: list(s.backup.exclusions) for n, s in self.sites.items()},
             "points": {v.name: [s.moref for s in v.snapshots] for v in self.provider.vms.values()},
             "stands on": {
-                v.name: (v.current and v.current.moref, v.disk.data) for v in self.provider.vms.values()
+                v.name: (v.current and v.current.moref, dict(v.disk.data)) for v in self.provider.vms.values()
             },
             "appliances": {name: memory(disk) for name, disk in self.fabric.disks.items()},
             "torn": [v.name for v in self.provider.vms.values() if v.torn],
