@@ -71,7 +71,7 @@ class Disturbed:
     async def _in_failover(self, handle: Handle, forward: bool) -> None:
         """What was changed is found by then, and said or mended; then somebody asks for the undo."""
         if forward:
-            await self._driver.until(partial(self._happened), "the moment of the change")
+            await self._driver.until(self._happened, "the moment of the change")
             await self._driver.until(self._is_held, "the hold that was lost to be taken again")
             await self._driver.until(partial(self._is_true, handle), "the page to be true")
         self._rules.must_be_in_failover_or_say(await self._driver.page(handle))
