@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any  # Any: what a task of the lab's vCenter gives back
 
 from lab.cloud_director.model import OFF, ON, SUSPENDED
@@ -37,14 +38,14 @@ class Others:
 
     def doing(self, case: Case) -> Callable[[], None]:
         """What the case's change is, to be called at its moment."""
-        changes: dict[Change, Callable[[int], None]] = {
-            Change.SWITCHED: self._switch,
-            Change.REVERTED: lambda variant: self._revert(self._rules.points[0]),
-            Change.SNAPSHOT_MADE: lambda variant: self._make_snapshot(),
-            Change.SNAPSHOT_REMOVED: lambda variant: self._remove_snapshot(case.point.phase),
-            Change.NIC_CHANGED: lambda variant: self._unplug(),
-            Change.EXCLUSION_DELETED: lambda variant: self._delete_exclusion(),
-            Change.LOCK_ENDED: lambda variant: self._end_lock(),
+        changes: dict[Change, Callable[[], None]] = {
+            Change.SWITCHED: partial(self._switch, case.variant // 6),
+            Change.REVERTED: partial(self._revert, self._rules.points[0]),
+            Change.SNAPSHOT_MADE: self._make_snapshot,
+            Change.SNAPSHOT_REMOVED: partial(self._remove_snapshot, case.point.phase),
+            Change.NIC_CHANGED: self._unplug,
+            Change.EXCLUSION_DELETED: self._delete_exclusion,
+            Change.LOCK_ENDED: self._end_lock,
         }
         kind = Change(case.intervention)
         # The proof is made by then, and at the tenant's site nobody sees the replica.
@@ -52,7 +53,7 @@ class Others:
 
         def act() -> None:
             self._rules.disturb(kind, unseen)
-            changes[kind](case.variant // 6)
+            changes[kind]()
 
         return act
 

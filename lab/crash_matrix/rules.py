@@ -180,7 +180,8 @@ class Rules:
         """FailedFailover: what is left, and that replication is held."""
         left = page.partition("Left over: ")[2].split("\n")[0]
         self._require(bool(left), f"the page says what is left; it says {page[:300]}")
-        self._require(self.held() or self._unheld or self._unseen, "replication held in FailedFailover")
+        with self._lock:
+            self._require(self._is_held_or_excused(), "replication held in FailedFailover")
 
     def _standing(self) -> Snapshot:
         """The restore point on which it stands."""
@@ -252,15 +253,19 @@ class Rules:
             there = vm.disk.read("order") == self._written and (on or self._disturbed)
             lost = bool(self._written) and not there and self._disturbed is not Change.REVERTED
             seen = on and any(n.network and n.connected for n in vm.nics)
-        held = self.held()
-        self._unheld = self._unheld and not held
-        excused = held or self._unheld or self._unseen
-        self._require(not needed or excused, "replication held while the replica is on or written to")
+        held = self._is_held_or_excused()
+        self._require(not needed or held, "replication held while the replica is on or written to")
         self._require(not torn, "the replica's image whole")
         self._require(not (seen and self._test), "the replica under test unplugged")
         # The marker is read after the disk: a revert in good order comes after the marker's change.
         if lost and (not self.given_up or self.in_failover()):
             self._require(False, "the replica is on, and its write in Failover is still there")
+
+    def _is_held_or_excused(self) -> bool:
+        """Whether replication is held; or somebody else ended that, until the product holds it again."""
+        held = self.held()
+        self._unheld = self._unheld and not held
+        return held or self._unheld or self._unseen
 
     def _is_clean(self) -> bool:
         """Off, and as its newest restore point is: what replication may go on from."""

@@ -16,21 +16,13 @@ from pyVim.connect import Disconnect, SmartConnect
 from pyVim.task import WaitForTask, WaitForTasks
 from pyVmomi import vim, vmodl
 
-from lab.tls import Authority
-from tests.connectors.vsphere.world import ADMIN, PASSWORD, World, make_world
+from tests.connectors.vsphere.conftest import authority, world
+from tests.connectors.vsphere.world import ADMIN, PASSWORD, World
 
 PC = vmodl.query.PropertyCollector
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture
-def world(authority: Authority) -> Iterator[World]:
-    with make_world(authority) as made:
-        yield made
+__all__ = ["authority", "world"]
 
 
 def trust(world: World) -> ssl.SSLContext:
