@@ -87,6 +87,8 @@ class Failover:
         self.started: datetime = workflow.info().start_time
         self.time_to_power_on: float | None = None
         self.time_to_reachable: float | None = None
+        self._replicas = site.replicas
+        """What the backup server knows of them, as it was asked last."""
         self._provider_fingerprint: str | None = None
         self._tenant_fingerprint: str | None = None
         self._server_listens = False
@@ -125,6 +127,7 @@ class Failover:
             nics=plan.nics,
             choice=plan.choice,
             adopted=plan.adoption is not None,
+            replicas=self._replicas,
         )
         title = f"Revert {plan.replica_name} to {point.name} of {point.created:%Y-%m-%d %H:%M} UTC"
         reverted = await self._do(steps.REVERT_SNAPSHOT, revert, title)
@@ -145,7 +148,8 @@ class Failover:
         if self.site.target is not None:
             data = self._hold_input(self.site.target)
             title = f"Hold replication of {self.plan.vm}"
-            await self._do(steps.HOLD_REPLICATION, data, title)
+            held = await self._do(steps.HOLD_REPLICATION, data, title)
+            self._replicas = held.replicas
             self.hold_is_known = True
 
     def _hold_input(self, target: HoldTarget) -> HoldInput:

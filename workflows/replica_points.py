@@ -1,19 +1,12 @@
 """What the backup server says of a replica and its points, beside what the snapshots' marks say. Pure."""
 
-from datetime import timedelta
-
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts.errors import Who
     from partial_failover.contracts.plan import FailoverPlan, Problem, TenantSite
     from partial_failover.contracts.replica import RestorePoint
-    from partial_failover.contracts.replication import ReplicaPoint, ReplicaRecord
-
-NEAR = timedelta(hours=1)
-"""Between the times of a point and of its snapshot: two clocks, and the run that lies between them."""
-ELSEWHERE = {"failover", "failedfailover", "failback", "readytoswitch", "permanentfailover"}
-"""States of Veeam's in which its own console has the replica (source: `EReplicaState`)."""
+    from partial_failover.contracts.replication import ReplicaPoint, ReplicaRecord, record_of
 
 Said = tuple[list[Problem], list[str]]
 """What stands in the way, and warnings."""
@@ -23,36 +16,20 @@ def agreement(plan: FailoverPlan, site: TenantSite) -> Said:
     """Where the two disagree about the restore point, or the server advises against it."""
     if site.replicas is None or plan.adoption is not None or not plan.points:
         return [], []
-    problems = [_in_console(plan, record) for record in site.replicas if record.state in ELSEWHERE]
-    if not site.replicas:
+    problems = [_in_console(plan, record) for record in site.replicas if record.in_console]
+    record = record_of(plan.points, site.replicas)
+    if record is None:
         unknown = (
             f"The backup server knows no replica point of {plan.vm}: its restore points are known by the "
         )
         return [], [unknown + "marks on their snapshots alone"]
-    record, pairs = _closest(plan, site.replicas)
+    pairs = record.paired(plan.points)
     blocking, warnings = _about_malware(plan, pairs)
     return problems + blocking, warnings + _about_times(plan, record, pairs)
 
 
 Pairs = dict[str, ReplicaPoint]
 """By a restore point's id: the server's point of it."""
-
-
-def _closest(plan: FailoverPlan, records: tuple[ReplicaRecord, ...]) -> tuple[ReplicaRecord, Pairs]:
-    """A VM may have several replicas; this one is the one that shares most points with the server's."""
-    paired = [(record, _pairs(plan.points, record.points)) for record in records]
-    return max(paired, key=lambda both: len(both[1]))
-
-
-def _pairs(points: tuple[RestorePoint, ...], known: tuple[ReplicaPoint, ...]) -> Pairs:
-    """Each with the one that is nearest to it in time, where it is nearest in turn."""
-    pairs: Pairs = {}
-    for point in points:
-        near = min(known, key=lambda k: abs(k.created - point.created))
-        back = min(points, key=lambda p: abs(near.created - p.created))
-        if back.id == point.id and abs(near.created - point.created) <= NEAR:
-            pairs[point.id] = near
-    return pairs
 
 
 def _about_malware(plan: FailoverPlan, pairs: Pairs) -> Said:

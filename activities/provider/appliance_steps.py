@@ -18,7 +18,7 @@ class ProviderApplianceSteps(ProviderSteps):
         return self.tenant.appliance
 
     def _power(self) -> Power:
-        return self.tenant.appliance_vm().power
+        return self.tenant.power(self.tenant.appliance_vm())
 
     def _authorize(self, data: ApplianceStep) -> None:
         require_own_leases(self.tenant, data)

@@ -32,12 +32,12 @@ class ProviderProxyArp(ProviderApplianceSteps):
         attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
         vm = self.tenant.appliance_vm()
-        if vm.power is not Power.ON and not data.placed:
+        was_off = self.tenant.power(vm) is not Power.ON
+        if was_off and not data.placed:
             return StepResult(changed=False, note=f"{vm.name} is off and holds no lease of this failover")
-        was_off = vm.power is not Power.ON
         if was_off:
             # A lease on its disk would come alive at the next boot, so it is taken out there.
-            self.tenant.vdc.power_on(vm.id, attempt)
+            self.tenant.power_on(vm, attempt)
             wait_until_it_answers(self._appliance, self._power, attempt)
         released = release_leases(self._appliance, data, attempt)
         note = f"Addresses left on {vm.name}: {released.left}"

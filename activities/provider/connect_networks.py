@@ -52,7 +52,7 @@ class ConnectNetworks(ProviderApplianceSteps):
         before = self._wiring_before(vm)
         if before is None:
             return StepResult(changed=False, note="No network was connected by a failover")
-        if vm.power is Power.ON:
+        if self.tenant.power(vm) is Power.ON:
             return StepResult(changed=False, note=f"{vm.name} is in use and keeps its networks")
         extra = [n for n in vdc.vapp_networks(vm.vapp_id) if n not in before.networks]
         vdc.set_nics(vm.id, before.nics, attempt)

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from activities.provider import marker, nic_memory
 from activities.provider.addresses import BRIDGE, OWN, of_replica
@@ -168,13 +169,13 @@ class PlanFailover(ProviderSteps):
     ) -> ProviderSide:
         settings = self.tenant.settings
         has_appliance = settings.extension is Extension.APPLIANCE and settings.appliance is not None
-        vm: CloudVm | None = None
+        vm, on = None, False
         if has_appliance and settings.appliance is not None:
-            vm = self._check_appliance(settings.appliance, networks, leases, problems)
+            vm, on = self._check_appliance(settings.appliance, networks, leases, problems)
         return ProviderSide(
             extension=settings.extension,
             appliance=has_appliance,
-            appliance_was_on=vm is not None and vm.power is Power.ON,
+            appliance_was_on=on,
             warnings=lease_warnings(vm) if vm is not None else (),
             gateway=settings.gateway,
             peer_fingerprint=settings.peer_fingerprint,
@@ -188,15 +189,15 @@ class PlanFailover(ProviderSteps):
         networks: tuple[Network, ...],
         leases: tuple[Lease, ...],
         problems: list[Problem],
-    ) -> CloudVm | None:
-        """The appliance's VM, if it could be looked at."""
+    ) -> tuple[CloudVm | None, bool]:
+        """The appliance's VM, if it could be looked at, and whether it is on."""
         if len(networks) > MOST_NETWORKS:
             problems.append(_too_many(networks))
         used = {lease.network for lease in leases}
         problems += [_no_spare(n.name) for n in networks if n.name in used - settings.spares.keys()]
         unfit = (*misfits(networks, settings.spares), *at_a_spare(leases, settings.spares))
         problems += [_misfit(why) for why in unfit]
-        vm, appliance = None, self.tenant.appliance
+        vm, on, appliance = None, False, self.tenant.appliance
         with collected_problems(problems, Who.PROVIDER, "so the provider's appliance cannot be used"):
             vm = with_timeout(self.tenant.appliance_vm, "Cloud Director")
             if settings.management_network not in {nic.network for nic in vm.nics}:
@@ -204,9 +205,10 @@ class PlanFailover(ProviderSteps):
             problems += [_not_bridged(vm, n.name) for n in networks if n.name in vm.own_networks]
             if len(networks) <= MOST_NETWORKS:
                 wired(vm, networks)
-            if vm.power is Power.ON and appliance is not None:
+            on = with_timeout(partial(self.tenant.power, vm), "The provider's vCenter") is Power.ON
+            if on and appliance is not None:
                 with_timeout(lambda: asyncio.run(appliance.status()), "The provider's appliance")
-        return vm
+        return vm, on
 
 
 def _provider(what: str, do: str) -> Problem:

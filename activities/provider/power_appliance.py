@@ -17,11 +17,10 @@ class PowerProviderAppliance(ProviderApplianceSteps):
         """Power the appliance on, wait until it answers, and tell it its networks."""
         attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
-        vdc = self.tenant.vdc
         vm = self.tenant.appliance_vm()
-        changed = vdc.power_on(vm.id, attempt)
+        changed = self.tenant.power_on(vm, attempt)
         status = wait_until_it_answers(self._appliance, self._power, attempt)
-        require_open(status, lambda: vdc.undeploy(vm.id, attempt))
+        require_open(status, lambda: self.tenant.power_off(vm, attempt))
         macs = {nic.network: nic.mac for nic in self.tenant.appliance_vm().nics if nic.network}
         spares = self.tenant.settings.appliance.spares if self.tenant.settings.appliance else {}
         declare_networks(self._appliance, self.tenant.networks(), macs, spares, attempt)
@@ -35,9 +34,10 @@ class PowerProviderAppliance(ProviderApplianceSteps):
         attempt = current_attempt(self.tenant.fence, data)
         self._authorize(data)
         vm = self.tenant.appliance_vm()
-        if vm.power is not Power.ON:
-            return StepResult(changed=False, note=f"{vm.name} is powered off")
+        power = self.tenant.power(vm)
+        if power is not Power.ON:
+            return StepResult(changed=False, note=f"{vm.name} is {power}")
         if not may_go_off(self._appliance):
             return StepResult(changed=False, note=f"{vm.name} stays on: it is in use, or was on before")
-        self.tenant.vdc.undeploy(vm.id, attempt)
+        self.tenant.power_off(vm, attempt)
         return StepResult(changed=True, note=f"{vm.name} is powered off")

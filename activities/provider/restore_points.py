@@ -7,6 +7,7 @@ from itertools import pairwise
 from partial_failover.contracts.duration_text import duration_text
 from partial_failover.contracts.errors import BadRequest, NotFound
 from partial_failover.contracts.replica import RestorePoint
+from partial_failover.contracts.replication import ReplicaRecord, record_of
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -44,6 +45,51 @@ def choose(points: Sequence[RestorePoint], choice: str) -> RestorePoint:
     return latest(fits)
 
 
+class Choice:
+    """Of the restore point that fits the request now. One that came after the plan, which nobody could look
+    at, is passed over where the backup server's scans call it infected."""
+
+    def __init__(self, planned: RestorePoint, choice: str, records: Sequence[ReplicaRecord] | None) -> None:
+        """`choice`: empty takes the planned one. `records`: None if the server could not be asked."""
+        self._planned, self._choice, self._records = planned, choice, records
+        self._found: dict[str, str] = {}
+        """By a point's id what the scans found."""
+        self._infected: list[RestorePoint] = []
+
+    def pick(self, chain: Sequence[RestorePoint]) -> RestorePoint:
+        """From the replica's chain as it is. Raises `NotFound` where nothing fits any more."""
+        planned = self._planned
+        if not self._choice:
+            return planned
+        self._found = _malware(chain, self._records or ())
+        self._infected = [p for p in chain if p.id != planned.id and self._found.get(p.id) == "infected"]
+        try:
+            return choose([p for p in chain if p not in self._infected], self._choice)
+        except NotFound as error:
+            gone = f"{dated(planned)}, which was planned, is gone"
+            others = f", and scans call {_dated(self._infected)} infected" if self._infected else ""
+            raise NotFound(
+                f"{error.happened} any more: {gone}{others}", left="Nothing was reverted", do=error.do
+            ) from None
+
+    def instead(self, point: RestorePoint) -> str:
+        """Why it is not the planned one, or not the newest one. Empty: nothing is to be said."""
+        planned = self._planned
+        newer = [p for p in self._infected if p.created > point.created]
+        passed = f"{_dated(newer)}, made since this was planned, was passed over: scans call it infected"
+        if point.id == planned.id:
+            return f"It stands on {dated(point)} as planned; {passed}" if newer else ""
+        made = point.created > planned.created
+        why = "replication made it after this was planned" if made else "that is not there any more"
+        said = [f"It stands on {dated(point)}, not on {dated(planned)} as planned: {why}"]
+        said += [passed] if newer else []
+        if self._records is None:
+            said.append("The backup server could not be asked what its scans found in it")
+        elif self._found.get(point.id) == "suspicious":
+            said.append("The backup server's scans call it suspicious")
+        return "; ".join(said)
+
+
 def kept(points: Sequence[RestorePoint], marked: str | None, choice: str) -> str:
     """Of an adoption: the point that the replica's marker names, while it is there to be chosen."""
     return marked if marked and any(p.id == marked and not p.foreign for p in points) else choice
@@ -76,3 +122,18 @@ def _rhythm(made: Sequence[RestorePoint]) -> timedelta | None:
 
 def _named(point: RestorePoint) -> str:
     return f"{point.id} ({point.name})"
+
+
+def dated(point: RestorePoint) -> str:
+    """For people."""
+    return f"{point.name} of {point.created:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _dated(points: Sequence[RestorePoint]) -> str:
+    return " and ".join(dated(p) for p in points)
+
+
+def _malware(points: Sequence[RestorePoint], records: Sequence[ReplicaRecord]) -> dict[str, str]:
+    """By a point's id what the backup server's scans found in it, where it knows the point."""
+    record = record_of(points, records)
+    return {point: known.malware for point, known in record.paired(points).items()} if record else {}

@@ -7,7 +7,7 @@ from temporalio import activity
 
 from activities.provider import marker, nic_memory
 from activities.provider.addresses import of_replica
-from activities.provider.restore_points import choose, latest
+from activities.provider.restore_points import Choice, dated, latest
 from activities.provider.steps import ProviderSteps, provider_step
 from activities.shared.attempt import current_attempt
 from partial_failover.connectors.attempt import Attempt
@@ -41,11 +41,10 @@ class RevertSnapshot(ProviderSteps):
         vm = self.tenant.replica(data.replica_id)
         self._revert_gate(vm, data)
         self._require_as_planned(vm, data)
-        changed, point, at = self._revert(
-            vm, lambda chain: _fitting(chain, data), data.not_before, data.nics, attempt
-        )
+        chosen = Choice(data.point, data.choice, data.replicas)
+        changed, point, at = self._revert(vm, chosen.pick, data.not_before, data.nics, attempt)
         note = _reverted_to(vm, point)
-        return Reverted(changed=changed, note=note, point=point, instead=_instead(point, data), at=at)
+        return Reverted(changed=changed, note=note, point=point, instead=chosen.instead(point), at=at)
 
     @provider_step(steps.REVERT_TO_LATEST)
     def revert_to_latest(self, data: RevertToLatestInput) -> StepResult:
@@ -73,6 +72,8 @@ class RevertSnapshot(ProviderSteps):
         if not data.choice or data.adopted or (vm.in_maintenance and activity.info().attempt > 1):
             return
         wrong = [] if vm.nics == data.nics else [f"The NICs of {vm.name} were changed after it was planned"]
+        if any(record.in_console for record in data.replicas or ()):
+            wrong.append(f"Veeam's own console has a replica of {self.tenant.original_of(vm)} in failover")
         if not wrong and datetime.now(UTC) - data.not_before > LONG_AGO:
             wrong = [p.what for p in of_replica(vm, self.tenant.networks(), extended=False)]
         if wrong:
@@ -108,30 +109,5 @@ class RevertSnapshot(ProviderSteps):
         return changed, point, at
 
 
-def _fitting(chain: Sequence[RestorePoint], data: RevertInput) -> RestorePoint:
-    if not data.choice:
-        return data.point
-    try:
-        return choose(chain, data.choice)
-    except NotFound as error:
-        raise NotFound(
-            f"{error.happened} any more: {_named(data.point)}, which was planned, is gone",
-            left="Nothing was reverted",
-            do=error.do,
-        ) from None
-
-
-def _instead(point: RestorePoint, data: RevertInput) -> str:
-    if point.id == data.point.id:
-        return ""
-    newer = point.created > data.point.created
-    why = "replication made it after this was planned" if newer else "that is not there any more"
-    return f"It stands on {_named(point)}, not on {_named(data.point)} as planned: {why}"
-
-
-def _named(point: RestorePoint) -> str:
-    return f"{point.name} of {point.created:%Y-%m-%d %H:%M:%S} UTC"
-
-
 def _reverted_to(vm: CloudVm, point: RestorePoint) -> str:
-    return f"{vm.name} is at restore point {_named(point)}"
+    return f"{vm.name} is at restore point {dated(point)}"

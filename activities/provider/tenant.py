@@ -117,9 +117,14 @@ class ProviderTenant:
         """Power off and undeploy through Cloud Director. Off is what vCenter calls off."""
         return self._until_vcenter_agrees(vm, Power.OFF, self.vdc.undeploy, attempt)
 
+    def power(self, vm: CloudVm) -> Power:
+        """Whether it runs, as vCenter says: what Cloud Director shows may be what was."""
+        vcenter, moref = self.place(vm)
+        return vcenter.running(moref).power
+
     def is_off(self, vm: CloudVm) -> bool:
-        """Whether both say so: what Cloud Director shows may be what was."""
-        return vm.power is Power.OFF and self.hardware(vm)[1].power is Power.OFF
+        """Whether both say so."""
+        return vm.power is Power.OFF and self.power(vm) is Power.OFF
 
     def _until_vcenter_agrees(
         self, vm: CloudVm, wanted: Power, switch: Callable[[str, Attempt], bool], attempt: Attempt
@@ -128,7 +133,7 @@ class ProviderTenant:
         it has had time to see it, and in the end after it was made to look."""
         changed = switch(vm.id, attempt)
         pause, end = Pause(attempt, *BETWEEN_LOOKS), monotonic() + AGREES_WITHIN
-        while self.hardware(vm)[1].power is not wanted:
+        while self.power(vm) is not wanted:
             if monotonic() >= end or attempt.left() <= 0:
                 break
             pause.rest()
@@ -137,7 +142,7 @@ class ProviderTenant:
             return changed
         self.vdc.reload_from_vcenter(vm.id, attempt)
         changed = switch(vm.id, attempt) or changed
-        power = self.hardware(vm)[1].power
+        power = self.power(vm)
         if power is not wanted:
             raise TaskFailed(
                 f"Cloud Director shows {vm.name} {wanted}, and vCenter shows it {power}",

@@ -36,6 +36,20 @@ AT_TENANT = {
     StepName.REMOVE_TENANT_PROXY_ARP,
     StepName.POWER_OFF_TENANT_APPLIANCE,
 }
+POWER_OF_APPLIANCE = {
+    StepName.POWER_ON_PROVIDER_APPLIANCE,
+    StepName.REMOVE_PROVIDER_PROXY_ARP,
+    StepName.POWER_OFF_PROVIDER_APPLIANCE,
+    StepName.DISCONNECT_NETWORKS,
+}
+"""These ask the provider's vCenter whether the appliance is on, and no more."""
+CLOUD_DIRECTOR_ALONE = {
+    StepName.MARK_PROCESSING,
+    StepName.MARK_FAILOVER,
+    StepName.MARK_FAILED_FAILOVER,
+    StepName.RECORD_TEST,
+}
+"""Of the steps on the replica these ask no vCenter."""
 WATCHES = {StepName.WATCH_FAILOVER, StepName.WATCH_REPLICA}
 ONLY: dict[str, set[str]] = {
     StepName.WATCH_FAILOVER: {"status", "large-packets"},
@@ -118,6 +132,10 @@ def may_call(step: str, call: AuditEntry, entity: str) -> bool:
         return False
     if step == StepName.PLAN_FAILOVER:
         return True
+    if call.endpoint == "provider-vcenter" and step in ON_PROVIDER_APPLIANCE:
+        return step in POWER_OF_APPLIANCE and call.call == "RetrievePropertiesEx"
+    if call.endpoint == "provider-vcenter":
+        return step not in CLOUD_DIRECTOR_ALONE
     on_appliance = is_appliance(call.endpoint) or "network-extension" in entity
     if on_appliance or call.call in LOOKS_FOR:
         return step in ON_PROVIDER_APPLIANCE | LOOKS_FOR.get(call.call, set())

@@ -1,8 +1,15 @@
-"""What holds the replication of an original VM."""
+"""What holds the replication of an original VM, and what its backup server knows of its replicas."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from partial_failover.contracts.base import Contract
+from partial_failover.contracts.replica import RestorePoint
+
+NEAR = timedelta(hours=1)
+"""Between the times of a point and of its snapshot: two clocks, and the run that lies between them."""
+IN_CONSOLE = {"failover", "failedfailover", "failback", "readytoswitch", "permanentfailover"}
+"""States of Veeam's in which its own console has the replica (source: `EReplicaState`)."""
 
 
 class HoldTarget(Contract):
@@ -38,6 +45,27 @@ class ReplicaRecord(Contract):
 
     state: str
     points: tuple[ReplicaPoint, ...]
+
+    @property
+    def in_console(self) -> bool:
+        """Whether Veeam's own console has it in failover or failback."""
+        return self.state in IN_CONSOLE
+
+    def paired(self, snapshots: Sequence[RestorePoint]) -> dict[str, ReplicaPoint]:
+        """By a restore point's id the server's point of it: the one that is nearest to it in time, where it
+        is nearest in turn."""
+        pairs: dict[str, ReplicaPoint] = {}
+        for snapshot in snapshots if self.points else ():
+            near = min(self.points, key=lambda known: abs(known.created - snapshot.created))
+            back = min(snapshots, key=lambda s: abs(near.created - s.created))
+            if back.id == snapshot.id and abs(near.created - snapshot.created) <= NEAR:
+                pairs[snapshot.id] = near
+        return pairs
+
+
+def record_of(snapshots: Sequence[RestorePoint], records: Sequence[ReplicaRecord]) -> ReplicaRecord | None:
+    """A VM may have several replicas; the one with these snapshots shares most points with them."""
+    return max(records, key=lambda record: len(record.paired(snapshots)), default=None)
 
 
 class Hold(Contract):

@@ -8,7 +8,7 @@ from partial_failover.contracts.base import Contract
 from partial_failover.contracts.network import Network, Nic
 from partial_failover.contracts.plan import CloudGateway
 from partial_failover.contracts.replica import Power, RestorePoint
-from partial_failover.contracts.replication import HoldTarget
+from partial_failover.contracts.replication import HoldTarget, ReplicaRecord
 from partial_failover.contracts.run import WorkflowRun
 
 
@@ -53,13 +53,14 @@ class RevertInput(StepInput):
     """`not_before`: vCenter time; a revert to `point` begun since then is this run's own.
     `nics`: the replica's NICs, put back after the revert. `choice`: as in `FailoverPlan`; what fits it now
     is reverted to, and `point` only where it is empty. `adopted`: an ended failover may have left the NICs
-    otherwise than `nics` says."""
+    otherwise than `nics` says. `replicas`: as in `HeldReplication`."""
 
     point: RestorePoint
     not_before: datetime
     nics: tuple[Nic, ...]
     choice: str = ""
     adopted: bool = False
+    replicas: tuple[ReplicaRecord, ...] | None = None
 
 
 class RevertToLatestInput(StepInput):
@@ -149,6 +150,13 @@ class StepOutcome(Contract):
 
 class StepResult(StepOutcome):
     """Of a step that has no more to say."""
+
+
+class HeldReplication(StepOutcome):
+    """`replicas`: what the backup server knows of the VM's replicas now that no run is in flight; None if it
+    could not be asked."""
+
+    replicas: tuple[ReplicaRecord, ...] | None = None
 
 
 class Reverted(StepOutcome):

@@ -24,6 +24,7 @@ from partial_failover.contracts.step_data import (
     ApplianceStep,
     CleanInput,
     Connectivity,
+    HeldReplication,
     HoldInput,
     IsolateInput,
     MarkInput,
@@ -90,7 +91,7 @@ INSPECT_REPLICAS = ProviderStep(StepName.INSPECT_REPLICAS, ListReplicasRequest, 
 # Forward
 
 MARK_PROCESSING = ProviderStep(StepName.MARK_PROCESSING, MarkInput, StepResult, FORWARD)
-HOLD_REPLICATION = TenantSiteStep(StepName.HOLD_REPLICATION, HoldInput, StepResult, HOLD)
+HOLD_REPLICATION = TenantSiteStep(StepName.HOLD_REPLICATION, HoldInput, HeldReplication, HOLD)
 REVERT_SNAPSHOT = ProviderStep(StepName.REVERT_SNAPSHOT, RevertInput, Reverted, FORWARD)
 POWER_ON_REPLICA = ProviderStep(StepName.POWER_ON_REPLICA, PowerOnInput, StepResult, FORWARD)
 CONNECT_NETWORKS = ProviderStep(StepName.CONNECT_NETWORKS, ApplianceStep, StepResult, FORWARD)

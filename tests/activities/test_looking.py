@@ -58,9 +58,10 @@ async def test_a_silent_vcenter_hides_nothing_else(world: World, silent: None) -
     data = PlanInput(request=PartialFailoverRequest(vm="mail-01", adopt=True), run=RUN)
     found = await last_attempt(world, StepName.PLAN_FAILOVER, data)
     assert isinstance(found, PlanResult)
-    adoption, vcenter = found.problems
+    adoption, vcenter, appliance = found.problems
     assert "nothing to adopt" in adoption.what
     assert "The vCenter of mail-01_replica did not answer within 2 s" in vcenter.what
+    assert "did not answer within 2 s, so the provider's appliance cannot be used" in appliance.what
 
 
 def test_a_look_knows_whose_step_it_is_and_beats_before_it_begins() -> None:

@@ -9,13 +9,13 @@ from lab.injected_faults import FaultKind
 from partial_failover.connectors.cloud_director import CloudDirector, OrganizationVdc
 from partial_failover.contracts.replica import ReplicaState
 from partial_failover.contracts.step import StepName
-from tests.activities.conftest import world
+from tests.activities.conftest import extended, world
 from tests.activities.world import Values, World
 from tests.connectors.cloud_director.conftest import authority, client, quick, site, vdc
 from tests.connectors.cloud_director.site import ADDRESS, NOTE, Beats, Note, Site, attempt
 from tests.waiting import blocking_until
 
-__all__ = ["authority", "client", "quick", "site", "vdc", "world"]
+__all__ = ["authority", "client", "extended", "quick", "site", "vdc", "world"]
 LATE = 2.0
 """Seconds."""
 
@@ -119,3 +119,63 @@ async def test_a7_on_in_vcenter_alone_is_said_before_anything_begins(world: Worl
     finally:
         world.centre.cloud.world.machines.power_off(replica.machine)
     assert planned.plan is None and "vCenter shows it on" in planned.problems[0].what
+
+
+@pytest.fixture
+def appliance(world: World, extended: Values) -> Iterator[Vm]:
+    """Acme's at the provider, in use."""
+    vm = world.centre.cloud.vm("acme-network-extension")
+    yield vm
+    world.centre.cloud.world.lags = {}
+    world.centre.cloud.world.change(vm, status=4, deployed=True)
+    if vm.machine.power != "poweredOn":
+        world.centre.cloud.world.machines.power_on(vm.machine)
+
+
+async def test_a7_an_appliance_that_is_shown_off_and_runs_is_switched_off(
+    world: World, extended: Values, appliance: Vm
+) -> None:
+    await world.call(StepName.CONFIGURE_PROVIDER_PROXY_ARP, extended)
+    own = {**extended, "power_off_when_idle": True}
+    await world.call(StepName.REMOVE_PROVIDER_PROXY_ARP, own)
+    appliance.status, appliance.deployed = 8, False  # shown late
+    done = await world.call(StepName.POWER_OFF_PROVIDER_APPLIANCE, own)
+    assert done.changed and appliance.machine.power == "poweredOff"
+
+
+async def test_a7_the_lease_of_an_appliance_that_is_shown_off_and_runs_is_taken_out(
+    world: World, extended: Values, appliance: Vm
+) -> None:
+    await world.call(StepName.CONFIGURE_PROVIDER_PROXY_ARP, extended)
+    appliance.status, appliance.deployed = 8, False
+    done = await world.call(StepName.REMOVE_PROVIDER_PROXY_ARP, {**extended, "placed": False})
+    assert done.changed
+
+
+async def test_a7_an_appliance_that_is_shown_on_and_is_off_is_powered_on(
+    world: World, extended: Values, appliance: Vm
+) -> None:
+    world.centre.cloud.world.machines.power_off(appliance.machine)
+    appliance.status, appliance.deployed = 4, True
+    await world.call(StepName.POWER_ON_PROVIDER_APPLIANCE, extended)
+    assert appliance.machine.power == "poweredOn"
+
+
+async def test_a7_the_networks_of_an_appliance_that_is_shown_off_and_runs_stay(
+    world: World, extended: Values, appliance: Vm
+) -> None:
+    appliance.status, appliance.deployed = 8, False
+    nics = appliance.nics
+    assert not (await world.call(StepName.DISCONNECT_NETWORKS, extended)).changed
+    assert appliance.nics == nics
+
+
+@pytest.mark.parametrize("runs", [True, False])
+async def test_a7_whether_the_appliance_was_on_is_what_vcenter_says(
+    world: World, extended: Values, appliance: Vm, runs: bool
+) -> None:
+    if not runs:
+        world.centre.cloud.world.machines.power_off(appliance.machine)
+    appliance.status, appliance.deployed = (8, False) if runs else (4, True)
+    planned = await world.call(StepName.PLAN_FAILOVER, extended)
+    assert planned.plan.side.appliance_was_on is runs

@@ -9,8 +9,16 @@ from temporalio.client import Client
 
 from partial_failover.contracts.failover_test import TestResult
 from partial_failover.contracts.replica import ReplicaState, RestorePoint
+from partial_failover.contracts.replication import ReplicaPoint, ReplicaRecord
 from partial_failover.contracts.step import StepName
-from partial_failover.contracts.step_data import MarkInput, Reverted, RevertInput, StepResult
+from partial_failover.contracts.step_data import (
+    HeldReplication,
+    HoldInput,
+    MarkInput,
+    Reverted,
+    RevertInput,
+    StepResult,
+)
 from tests.workflows.conftest import client
 from tests.workflows.runs import ONE, in_state, report_of, run_test, start, workers
 from tests.workflows.testing_world import TestingWorld
@@ -18,6 +26,13 @@ from tests.workflows.testing_world import TestingWorld
 __all__ = ["client"]
 
 SAYS = "It stands on three, not on one as planned"
+
+
+Steps = Sequence[Callable[..., Any]]  # Any: each step has its own input and result
+
+
+def _without(names: Sequence[StepName], acts: Steps) -> Steps:
+    return [step for step in acts if activity._Definition.must_from_callable(step).name not in names]
 
 
 class DrainedWorld(TestingWorld):
@@ -28,18 +43,30 @@ class DrainedWorld(TestingWorld):
     def __init__(self) -> None:
         super().__init__()
         self.marked: list[str | None] = []
+        self.told: list[tuple[ReplicaRecord, ...] | None] = []
         now = datetime.now(UTC)
         self.made = RestorePoint(id="snapshot-3", number=3, name="three", created=now)
+        scanned = ReplicaPoint(created=now, malware="clean")
+        self.known = (ReplicaRecord(state="ready", points=(scanned,)),)
 
-    def provider(self) -> Sequence[Callable[..., Any]]:  # Any: each step has its own input and result
+    def provider(self) -> Steps:
         own = (StepName.REVERT_SNAPSHOT, StepName.MARK_FAILOVER)
-        others = [s for s in super().provider() if activity._Definition.must_from_callable(s).name not in own]
-        return [*others, self.revert_now, self.mark_point]
+        return [*_without(own, super().provider()), self.revert_now, self.mark_point]
+
+    def tenant_site(self) -> Steps:
+        return [*_without((StepName.HOLD_REPLICATION,), super().tenant_site()), self.hold_and_look]
+
+    @activity.defn(name=StepName.HOLD_REPLICATION)
+    async def hold_and_look(self, data: HoldInput) -> HeldReplication:
+        await self._enter(StepName.HOLD_REPLICATION)
+        self.effects.add("held")
+        return HeldReplication(changed=True, note="held", replicas=self.known)
 
     @activity.defn(name=StepName.REVERT_SNAPSHOT)
     async def revert_now(self, data: RevertInput) -> Reverted:
         await self._enter(StepName.REVERT_SNAPSHOT)
         self.stands_on = data.point.id
+        self.told.append(data.replicas)
         at = self.made.created + timedelta(seconds=5)
         return Reverted(changed=True, note="reverted", point=self.made, instead=SAYS, at=at)
 
@@ -58,6 +85,7 @@ async def test_a6_the_result_has_the_point_that_was_used_and_says_why(client: Cl
         report = await report_of(handle)
     assert report.restore_point == world.made and report.restore_point_age_s >= 0
     assert SAYS in report.warnings and world.marked == ["snapshot-3"]
+    assert world.told == [world.known], "what the backup server knew after the drain"
 
 
 async def test_a6_a_test_measures_the_point_that_was_used(client: Client) -> None:

@@ -21,6 +21,8 @@ from workflows.replica_points import agreement
 __all__ = ["world"]
 
 NAME = "mail-01"
+HOLD = f"{TENANT_SITE}/{StepName.HOLD_REPLICATION}"
+RELEASE = f"{TENANT_SITE}/{StepName.RELEASE_REPLICATION}"
 
 
 @dataclass
@@ -111,6 +113,28 @@ async def test_a5_a_server_that_cannot_be_asked_leaves_the_marks_and_says_so(bot
     finally:
         both.world.centre.faults.clear()
     assert not problems and "known by the marks on their snapshots alone" in warning
+
+
+async def test_a5_what_the_server_knows_is_asked_again_when_no_run_is_in_flight_any_more(both: Both) -> None:
+    both.world.centre.provider.replicate(both.chain, "Restore Point 9", {"orders": "encrypted"})
+    made = both.chain.snapshots[-1]
+    both.server.replication.malware[made.moref] = "Infected"
+    values = await both.world.values("acme", NAME)
+    held = await both.world.call(HOLD, values)
+    await both.world.call(RELEASE, values)
+    assert held.replicas[0].points[-1].malware == "infected"
+
+
+async def test_a5_a_server_that_cannot_be_asked_again_holds_all_the_same(both: Both) -> None:
+    call = "GET /api/v1/replicaPoints"
+    both.world.centre.faults.add(FaultRule(both.server.name, call, FaultKind.REFUSE, times=9))
+    values = await both.world.values("acme", NAME)
+    try:
+        held = await both.world.call(HOLD, values)
+        await both.world.call(RELEASE, values)
+    finally:
+        both.world.centre.faults.clear()
+    assert held.changed and held.replicas is None
 
 
 async def test_a_job_of_a_kind_that_rest_does_not_tell_is_warned_of_by_its_name(both: Both) -> None:

@@ -14,6 +14,8 @@ from activities.provider.revert_snapshot import LONG_AGO
 from lab.hypervisor import Snapshot, Vm, utc_now
 from partial_failover.contracts.errors import BadRequest
 from partial_failover.contracts.plan import PlanResult
+from partial_failover.contracts.replica import RestorePoint
+from partial_failover.contracts.replication import ReplicaPoint, ReplicaRecord
 from partial_failover.contracts.report import ReplicaList
 from partial_failover.contracts.request import PartialFailoverRequest
 from partial_failover.contracts.step import StepName
@@ -132,6 +134,57 @@ async def test_a6_a_point_that_was_made_while_the_drain_lasted_is_used_and_said(
     assert chain.disk.read("orders") == "5000" and chain.current is chain.snapshots[-1]
     assert done.point.id == chain.snapshots[-1].moref
     assert "Restore Point 5" in done.instead and "Restore Point 4" in done.instead
+    await _back(world, own)
+
+
+def _known(chain: Vm, newest: str, state: str = "ready") -> tuple[ReplicaRecord, ...]:
+    """What the backup server says after the drain; `newest`: what its scans say of the newest point."""
+    clean = tuple(ReplicaPoint(created=p.created, malware="clean") for p in chain.snapshots[:-1])
+    last = ReplicaPoint(created=chain.snapshots[-1].created, malware=newest)
+    return (ReplicaRecord(state=state, points=(*clean, last)),)
+
+
+async def test_a5_an_infected_point_of_the_drain_is_passed_over_and_said(world: World, chain: Vm) -> None:
+    own = await _planned(world, "latest")
+    planned = chain.snapshots[-1]
+    later = utc_now() + timedelta(hours=1)
+    world.centre.provider.replicate(chain, "Restore Point 5", {"orders": "encrypted"}, later)
+    done = await world.call(StepName.REVERT_SNAPSHOT, {**own, "replicas": _known(chain, "infected")})
+    assert chain.current is planned and done.point.id == planned.moref
+    assert "infected" in done.instead and "Restore Point 5" in done.instead
+    await _back(world, own)
+
+
+async def test_a5_a_point_of_the_drain_says_what_is_not_known_of_it(world: World, chain: Vm) -> None:
+    own = await _planned(world, "latest")
+    world.centre.provider.replicate(chain, "Restore Point 5", {"orders": "5000"})
+    done = await world.call(StepName.REVERT_SNAPSHOT, {**own, "replicas": _known(chain, "suspicious")})
+    assert chain.current is chain.snapshots[-1] and "suspicious" in done.instead
+    await _back(world, own)
+
+
+async def test_a5_no_other_point_than_an_infected_one_is_refused(world: World, chain: Vm) -> None:
+    own = await _planned(world, utc_now().isoformat())
+    planned, disk = chain.snapshots[-1], chain.disk
+    for point in chain.snapshots[:-1]:
+        point.name, point.description = "before the patch", ""
+    planned.created += timedelta(seconds=1)
+    gone = RestorePoint(id="snapshot-gone", number=9, name="gone", created=utc_now())
+    own |= {"choice": "latest", "point": gone}
+    with pytest.raises(Exception, match="infected") as refused:
+        await world.call(StepName.REVERT_SNAPSHOT, {**own, "replicas": _known(chain, "infected")})
+    assert "Nothing was reverted" in str(refused.value) and chain.disk is disk
+    await _back(world, own)
+
+
+async def test_a6_a_failover_in_veeams_console_that_began_during_the_drain_is_refused(
+    world: World, chain: Vm
+) -> None:
+    own = await _planned(world, "latest")
+    disk = chain.disk
+    with pytest.raises(Exception, match="Veeam's own console has a replica") as refused:
+        await world.call(StepName.REVERT_SNAPSHOT, {**own, "replicas": _known(chain, "clean", "failover")})
+    assert "Nothing was reverted" in str(refused.value) and chain.disk is disk
     await _back(world, own)
 
 
