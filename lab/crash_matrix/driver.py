@@ -15,6 +15,7 @@ from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -239,7 +240,12 @@ class Driver:
         async def accepted() -> bool:
             try:
                 await asyncio.wait_for(handle.execute_update(name, {}), 20)
-            except (WorkflowUpdateFailedError, RPCError, TimeoutError):
+            except (
+                WorkflowUpdateFailedError,
+                WorkflowUpdateRPCTimeoutOrCancelledError,
+                RPCError,
+                TimeoutError,
+            ):
                 return not await self._is(handle, before) or await self.ended(handle)
             return True
 
