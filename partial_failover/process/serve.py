@@ -33,7 +33,7 @@ async def serve(settings: WorkerSettings, compose: Compose) -> int:
     base = await connect(settings.temporal, settings.metrics_address)
     for tenant in settings.tenants:
         await require_provisioned(base, tenant.namespace)
-    process = Process(base, settings.threads)
+    process = Process(base, settings.threads, len(settings.tenants))
     compose(process, settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
