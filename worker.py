@@ -10,7 +10,6 @@ import argparse
 import asyncio
 from functools import partial
 from pathlib import Path
-from threading import BoundedSemaphore
 
 from activities.provider import failover_test_records
 from activities.provider.check_guest import CheckGuest
@@ -121,7 +120,7 @@ def provider(process: Process, settings: ProviderWorkerSettings) -> None:
     """One session to Cloud Director and to each vCenter serves all tenants."""
     cloud = factories.cloud_director(settings.cloud_director)
     vcenters = {
-        v.id: VCenter(factories.vsphere(v), BoundedSemaphore(v.operations)) for v in settings.vcenters
+        v.id: VCenter(factories.vsphere(v), process.operations(v.operations)) for v in settings.vcenters
     }
     process.close += [cloud.close, *(v.connector.close for v in vcenters.values())]
     proof_key = ProofKey(settings.proof_key.file, settings.proof_key.public)

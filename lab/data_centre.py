@@ -37,6 +37,7 @@ from partial_failover.cli.gateway import Relay, render
 from partial_failover.contracts.appliance import ApplianceRole
 from partial_failover.contracts.network import AllocationMode
 from partial_failover.contracts.plan import Extension
+from partial_failover.site_check.privileges import CLOUD_DIRECTOR, FOR_PROGRAMS, ON_REPLICAS
 
 MANAGEMENT = "provider/management"
 SUFFIX = "_replica"
@@ -78,12 +79,12 @@ class DataCentre:
         self.provider = Hypervisor("provider-vcenter")
         tls = self.authority.server_context
         self.cloud = CloudDirectorEndpoint(self.provider, self.faults, tls("cloud-director"))
-        users = {USER: User(self.password)}
+        users = {USER: User(self.password, frozenset((*ON_REPLICAS, *FOR_PROGRAMS)))}
         self.vcenter = VSphereEndpoint(
             self.provider, self.faults, tls("provider-vcenter"), "provider-vcenter", users
         )
         self.cloud.vcenter_url = f"https://127.0.0.1:{self.vcenter.port}"
-        self.api_token = self.cloud.api_token("failover-worker")
+        self.api_token = self.cloud.api_token("failover-worker", rights=frozenset(CLOUD_DIRECTOR))
         self._provider_networks()
         for tenant in TENANTS:
             self._add_tenant(tenant)

@@ -18,6 +18,7 @@ from lab.veeam.accounts import Role
 from lab.vsphere import User, VSphereEndpoint
 from partial_failover.contracts.appliance import ApplianceRole
 from partial_failover.contracts.plan import Extension
+from partial_failover.site_check.privileges import ON_TENANT_APPLIANCE
 
 AnyFabric = Fabric | SimulatedFabric
 WAN = "wan"
@@ -75,7 +76,9 @@ def build_site(tenant: Tenant, shared: Shared) -> TenantSite:
     fabric.attach(hypervisor, groups | {"Management": WAN})
     routers = [Interface(groups[lan.port_group], lan.router) for lan in tenant.lans]
     fabric.add_host(f"{tenant.name}-router", *routers, forward=True)
-    vcenter = VSphereEndpoint(hypervisor, faults, tls(name), name, {USER: User(shared.password)})
+    vcenter = VSphereEndpoint(
+        hypervisor, faults, tls(name), name, {USER: User(shared.password, frozenset(ON_TENANT_APPLIANCE))}
+    )
     veeam = f"{tenant.name}-veeam"
     backup = VeeamEndpoint(hypervisor, shared.provider, faults, tls(veeam), veeam)
     site = TenantSite(tenant, hypervisor, vcenter, backup, shared.password)

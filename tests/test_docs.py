@@ -124,7 +124,7 @@ def test_the_architecture_names_the_steps_of_a_failover() -> None:
 
 def test_the_wheel_holds_the_whole_product() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    rooms = {p.name for p in ROOT.iterdir() if (p / "__init__.py").exists()} - {"lab", "tests"}
+    rooms = {p.name for p in ROOT.iterdir() if (p / "__init__.py").exists()} - {"lab", "tests", "bench"}
     assert set(wheel["packages"]) == rooms
     assert {p.name for p in ROOT.glob("*.py")} <= set(wheel["force-include"])
 

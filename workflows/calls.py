@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import Priority, RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from partial_failover.contracts.base import Contract
@@ -17,6 +17,16 @@ Out = TypeVar("Out", bound=Contract)
 
 _TRY = workflow.ActivityCancellationType.TRY_CANCEL
 _WAIT = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+
+
+PRIORITIES = {
+    "PartialFailover": Priority(priority_key=1),
+    "FailoverTest": Priority(priority_key=4),
+    "VmFailoverTest": Priority(priority_key=4),
+    "ListReplicas": Priority(priority_key=5),
+    "CheckReadiness": Priority(priority_key=5),
+}
+"""Within one tenant: a failover and its undo come before a test, a test before a look."""
 
 
 async def call(step: Step[In, Out], data: In, title: str) -> Out:
@@ -38,6 +48,7 @@ async def call(step: Step[In, Out], data: In, title: str) -> Out:
         ),
         cancellation_type=_TRY if budget.only_looks else _WAIT,
         summary=title,
+        priority=PRIORITIES.get(workflow.info().workflow_type, Priority.default),
     )
     task = asyncio.current_task()
     if task is not None and task.cancelling():

@@ -1,6 +1,7 @@
 """What the tenant reads while a failover runs: state, steps with times, what comes next."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -23,6 +24,8 @@ with workflow.unsafe.imports_passed_through():
 In = TypeVar("In", bound=Contract)
 Out = TypeVar("Out", bound=Contract)
 
+LINK = re.compile(r":(?=//)|www(?=\.)|@", re.I)
+"""Where GitHub's Markdown begins a link by itself; a word joiner behind it, which nobody sees, ends that."""
 GAP = "\u00a0" * 3
 
 
@@ -117,11 +120,11 @@ def _log(text: str, step: StepName | None = None) -> None:
 
 
 def plain(text: str) -> str:
-    """Names and answers of other systems, kept from being read as Markdown or HTML."""
-    kept = "".join(c if c.isprintable() else " " for c in text)
-    for mark in "\\`*_[]<>|#":
+    """Names and answers of other systems, kept from being read as Markdown or HTML, or made into a link."""
+    kept = "".join(c if c.isprintable() else " " for c in text)[:600]
+    for mark in "\\`*_[]<>|#~&":
         kept = kept.replace(mark, f"\\{mark}")
-    return kept[:600]
+    return LINK.sub("\\g<0>\N{WORD JOINER}", kept)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -1,9 +1,9 @@
 """What one tenant's namespace may touch at the provider. Authority comes from here, never from an input."""
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import BoundedSemaphore
 from time import monotonic
 
 from activities.shared.fence import Fence
@@ -17,6 +17,8 @@ from partial_failover.contracts.errors import Busy, Misconfigured, NotFound, Tas
 from partial_failover.contracts.network import Network
 from partial_failover.contracts.replica import CloudVm, Power, VSphereVm
 from partial_failover.settings import ProviderTenantSettings
+from partial_failover.temporal.shares import Shares
+from partial_failover.temporal.turns import urgency
 
 BETWEEN_LOOKS = 0.2, 2.0
 """Seconds between two looks at a power state on which Cloud Director and vCenter differ: first, longest."""
@@ -26,10 +28,10 @@ AGREES_WITHIN = 30.0
 
 @dataclass(frozen=True)
 class VCenter:
-    """One of the provider's. `turns`: reverts and power-ons that may be under way at it."""
+    """One of the provider's. `operations`: the reverts and power-ons that may be under way at it."""
 
     connector: VSphere
-    turns: BoundedSemaphore
+    operations: Shares
 
 
 class ProviderTenant:
@@ -98,15 +100,16 @@ class ProviderTenant:
     @contextmanager
     def turn(self, vm: CloudVm, attempt: Attempt) -> Iterator[None]:
         """One of the few reverts and power-ons that a vCenter is asked for at the same time."""
-        turns = self.vcenters[vm.vcenter or ""].turns
-        while not turns.acquire(timeout=1):
-            if attempt.left() <= 0:
-                raise Busy(f"Too many other VMs are being worked on in the vCenter of {vm.name}")
-            attempt.beat()
+        operations = self.vcenters[vm.vcenter or ""].operations
+        turn = operations.ask(self.settings.namespace, urgency())
         try:
+            while not wait({turn.begun}, timeout=1).done:
+                if attempt.left() <= 0:
+                    raise Busy(f"Too many other VMs are being worked on in the vCenter of {vm.name}")
+                attempt.beat()
             yield
         finally:
-            turns.release()
+            operations.end(turn)
 
     def power_on(self, vm: CloudVm, attempt: Attempt) -> bool:
         """Power on through Cloud Director, which wires its networks. On is what vCenter calls on."""

@@ -9,7 +9,7 @@ from activities.shared.fence import Fence
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.contracts.errors import Unavailable
 from partial_failover.contracts.step_data import StepInput
-from partial_failover.temporal.interceptors import attempt_began
+from partial_failover.temporal.interceptors import attempt_ends
 
 MARGIN = timedelta(seconds=10)
 """A mutation sent at the last moment must have reached its system before the attempt is timed out and
@@ -22,21 +22,13 @@ def current_attempt(fence: Fence, step: StepInput | None = None) -> Attempt:
     info = activity.info()
     details = list(info.heartbeat_details)
     return Attempt(
-        deadline=attempt_began.get() + (_lasts(info) - MARGIN).total_seconds(),
+        deadline=attempt_ends.get() - MARGIN.total_seconds(),
         heartbeat=_heartbeat,
         earlier_task=details[0] if details and isinstance(details[0], str) else None,
         confirm=lambda task: fence.confirm(info.task_token, task, step),
         leave=lambda task: fence.leave_task(info.task_token, task),
         listen=_listen,
     )
-
-
-def _lasts(info: activity.Info) -> timedelta:
-    """Until this attempt, or the whole step, is timed out. Both times are of the server's clock."""
-    attempt = info.start_to_close_timeout or timedelta(minutes=1)
-    if info.schedule_to_close_timeout is None:
-        return attempt
-    return min(attempt, info.schedule_to_close_timeout - (info.started_time - info.scheduled_time))
 
 
 def _heartbeat(task: str | None) -> None:

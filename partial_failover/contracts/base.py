@@ -1,6 +1,9 @@
 """What every contract has in common."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+UNLESS_EMPTY = Field(exclude_if=lambda value: not value)
+"""Of a field that few have: histories, and what is remembered, stay short."""
 
 
 class Contract(BaseModel):

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
-from typing import Any
-
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from typing import Annotated
 
 from partial_failover.contracts.appliance import Lease
-from partial_failover.contracts.base import Contract
+from partial_failover.contracts.base import UNLESS_EMPTY, Contract
 
 MOST_NETWORKS = 9
 """That one appliance extends: a VM has at most 10 NICs and one goes to the management network (documented
@@ -98,13 +96,5 @@ class Nic(Contract):
     address: IPv4Address | None = None
     connected: bool = True
     primary: bool = False
-    others: tuple[str, ...] = ()
+    others: Annotated[tuple[str, ...], UNLESS_EMPTY] = ()
     """What Cloud Director has of it beside that (a second address, say), as XML: it is put back as read."""
-
-    @model_serializer(mode="wrap")
-    def _short(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:  # Any: JSON
-        """Without `others` where there are none: histories, and what is remembered, stay short."""
-        data: dict[str, Any] = dump(self)
-        if not self.others:
-            data.pop("others", None)
-        return data

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address
-from typing import Any, Self
+from typing import Annotated, Self
 
-from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import ConfigDict, model_validator
 
-from partial_failover.contracts.base import Contract
+from partial_failover.contracts.base import UNLESS_EMPTY, Contract
 from partial_failover.contracts.network import AllocationMode, Nic
 
 
@@ -21,15 +21,8 @@ class NicMemory(Contract):
     networks: tuple[str, ...]
     nics: tuple[tuple[int, int | None, str, AllocationMode, IPv4Address | None, str], ...]
     """Each: index, number of its network, MAC, mode, address, and "c" for connected, "p" for primary."""
-    others: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    others: Annotated[tuple[tuple[str, tuple[int, ...]], ...], UNLESS_EMPTY] = ()
     """What else Cloud Director has of a NIC, each with the indices of the NICs that have it."""
-
-    @model_serializer(mode="wrap")
-    def _short(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:  # Any: JSON
-        data: dict[str, Any] = dump(self)
-        if not self.others:
-            data.pop("others", None)
-        return data
 
     @model_validator(mode="after")
     def _name_every_network(self) -> Self:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from temporalio.runtime import Runtime
@@ -33,7 +34,9 @@ async def serve(settings: WorkerSettings, compose: Compose) -> int:
     base = await connect(settings.temporal, settings.metrics_address)
     for tenant in settings.tenants:
         await require_provisioned(base, tenant.namespace)
-    process = Process(base, settings.threads)
+    # For what async steps do in threads: by default there are as few as the machine has cores, and some.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(settings.threads, "beside"))
+    process = Process(base, settings.threads, len(settings.tenants))
     compose(process, settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

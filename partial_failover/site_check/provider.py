@@ -12,20 +12,17 @@ from partial_failover.contracts.network import MOST_NETWORKS
 from partial_failover.contracts.replica import CloudVm, Power, lease_warnings
 from partial_failover.settings import ProviderTenantSettings, ProviderWorkerSettings
 from partial_failover.site_check.findings import Doubtful, Findings, NotLookedAt, appliance_answer, together
-
-RIGHTS = frozenset(
-    {
-        "vApp: Power Operations",
-        "vApp: Edit Properties",
-        "vApp: Edit VM Network",
-        "vApp: Edit VM Properties",
-    }
+from partial_failover.site_check.privileges import (
+    CLOUD_DIRECTOR,
+    FOR_PROGRAMS,
+    ON_REPLICAS,
+    more_than_needed,
+    require_privileges,
+    too_much,
 )
-"""Of the API token's role: power, maintenance mode and reload, NICs and vApp networks, metadata."""
-ON_REPLICAS = ("VirtualMachine.State.RevertToSnapshot",)
-"""Privileges in vCenter. Power and networks go through Cloud Director."""
-FOR_PROGRAMS = ("VirtualMachine.GuestOperations.Execute", "VirtualMachine.GuestOperations.Query")
-"""Besides, where failover tests may run programs in guests."""
+
+MOST_SHOWN = 5
+"""Names in one finding."""
 
 
 async def check_provider(findings: Findings, settings: ProviderWorkerSettings) -> None:
@@ -62,11 +59,17 @@ def _of(tenant: ProviderTenantSettings) -> list[str]:
 
 
 def _rights(cloud: CloudDirector) -> str:
-    lacking = sorted(RIGHTS - cloud.rights())
+    rights = cloud.rights()
+    lacking = sorted(CLOUD_DIRECTOR.keys() - rights)
     if lacking:
         raise NoRight(
             f"The role of the API token's user lacks: {', '.join(lacking)}", do="Add them to the role"
         )
+    if more := more_than_needed(rights):
+        shown = ", ".join(more[:MOST_SHOWN]) + (
+            f" and {rest} more" if (rest := len(more) - MOST_SHOWN) > 0 else ""
+        )
+        raise Doubtful(f"All that are needed, and others that are not: {shown}. Take them from the role")
     return "all that are needed"
 
 
@@ -82,6 +85,8 @@ class _Tenant:
         self._findings, self._all, self._settings = findings, settings, tenant
         self._vdc = cloud.organization_vdc(tenant.organization, tenant.vdc)
         self._vcenters = vcenters
+        self._excessive: frozenset[str] = frozenset()
+        """Privileges of the vCenter accounts that no step needs."""
 
     async def check(self) -> None:
         """Everything; what the org VDC is needed for is left out when that is not found."""
@@ -122,10 +127,11 @@ class _Tenant:
             raise NotLookedAt(f"{', '.join(rest)}: their vCenter was not reached")
         text = f"{len(replicas)}, which may be reverted: {', '.join(seen)}"
         by_vapp = {vm.vapp_id: vm for vm in replicas}
-        return self._unless_leased(text, *by_vapp.values())
+        return self._unless_doubtful(text, *by_vapp.values(), may=self._excessive)
 
-    def _unless_leased(self, text: str, *vms: CloudVm) -> str:
-        warnings = [warning for vm in vms for warning in lease_warnings(vm)]
+    def _unless_doubtful(self, text: str, *vms: CloudVm, may: frozenset[str] = frozenset()) -> str:
+        """`may`: what their vCenter account may and need not."""
+        warnings = [warning for vm in vms for warning in lease_warnings(vm)] + too_much(may)
         if warnings:
             raise Doubtful(f"{text}. {' '.join(warnings)}")
         return text
@@ -146,12 +152,7 @@ class _Tenant:
         if vcenter is None:
             return False
         wanted = (*ON_REPLICAS, *(FOR_PROGRAMS if self._settings.guest_programs else ()))
-        lacking = vcenter.privileges_missing(vm.moref, wanted)
-        if lacking:
-            raise NoRight(
-                f"On {vm.name} the vCenter account lacks: {', '.join(lacking)}",
-                do="Add it to the account's role on the replicas' folder",
-            )
+        self._excessive |= require_privileges(vcenter, vm.name, vm.moref, wanted, "on the replicas' folder")
         return True
 
     def _networks(self) -> str:
@@ -189,9 +190,16 @@ class _Tenant:
         if settings is None or connector is None:
             raise Misconfigured("The appliance is not configured")
         vm = self._vdc.vm_named(settings.vm)
+        self._seen_in_vcenter(vm)
         if vm.power is not Power.ON:
             off = f"{vm.name} is powered off; when it is on, its SSH and version are checked"
-            self._unless_leased(off, vm)
+            self._unless_doubtful(off, vm)
             raise NotLookedAt(off)
         answer = appliance_answer(asyncio.run(connector.status()), ApplianceRole.PROVIDER)
-        return self._unless_leased(f"{vm.name} {answer}", vm)
+        return self._unless_doubtful(f"{vm.name} {answer}", vm)
+
+    def _seen_in_vcenter(self, vm: CloudVm) -> None:
+        """Its vCenter says whether it is on. Raises where the account does not see it there."""
+        vcenter = self._vcenters.get(vm.vcenter or "")
+        if vcenter is not None and vm.moref is not None:
+            vcenter.running(vm.moref)

@@ -11,9 +11,7 @@ from partial_failover.contracts.replica import Power
 from partial_failover.settings import TenantSiteSettings, TenantSiteWorkerSettings
 from partial_failover.site_check.findings import Doubtful, Findings, NotLookedAt, appliance_answer, together
 from partial_failover.site_check.hold_proof import prove
-
-ON_APPLIANCE = ("VirtualMachine.Interact.PowerOn", "VirtualMachine.Interact.PowerOff")
-"""Privileges in the tenant's vCenter; nothing else there is changed."""
+from partial_failover.site_check.privileges import ON_TENANT_APPLIANCE, require_privileges, too_much
 
 
 async def check_tenant_site(
@@ -105,11 +103,7 @@ class _Site:
         if settings is None or connector is None:
             raise Misconfigured("The appliance is not configured")
         vm = self.vcenter.vm_named(settings.vm)
-        lacking = self.vcenter.privileges_missing(vm.moref, ON_APPLIANCE)
-        if lacking:
-            raise NoRight(
-                f"On {vm.name} the vCenter account lacks: {', '.join(lacking)}", do="Add it to its role"
-            )
+        more = require_privileges(self.vcenter, vm.name, vm.moref, ON_TENANT_APPLIANCE, "on it")
         groups = {nic.network for nic in vm.nics if nic.connected}
         without = sorted({n.port_group for n in settings.networks.values()} - groups)
         if without:
@@ -117,5 +111,9 @@ class _Site:
                 f"{vm.name} has no connected NIC on {', '.join(without)}", do="Give it one in vCenter"
             )
         if vm.power is not Power.ON:
-            raise NotLookedAt(f"{vm.name} is powered off; when it is on, its SSH and version are checked")
-        return f"{vm.name} " + appliance_answer(asyncio.run(connector.status()), ApplianceRole.TENANT)
+            off = f"{vm.name} is powered off; when it is on, its SSH and version are checked"
+            raise NotLookedAt(". ".join([off, *too_much(more)]))
+        text = f"{vm.name} " + appliance_answer(asyncio.run(connector.status()), ApplianceRole.TENANT)
+        if more:
+            raise Doubtful(". ".join([text, *too_much(more)]))
+        return text

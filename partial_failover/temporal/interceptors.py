@@ -19,8 +19,8 @@ from partial_failover.contracts.errors import LONGEST_TEXT, ErrorDetails, Failov
 from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.step_data import StepOutcome
 
-attempt_began: ContextVar[float] = ContextVar("attempt_began")
-"""Monotonic time at which the worker took this attempt up; it may wait for a free thread after that."""
+attempt_ends: ContextVar[float] = ContextVar("attempt_ends")
+"""Monotonic time at which this attempt is over: it has begun when the worker took it up."""
 log = logging.getLogger(__name__)
 
 
@@ -33,8 +33,8 @@ class ErrorInterceptor(Interceptor):
 
 class _Inbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # Any: as the SDK declares it
-        attempt_began.set(monotonic())
         info = activity.info()
+        attempt_ends.set(monotonic() + lasts(info, input).total_seconds())
         where = f"{info.namespace} {info.workflow_id} {info.activity_type} attempt {info.attempt}"
         try:
             result = await super().execute_activity(input)
@@ -50,6 +50,18 @@ class _Inbound(ActivityInboundInterceptor):
         if isinstance(result, StepOutcome | CheckResult):  # the report says how many attempts it took
             return result.model_copy(update={"attempt": info.attempt})
         return result
+
+
+def lasts(info: activity.Info, input: ExecuteActivityInput) -> timedelta:
+    """Until this attempt is timed out, or the whole step is, by the server's clock. Never longer than the
+    step's own budget: whatever a namespace holds can schedule a step with any timeout."""
+    limits = [info.start_to_close_timeout or timedelta(minutes=1)]
+    if info.schedule_to_close_timeout is not None:
+        limits.append(info.schedule_to_close_timeout - (info.started_time - info.scheduled_time))
+    step = getattr(input.fn, "carries_out", None)
+    if step is not None:
+        limits.append(step.budget.attempt)
+    return min(limits)
 
 
 def as_failure(error: FailoverError) -> ApplicationError:

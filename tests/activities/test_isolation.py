@@ -28,7 +28,7 @@ from partial_failover.contracts.queues import PROVIDER
 from partial_failover.contracts.replica import Marker, Power, ReplicaState
 from partial_failover.contracts.step_data import IsolateInput, ReplicaInput, StepResult
 from partial_failover.settings import ProviderWorkerSettings, load
-from partial_failover.temporal.interceptors import attempt_began
+from partial_failover.temporal.interceptors import attempt_ends
 from tests.activities.world import RUN, Process, YesFence
 
 VM = "crm-db-01"
@@ -37,7 +37,7 @@ VM = "crm-db-01"
 
 def environment() -> ActivityEnvironment:
     """With time enough for an attempt."""
-    attempt_began.set(monotonic())  # as the interceptor does
+    attempt_ends.set(monotonic() + 60)  # as the interceptor does
     made, minute = ActivityEnvironment(), timedelta(minutes=1)
     made.info = replace(made.info, start_to_close_timeout=minute, schedule_to_close_timeout=minute)
     return made
@@ -109,14 +109,14 @@ async def test_on_the_network_for_tests_it_is_powered_on(under_test: UnderTest) 
 async def test_so_many_power_ons_at_a_time_and_no_more(under_test: UnderTest) -> None:
     tenant = under_test.activities.tenant
     found = await asyncio.to_thread(tenant.replica, under_test.cloud.id)
-    turns, taken = tenant.vcenters[found.vcenter or ""].turns, 0
-    while turns.acquire(blocking=False):
-        taken += 1
+    operations = tenant.vcenters[found.vcenter or ""].operations
+    taken = [operations.ask(other) for other in map(str, range(operations.places))]
     await under_test.isolate()
     waiting = asyncio.create_task(under_test.power_on())
     await asyncio.sleep(1.5)
     assert under_test.centre.replica(VM).power == "poweredOff"
-    turns.release(taken)
+    for turn in taken:
+        operations.end(turn)
     await waiting
     assert under_test.centre.replica(VM).power == "poweredOn"
 

@@ -37,7 +37,7 @@ from partial_failover.contracts.run import WorkflowRun
 from partial_failover.contracts.step_data import NormalProof, StepInput
 from partial_failover.process import process
 from partial_failover.settings import WorkerSettings
-from partial_failover.temporal.interceptors import attempt_began
+from partial_failover.temporal.interceptors import attempt_ends
 
 RUN = WorkflowRun(workflow_id="any", run_id="any")
 Values = dict[str, object]
@@ -69,7 +69,7 @@ class Process(process.Process):
     """Builds everything as the worker does, and keeps the lists of activities instead of serving them."""
 
     def __init__(self, base: Client) -> None:
-        super().__init__(base, threads=2)
+        super().__init__(base, threads=2, tenants=2)
         self.lists: dict[tuple[str, str], process.Activities] = {}
 
     def add(
@@ -112,7 +112,7 @@ class World:
         environment.info = replace(
             environment.info, start_to_close_timeout=minute, schedule_to_close_timeout=minute, **info
         )
-        attempt_began.set(monotonic())  # as the interceptor does
+        attempt_ends.set(monotonic() + 60)  # as the interceptor does
         if inspect.iscoroutinefunction(step):
             return await environment.run(step, data)
         return await asyncio.to_thread(environment.run, step, data)

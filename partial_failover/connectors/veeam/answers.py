@@ -143,7 +143,7 @@ class Pagination(Answer):
 
 
 class Page(Answer):
-    """One page of any list."""
+    """One page of any list. Not every list of every revision can be asked for a few only."""
 
-    data: tuple[object, ...]
+    data: Annotated[tuple[object, ...], Field(max_length=10_000)]
     pagination: Pagination

@@ -21,6 +21,8 @@ from partial_failover.contracts.errors import (
 
 PAGE = 200
 MOST_PAGES = 500
+LARGEST_LIST = 64 * 1024 * 1024
+"""Bytes of all its pages."""
 EARLY = 30.0
 """Seconds before its end at which a token is renewed."""
 REFUSED_FOR = 30.0
@@ -47,10 +49,14 @@ class VeeamSession:
     async def pages(self, path: str, query: Mapping[str, str | int] | None = None) -> list[object]:
         """All items of a list."""
         items: list[object] = []
+        size = 0
         for _ in range(MOST_PAGES):
             wanted = {**(query or {}), "skip": len(items), "limit": PAGE}
-            page = (await self.get(path, wanted)).read(Page)
+            reply = await self.get(path, wanted)
+            page, size = reply.read(Page), size + len(reply.body)
             items.extend(page.data)
+            if size > LARGEST_LIST:
+                break
             if not page.data or len(items) >= page.pagination.total:
                 return items
         raise Unavailable(f"The backup server's list {path} did not end after {len(items)} entries")

@@ -87,18 +87,18 @@ class VSphere:
         now: datetime = self._session.now()
         return now.astimezone(UTC)
 
-    def privileges_missing(self, moref: str, wanted: Sequence[str]) -> tuple[str, ...]:
-        """Those of the `wanted` privileges that the account does not have on a VM."""
+    def privileges(self, moref: str, asked: Sequence[str]) -> frozenset[str]:
+        """Those of the privileges `asked` for that the account has on a VM."""
         vm = self._vm(moref)
-        return self._session.ask(lambda: self._missing(vm, list(wanted)), "show the account's privileges")
+        return self._session.ask(lambda: self._granted(vm, list(asked)), "show the account's privileges")
 
-    def _missing(self, vm: Any, wanted: list[str]) -> tuple[str, ...]:
+    def _granted(self, vm: Any, asked: list[str]) -> frozenset[str]:
         content = self._session.content()
         current = content.sessionManager.currentSession if content.sessionManager else None
         if current is None or content.authorizationManager is None:
             raise ValueError("no session")
-        [answer] = content.authorizationManager.HasPrivilegeOnEntities([vm], current.key, wanted)
-        return tuple(p.privId for p in answer.privAvailability if not p.isGranted)
+        [answer] = content.authorizationManager.HasPrivilegeOnEntities([vm], current.key, asked)
+        return frozenset(p.privId for p in answer.privAvailability if p.isGranted)
 
     def close(self) -> None:
         """Log out."""

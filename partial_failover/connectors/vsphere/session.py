@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 REFUSED_LOGIN_SECONDS = 300.0
 """After a refused login no other is sent for so long: repeated ones lock the account for everybody."""
+MOST_PAGES = 100
+"""Of one answer; vCenter puts about a hundred objects into each."""
 LOGINS = 3
 """So many logins one call asks for, where its session is ended again and again."""
 NOTHING_SENT = (ConnectionRefusedError, socket.gaierror)
@@ -119,10 +121,12 @@ class VSphereSession:
         collector = self.content().propertyCollector
         page = collector.RetrievePropertiesEx([spec], PC.RetrieveOptions())
         objects: list[ObjectProperties] = []
-        while page is not None:
+        for _ in range(MOST_PAGES):
+            if page is None:
+                return objects
             objects += [_object(o, ref) for o in page.objects]
             page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
-        return objects
+        raise ValueError(f"a list that does not end after {len(objects)} entries")
 
     def _send(self, send: Callable[[], T], what: str) -> T:
         try:

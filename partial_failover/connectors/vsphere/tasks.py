@@ -13,7 +13,7 @@ from pyVmomi import vim, vmodl
 from partial_failover.connectors.attempt import Attempt
 from partial_failover.connectors.pause import Pause
 from partial_failover.connectors.vsphere.faults import LostReply, error_of
-from partial_failover.connectors.vsphere.session import ObjectProperties, VSphereSession
+from partial_failover.connectors.vsphere.session import MOST_PAGES, ObjectProperties, VSphereSession
 from partial_failover.contracts.errors import (
     Expired,
     FailoverError,
@@ -111,8 +111,12 @@ class Tasks:
                 raise ValueError("no task manager")
             collector, tasks = manager.CreateCollectorForTasks(wanted), list[TaskInfo]()
             try:
-                while page := collector.ReadNextTasks(PAGE):
+                for _ in range(MOST_PAGES):
+                    if not (page := collector.ReadNextTasks(PAGE)):
+                        break
                     tasks += [_of_history(info) for info in page]
+                else:
+                    raise ValueError(f"a history that does not end after {len(tasks)} tasks")
             finally:
                 collector.DestroyCollector()
             return [task for task in tasks if task.queued >= when]
