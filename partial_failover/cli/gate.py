@@ -1,0 +1,94 @@
+"""The gate's HAProxy configuration, from the provider's: who may call what of Temporal."""
+
+from collections.abc import Iterable
+from importlib import resources
+from string import Template
+
+from partial_failover.cli.haproxy import word
+from partial_failover.settings import BadSettings, ProviderWorkerSettings
+
+FILES = resources.files("partial_failover") / "deploy" / "temporal" / "gate"
+SERVICE = "/temporal.api.workflowservice.v1.WorkflowService/"
+
+CONNECT = ("GetSystemInfo", "GetClusterInfo", "DescribeNamespace")
+LOOK = (
+    "DescribeWorkflowExecution",
+    "ListWorkflowExecutions",
+    "CountWorkflowExecutions",
+    "GetWorkflowExecutionHistory",
+    "DescribeSchedule",
+    "ListSchedules",
+)
+
+PEOPLE = (
+    *CONNECT,
+    *LOOK,
+    "GetWorkflowExecutionHistoryReverse",
+    "CountSchedules",
+    "ListScheduleMatchingTimes",
+    "StartWorkflowExecution",
+    "SignalWithStartWorkflowExecution",
+    "ExecuteMultiOperation",
+    "SignalWorkflowExecution",
+    "UpdateWorkflowExecution",
+    "PollWorkflowExecutionUpdate",
+    "QueryWorkflow",
+    "RequestCancelWorkflowExecution",
+    "CreateSchedule",
+    "UpdateSchedule",
+    "PatchSchedule",
+    "DeleteSchedule",
+)
+"""What a tenant's people and their programs use of failovers. A call that a new version of Temporal brings is
+refused until it is written here."""
+
+TENANT_SITE_WORKER = (
+    *CONNECT,
+    *LOOK,
+    "PollActivityTaskQueue",
+    "RecordActivityTaskHeartbeat",
+    "RespondActivityTaskCompleted",
+    "RespondActivityTaskFailed",
+    "RespondActivityTaskCanceled",
+    "RecordWorkerHeartbeat",
+    "ShutdownWorker",
+    "DescribeTaskQueue",
+)
+"""What the tenant-site worker calls. It answers by the token of a task that it was given: those by a workflow's
+and an activity's ID would answer any step."""
+
+
+def render(settings: ProviderWorkerSettings) -> str:
+    """The whole file. Raises `BadSettings` where the configuration has no gate."""
+    gate = settings.gate
+    if gate is None:
+        raise BadSettings("gate is not set: it says where the gate finds Temporal's frontend")
+    tenants = [f"    acl tenant ssl_c_s_dn(CN) -m str -- {word(t.namespace)}" for t in settings.tenants]
+    return "".join(
+        (
+            _filled(
+                "haproxy.cfg",
+                frontend=f"{gate.frontend.host}:{gate.frontend.port}",
+                name=gate.server_name or gate.frontend.host,
+                certificate=" crt client.pem" if gate.client_certificate else "",
+            ),
+            _callers("people", gate.people_port, PEOPLE, who="a tenant's people", certificate="", rules=""),
+            _callers(
+                "tenant-site-workers",
+                gate.workers_port,
+                TENANT_SITE_WORKER,
+                who="a tenant-site worker",
+                certificate=" verify required ca-file workers-ca.pem",
+                rules=_filled("certificate.cfg", tenants="\n".join(tenants)),
+            ),
+        )
+    )
+
+
+def _callers(name: str, port: int, calls: Iterable[str], **rest: str) -> str:
+    listed = "\n".join(f"    acl listed pathq -m str {SERVICE}{call}" for call in calls)
+    return _filled("callers.cfg", name=name, port=str(port), calls=listed, **rest)
+
+
+def _filled(file: str, **values: str) -> str:
+    return Template((FILES / file).read_text()).substitute(values)

@@ -1,0 +1,139 @@
+"""The gate as it is rendered, between clients and the lab's Temporal server.
+
+That has no TLS, so a second HAProxy stands before it as a frontend with TLS would, and writes down what arrives.
+"""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.service import TLSConfig
+
+from lab.child import dies_with_parent
+from lab.lab import Lab
+from lab.ports import free_port, why_taken
+from lab.tls import Authority
+from partial_failover.cli import gate
+from partial_failover.settings import ProviderWorkerSettings, load
+from tests.deploy.commands import configured, tool, written
+from tests.waiting import until
+
+FRONTEND = """
+global
+    log stdout format raw local0 info
+defaults
+    mode http
+    log global
+    log-format "%HPO %ST %[var(txn.names)] %[var(txn.token)]"
+    timeout connect 3s
+    timeout client 90s
+    timeout server 90s
+frontend temporal
+    bind 127.0.0.1:{port} ssl crt {folder}/frontend.pem verify required ca-file {folder}/frontend-ca.pem alpn h2
+    http-request set-var(txn.names) req.hdr_names
+    http-request set-var(txn.token) req.hdr(authorization)
+    default_backend temporal
+backend temporal
+    server temporal {temporal} proto h2
+"""
+"""Unlike the gate it asks for a certificate of the same authority, as Temporal can."""
+AS_ROOT = ("user haproxy", "group haproxy", "chroot /var/lib/haproxy")
+TOKEN = "token-of-a-person"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How somebody calls. `certificate`: a file with key and certificate."""
+
+    port: int
+    certificate: Path | None = None
+
+
+class Gate:
+    """Both processes, with their certificates and logs in `folder`."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab, self.folder = lab, folder
+        self._frontend, self._processes = free_port(), list["subprocess.Popen[bytes]"]()
+        self._issue()
+        workers = self.folder / "workers"
+        self.person = Credentials(free_port())
+        self.worker = Credentials(free_port(), workers / "acme.pem")
+        self.stranger = Credentials(self.worker.port, workers / "stranger.pem")
+        self.foreign = Credentials(self.worker.port, self.folder / "acme.pem")
+        self.config = folder / "gate.cfg"
+        self.config.write_text(self._rendered())
+
+    def _issue(self) -> None:
+        """The gate's and the frontend's certificates are of one authority, the workers' of another."""
+        authority = Authority(self.folder)
+        for name in ("gate", "frontend", "client", "acme"):
+            authority.server_context(name)
+        (self.folder / "workers").mkdir()
+        of_workers = Authority(self.folder / "workers")
+        for name in ("acme", "stranger"):
+            of_workers.server_context(name)
+        (self.folder / "frontend-ca.pem").write_bytes(authority.ca_file.read_bytes())
+        (self.folder / "workers-ca.pem").write_bytes(of_workers.ca_file.read_bytes())
+
+    def _rendered(self) -> str:
+        data = configured(self.lab, "provider")
+        data["gate"] = {
+            "frontend": {"host": "127.0.0.1", "port": self._frontend},
+            "server_name": "frontend",
+            "client_certificate": True,
+            "people_port": self.person.port,
+            "workers_port": self.worker.port,
+        }
+        settings = load(written(self.folder, data))
+        assert isinstance(settings, ProviderWorkerSettings)
+        text = gate.render(settings).replace("/etc/haproxy/gate", str(self.folder))
+        return "\n".join(line for line in text.split("\n") if line.strip() not in AS_ROOT)
+
+    async def start(self) -> None:
+        """Start both. They die with the thread that calls this."""
+        frontend = self.folder / "frontend.cfg"
+        frontend.write_text(
+            FRONTEND.format(port=self._frontend, folder=self.folder, temporal=self.lab.temporal.address)
+        )
+        await self._started(frontend, self._frontend)
+        await self._started(self.config, self.person.port, self.worker.port)
+
+    async def _started(self, config: Path, *ports: int) -> None:
+        with config.with_suffix(".log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: ASYNC220  (returns at once)
+                [tool("haproxy"), "-db", "-f", config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=dies_with_parent(),
+            )
+        self._processes.append(process)
+        await until(lambda: all(why_taken(port) for port in ports))
+
+    def stop(self) -> None:
+        """End both."""
+        for process in self._processes:
+            process.terminate()
+            process.wait(10)
+
+    async def client(self, caller: Credentials) -> Client:
+        """As an SDK connects: with the first call, so refused is who is not let in."""
+        pem = caller.certificate.read_bytes() if caller.certificate else None
+        tls = TLSConfig(
+            server_root_ca_cert=(self.folder / "ca.pem").read_bytes(),
+            domain="gate",
+            client_cert=pem,
+            client_private_key=pem,
+        )
+        address = f"127.0.0.1:{caller.port}"
+        return await Client.connect(address, namespace="acme", tls=tls, api_key=TOKEN)
+
+    def arrived(self) -> list[str]:
+        """A line for each call that Temporal was sent: path, status, names of headers, token."""
+        return (self.folder / "frontend.log").read_text().splitlines()
+
+    def seen(self) -> list[str]:
+        """A line for each call that the gate was sent, when it has ended."""
+        return (self.folder / "gate.log").read_text().splitlines()
