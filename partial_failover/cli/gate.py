@@ -9,6 +9,7 @@ from partial_failover.settings import BadSettings, ProviderWorkerSettings
 
 FILES = resources.files("partial_failover") / "deploy" / "temporal" / "gate"
 SERVICE = "/temporal.api.workflowservice.v1.WorkflowService/"
+"""Of which the calls below are, where nothing else is said."""
 
 CONNECT = ("GetSystemInfo", "GetClusterInfo", "DescribeNamespace")
 LOOK = (
@@ -53,6 +54,7 @@ TENANT_SITE_WORKER = (
     "RecordWorkerHeartbeat",
     "ShutdownWorker",
     "DescribeTaskQueue",
+    "/temporal.api.operatorservice.v1.OperatorService/ListSearchAttributes",
 )
 """What the tenant-site worker calls. It answers by the token of a task that it was given: those by a workflow's
 and an activity's ID would answer any step."""
@@ -86,7 +88,8 @@ def render(settings: ProviderWorkerSettings) -> str:
 
 
 def _callers(name: str, port: int, calls: Iterable[str], **rest: str) -> str:
-    listed = "\n".join(f"    acl listed pathq -m str {SERVICE}{call}" for call in calls)
+    paths = (call if call.startswith("/") else SERVICE + call for call in calls)
+    listed = "\n".join(f"    acl listed pathq -m str {path}" for path in paths)
     return _filled("callers.cfg", name=name, port=str(port), calls=listed, **rest)
 
 

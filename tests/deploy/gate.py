@@ -59,20 +59,20 @@ class Gate:
         self._issue()
         workers = self.folder / "workers"
         self.person = Credentials(free_port())
-        self.worker = Credentials(free_port(), workers / "acme.pem")
+        self.worker = Credentials(free_port(), workers / "initech.pem")
         self.stranger = Credentials(self.worker.port, workers / "stranger.pem")
-        self.foreign = Credentials(self.worker.port, self.folder / "acme.pem")
+        self.foreign = Credentials(self.worker.port, self.folder / "initech.pem")
         self.config = folder / "gate.cfg"
         self.config.write_text(self._rendered())
 
     def _issue(self) -> None:
         """The gate's and the frontend's certificates are of one authority, the workers' of another."""
         authority = Authority(self.folder)
-        for name in ("gate", "frontend", "client", "acme"):
+        for name in ("gate", "frontend", "client", "initech"):
             authority.server_context(name)
         (self.folder / "workers").mkdir()
         of_workers = Authority(self.folder / "workers")
-        for name in ("acme", "stranger"):
+        for name in ("initech", "stranger"):
             of_workers.server_context(name)
         (self.folder / "frontend-ca.pem").write_bytes(authority.ca_file.read_bytes())
         (self.folder / "workers-ca.pem").write_bytes(of_workers.ca_file.read_bytes())
@@ -128,7 +128,18 @@ class Gate:
             client_private_key=pem,
         )
         address = f"127.0.0.1:{caller.port}"
-        return await Client.connect(address, namespace="acme", tls=tls, api_key=TOKEN)
+        return await Client.connect(address, namespace="initech", tls=tls, api_key=TOKEN)
+
+    def environment(self, caller: Credentials) -> dict[str, str]:
+        """The same for a process, by Temporal's own environment configuration; its address comes besides."""
+        return {
+            "TEMPORAL_ADDRESS": f"127.0.0.1:{caller.port}",
+            "TEMPORAL_API_KEY": TOKEN,
+            "TEMPORAL_TLS_SERVER_NAME": "gate",
+            "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(self.folder / "ca.pem"),
+            **({"TEMPORAL_TLS_CLIENT_CERT_PATH": str(caller.certificate)} if caller.certificate else {}),
+            **({"TEMPORAL_TLS_CLIENT_KEY_PATH": str(caller.certificate)} if caller.certificate else {}),
+        }
 
     def arrived(self) -> list[str]:
         """A line for each call that Temporal was sent: path, status, names of headers, token."""

@@ -1,9 +1,13 @@
 """What tenants may call of Temporal, and what not: real clients, the gate, a real server."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from inspect import isfunction
+from pathlib import Path
 from typing import Any  # Any: one of many requests
+from unittest.mock import patch
 
 import pytest
 import temporalio.api.operatorservice.v1 as operator
@@ -14,6 +18,9 @@ from temporalio.service import OperatorService, RPCError, RPCStatusCode, Workflo
 from lab.lab import Lab
 from partial_failover.cli.gate import PEOPLE, TENANT_SITE_WORKER
 from tests.deploy.gate import Gate
+from tests.deploy.watched import Watched
+from tests.e2e.driver import in_failover, undo
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +86,24 @@ async def test_every_call_of_temporal_that_is_not_listed_is_refused(
     assert await refused(client) == (ALL | OF_OPERATORS) - set(allowed)
     arrived = {line.split()[0].rpartition("/")[2] for line in gate.arrived()[before:]}
     assert arrived == set(allowed), "nothing else reached Temporal"
+
+
+async def test_a_failover_goes_all_its_way_by_what_its_people_and_its_site_may_call(
+    lab: Lab, gate: Gate, person: Client, tmp_path: Path
+) -> None:
+    before = len(gate.seen())
+    await asyncio.to_thread(lab.workers["initech"].stop)
+    with patch.dict(os.environ, gate.environment(gate.worker)):
+        site = Watched(lab, tmp_path, "initech", f"127.0.0.1:{gate.worker.port}")
+        await site.start()
+    try:
+        await until(lambda: site.healthy("/work"))
+        ready = await person.execute_workflow("CheckReadiness", {}, id="ready", task_queue="provider")
+        report = await undo(await in_failover(person, {"vm": "tps-01", "original_may_run": True}))
+    finally:
+        await asyncio.to_thread(site.process.stop)
+        lab.workers["initech"].spawn()
+        await asyncio.to_thread(lab.workers["initech"].until_ready)
+    print(ready, report)
+    print("\n".join(sorted({" ".join(line.split()[1:5]) + " " + line.split()[-1] for line in gate.seen()[before:] if len(line.split())>4})))
+    assert not [line for line in gate.seen()[before:] if line.endswith(" LR")]
