@@ -11,22 +11,10 @@ FILES = resources.files("partial_failover") / "deploy" / "temporal" / "gate"
 SERVICE = "/temporal.api.workflowservice.v1.WorkflowService/"
 """Of which the calls below are, where nothing else is said."""
 
-CONNECT = ("GetSystemInfo", "GetClusterInfo", "DescribeNamespace")
-LOOK = (
-    "DescribeWorkflowExecution",
-    "ListWorkflowExecutions",
-    "CountWorkflowExecutions",
-    "GetWorkflowExecutionHistory",
-    "DescribeSchedule",
-    "ListSchedules",
-)
-
 PEOPLE = (
-    *CONNECT,
-    *LOOK,
-    "GetWorkflowExecutionHistoryReverse",
-    "CountSchedules",
-    "ListScheduleMatchingTimes",
+    "GetSystemInfo",
+    "GetClusterInfo",
+    "DescribeNamespace",
     "StartWorkflowExecution",
     "SignalWithStartWorkflowExecution",
     "ExecuteMultiOperation",
@@ -35,17 +23,27 @@ PEOPLE = (
     "PollWorkflowExecutionUpdate",
     "QueryWorkflow",
     "RequestCancelWorkflowExecution",
+    "DescribeWorkflowExecution",
+    "ListWorkflowExecutions",
+    "CountWorkflowExecutions",
+    "GetWorkflowExecutionHistory",
+    "GetWorkflowExecutionHistoryReverse",
     "CreateSchedule",
+    "DescribeSchedule",
     "UpdateSchedule",
     "PatchSchedule",
     "DeleteSchedule",
+    "ListSchedules",
+    "CountSchedules",
+    "ListScheduleMatchingTimes",
 )
 """What a tenant's people and their programs use of failovers. A call that a new version of Temporal brings is
 refused until it is written here."""
 
 TENANT_SITE_WORKER = (
-    *CONNECT,
-    *LOOK,
+    "GetSystemInfo",
+    "DescribeNamespace",
+    "/temporal.api.operatorservice.v1.OperatorService/ListSearchAttributes",
     "PollActivityTaskQueue",
     "RecordActivityTaskHeartbeat",
     "RespondActivityTaskCompleted",
@@ -54,10 +52,11 @@ TENANT_SITE_WORKER = (
     "RecordWorkerHeartbeat",
     "ShutdownWorker",
     "DescribeTaskQueue",
-    "/temporal.api.operatorservice.v1.OperatorService/ListSearchAttributes",
+    "DescribeWorkflowExecution",
+    "ListWorkflowExecutions",
 )
-"""What the tenant-site worker calls. It answers by the token of a task that it was given: those by a workflow's
-and an activity's ID would answer any step."""
+"""What the tenant-site worker calls. It answers by the token of a task that it was given; those calls that answer
+by the ID of a workflow and of an activity are not here, nor is any that polls for workflows."""
 
 
 def render(settings: ProviderWorkerSettings) -> str:

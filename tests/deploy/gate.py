@@ -40,6 +40,7 @@ backend temporal
 """Unlike the gate it asks for a certificate of the same authority, as Temporal can."""
 AS_ROOT = ("user haproxy", "group haproxy", "chroot /var/lib/haproxy")
 TOKEN = "token-of-a-person"
+TENANT = "initech"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Credentials:
 
     port: int
     certificate: Path | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
 
 class Gate:
@@ -59,20 +64,20 @@ class Gate:
         self._issue()
         workers = self.folder / "workers"
         self.person = Credentials(free_port())
-        self.worker = Credentials(free_port(), workers / "initech.pem")
+        self.worker = Credentials(free_port(), workers / f"{TENANT}.pem")
         self.stranger = Credentials(self.worker.port, workers / "stranger.pem")
-        self.foreign = Credentials(self.worker.port, self.folder / "initech.pem")
+        self.foreign = Credentials(self.worker.port, self.folder / f"{TENANT}.pem")
         self.config = folder / "gate.cfg"
         self.config.write_text(self._rendered())
 
     def _issue(self) -> None:
         """The gate's and the frontend's certificates are of one authority, the workers' of another."""
         authority = Authority(self.folder)
-        for name in ("gate", "frontend", "client", "initech"):
+        for name in ("gate", "frontend", "client", TENANT):
             authority.server_context(name)
         (self.folder / "workers").mkdir()
         of_workers = Authority(self.folder / "workers")
-        for name in ("initech", "stranger"):
+        for name in (TENANT, "stranger"):
             of_workers.server_context(name)
         (self.folder / "frontend-ca.pem").write_bytes(authority.ca_file.read_bytes())
         (self.folder / "workers-ca.pem").write_bytes(of_workers.ca_file.read_bytes())
@@ -127,13 +132,12 @@ class Gate:
             client_cert=pem,
             client_private_key=pem,
         )
-        address = f"127.0.0.1:{caller.port}"
-        return await Client.connect(address, namespace="initech", tls=tls, api_key=TOKEN)
+        return await Client.connect(caller.address, namespace=TENANT, tls=tls, api_key=TOKEN)
 
     def environment(self, caller: Credentials) -> dict[str, str]:
         """The same for a process, by Temporal's own environment configuration; its address comes besides."""
         return {
-            "TEMPORAL_ADDRESS": f"127.0.0.1:{caller.port}",
+            "TEMPORAL_ADDRESS": caller.address,
             "TEMPORAL_API_KEY": TOKEN,
             "TEMPORAL_TLS_SERVER_NAME": "gate",
             "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(self.folder / "ca.pem"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from inspect import isfunction
 from pathlib import Path
@@ -11,24 +11,20 @@ from unittest.mock import patch
 
 import pytest
 import temporalio.api.operatorservice.v1 as operator
-import temporalio.api.workflowservice.v1 as workflow_api
-from temporalio.client import Client
+import temporalio.api.workflowservice.v1 as api
+from temporalio import activity
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import OperatorService, RPCError, RPCStatusCode, WorkflowService
+from temporalio.worker import Worker
 
 from lab.lab import Lab
 from partial_failover.cli.gate import PEOPLE, TENANT_SITE_WORKER
-from tests.deploy.gate import Gate
+from tests.deploy.gate import TENANT, Gate
 from tests.deploy.watched import Watched
 from tests.e2e.driver import in_failover, undo
-from tests.waiting import until
-
-
-@pytest.fixture(scope="module")
-async def gate(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gate]:
-    made = Gate(lab, tmp_path_factory.mktemp("gate"))
-    await made.start()
-    yield made
-    made.stop()
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +33,7 @@ async def person(gate: Gate) -> Client:
 
 
 @pytest.fixture(scope="module")
-async def worker(gate: Gate) -> Client:
+async def site(gate: Gate) -> Client:
     return await gate.client(gate.worker)
 
 
@@ -49,61 +45,104 @@ def calls(service: type, types: Any) -> Iterator[tuple[str, str, Any]]:
             yield function, name, getattr(types, f"{name}Request")()
 
 
-async def answered(call: Any, request: Any) -> tuple[RPCStatusCode | None, str]:
+ALL = {name for _, name, _ in calls(WorkflowService, api)} | {
+    name for _, name, _ in calls(OperatorService, operator)
+}
+
+
+async def refused(call: Callable[[], Awaitable[object]]) -> str:
+    """By the gate: its words, or nothing."""
     try:
-        await call(request, timeout=timedelta(seconds=10))
+        await call()
     except RPCError as error:
-        return error.status, error.message
-    return None, ""
+        if "the provider's gate" in error.message:
+            assert error.status is RPCStatusCode.PERMISSION_DENIED
+            return error.message
+    return ""
 
 
-async def refused(client: Client) -> set[str]:
-    """The calls of Temporal's whole interface that are refused by the gate."""
+async def all_refused(client: Client) -> set[str]:
+    """Those of all calls of Temporal that are refused by the gate, which names each."""
     names = set[str]()
-    services = (
-        (WorkflowService, client.workflow_service, workflow_api),
-        (OperatorService, client.operator_service, operator),
-    )
-    for kind, service, types in services:
+    for kind, types in ((WorkflowService, api), (OperatorService, operator)):
+        service = client.workflow_service if kind is WorkflowService else client.operator_service
         for function, name, request in calls(kind, types):
-            status, message = await answered(getattr(service, function), request)
-            if "is refused by the provider's gate" in message:
-                assert status is RPCStatusCode.PERMISSION_DENIED and message.startswith(f"{name} is")
+            call = getattr(service, function)
+            words = await refused(lambda c=call, r=request: c(r, timeout=timedelta(seconds=20)))  # type: ignore[misc]
+            if words:
+                assert words.startswith(f"{name} is refused by the provider's gate")
                 names.add(name)
     return names
 
 
-ALL = {name for _, name, _ in calls(WorkflowService, workflow_api)}
-OF_OPERATORS = {name for _, name, _ in calls(OperatorService, operator)}
-
-
-@pytest.mark.parametrize("who", ["person", "worker"])
+@pytest.mark.parametrize(("who", "listed"), [("person", PEOPLE), ("site", TENANT_SITE_WORKER)])
 async def test_every_call_of_temporal_that_is_not_listed_is_refused(
-    gate: Gate, person: Client, worker: Client, who: str
+    gate: Gate, person: Client, site: Client, who: str, listed: tuple[str, ...]
 ) -> None:
-    client, allowed = {"person": (person, PEOPLE), "worker": (worker, TENANT_SITE_WORKER)}[who]
-    before = len(gate.arrived())
-    assert await refused(client) == (ALL | OF_OPERATORS) - set(allowed)
+    client = {"person": person, "site": site}[who]
+    names, before = {call.rpartition("/")[2] for call in listed}, len(gate.arrived())
+    assert await all_refused(client) == ALL - names
     arrived = {line.split()[0].rpartition("/")[2] for line in gate.arrived()[before:]}
-    assert arrived == set(allowed), "nothing else reached Temporal"
+    assert arrived == names, "and nothing else came to Temporal"
+
+
+async def test_a_workflow_that_is_refused_its_end_goes_on(lab: Lab, person: Client, site: Client) -> None:
+    direct = await lab.client(TENANT)
+    running = await direct.start_workflow("Nobody", id="stays", task_queue="nobody")
+    it = WorkflowExecution(workflow_id="stays", run_id=running.first_execution_run_id or "")
+    for service in (person.workflow_service, site.workflow_service):
+        terminate = api.TerminateWorkflowExecutionRequest(namespace=TENANT, workflow_execution=it)
+        assert await refused(lambda s=service, r=terminate: s.terminate_workflow_execution(r))  # type: ignore[misc]
+        delete = api.DeleteWorkflowExecutionRequest(namespace=TENANT, workflow_execution=it)
+        assert await refused(lambda s=service, r=delete: s.delete_workflow_execution(r))  # type: ignore[misc]
+        reset = api.ResetWorkflowExecutionRequest(
+            namespace=TENANT, workflow_execution=it, workflow_task_finish_event_id=3, request_id="r"
+        )
+        assert await refused(lambda s=service, r=reset: s.reset_workflow_execution(r))  # type: ignore[misc]
+    found = await running.describe()
+    assert (found.status, found.run_id) == (WorkflowExecutionStatus.RUNNING, it.run_id)
+    assert found.history_length == 2, "started, and scheduled"
+    await running.terminate()
+
+
+@activity.defn
+async def answers() -> str:
+    return "from the site"
+
+
+async def test_a_tenant_site_worker_polls_for_steps_and_completes_them(lab: Lab, site: Client) -> None:
+    direct = await lab.client(TENANT)
+    async with Worker(site, task_queue="of-a-site", activities=[answers]):
+        assert await direct.execute_activity(
+            answers, id="step", task_queue="of-a-site", start_to_close_timeout=timedelta(seconds=PATIENCE)
+        ) == "from the site"
+
+
+async def test_people_poll_for_nothing_and_a_tenant_site_worker_not_for_workflows(
+    person: Client, site: Client
+) -> None:
+    queue = api.PollActivityTaskQueueRequest(namespace=TENANT, task_queue=TaskQueue(name="tenant-site"))
+    of_workflows = api.PollWorkflowTaskQueueRequest(namespace=TENANT, task_queue=TaskQueue(name="provider"))
+    assert "people" in await refused(lambda: person.workflow_service.poll_activity_task_queue(queue))
+    assert "people" in await refused(lambda: person.workflow_service.poll_workflow_task_queue(of_workflows))
+    assert "worker" in await refused(lambda: site.workflow_service.poll_workflow_task_queue(of_workflows))
 
 
 async def test_a_failover_goes_all_its_way_by_what_its_people_and_its_site_may_call(
     lab: Lab, gate: Gate, person: Client, tmp_path: Path
 ) -> None:
     before = len(gate.seen())
-    await asyncio.to_thread(lab.workers["initech"].stop)
+    await asyncio.to_thread(lab.workers[TENANT].stop)
     with patch.dict(os.environ, gate.environment(gate.worker)):
-        site = Watched(lab, tmp_path, "initech", f"127.0.0.1:{gate.worker.port}")
-        await site.start()
+        worker = Watched(lab, tmp_path, TENANT, gate.worker.address)
+        await worker.start()
     try:
-        await until(lambda: site.healthy("/work"))
+        await until(lambda: worker.healthy("/work"))
         ready = await person.execute_workflow("CheckReadiness", {}, id="ready", task_queue="provider")
         report = await undo(await in_failover(person, {"vm": "tps-01", "original_may_run": True}))
     finally:
-        await asyncio.to_thread(site.process.stop)
-        lab.workers["initech"].spawn()
-        await asyncio.to_thread(lab.workers["initech"].until_ready)
-    print(ready, report)
-    print("\n".join(sorted({" ".join(line.split()[1:5]) + " " + line.split()[-1] for line in gate.seen()[before:] if len(line.split())>4})))
+        await asyncio.to_thread(worker.process.stop)
+        lab.workers[TENANT].spawn()
+        await asyncio.to_thread(lab.workers[TENANT].until_ready)
+    assert ready["ready"] and report.state == "Normal"
     assert not [line for line in gate.seen()[before:] if line.endswith(" LR")]
