@@ -45,7 +45,7 @@ class Counter:
 
     @workflow.run
     async def run(self) -> int:
-        await workflow.wait_condition(lambda: self._sum >= 100)
+        await workflow.wait_condition(lambda: self._sum >= 100 and workflow.all_handlers_finished())
         return self._sum
 
     @workflow.signal
