@@ -55,8 +55,8 @@ TENANT_SITE_WORKER = (
     "DescribeWorkflowExecution",
     "ListWorkflowExecutions",
 )
-"""What the tenant-site worker calls. It answers by the token of a task that it was given; those calls that answer
-by the ID of a workflow and of an activity are not here, nor is any that polls for workflows."""
+"""What the tenant-site worker calls. It answers by the token of a task that it was given: the calls that answer
+by the IDs of a workflow and an activity are not here, nor is what polls for workflows."""
 
 
 def render(settings: ProviderWorkerSettings) -> str:

@@ -1,6 +1,6 @@
 """The gate as it is rendered, between clients and the lab's Temporal server.
 
-That has no TLS, so a second HAProxy stands before it as a frontend with TLS would, and writes down what arrives.
+That has no TLS, so a second HAProxy stands before it as a frontend with TLS would, and writes down what comes.
 """
 
 import subprocess
@@ -22,6 +22,8 @@ from tests.waiting import until
 FRONTEND = """
 global
     log stdout format raw local0 info
+    crt-base {folder}
+    ca-base {folder}
 defaults
     mode http
     log global
@@ -30,7 +32,7 @@ defaults
     timeout client 90s
     timeout server 90s
 frontend temporal
-    bind 127.0.0.1:{port} ssl crt {folder}/frontend.pem verify required ca-file {folder}/frontend-ca.pem alpn h2
+    bind 127.0.0.1:{port} ssl crt frontend.pem verify required ca-file frontend-ca.pem alpn h2
     http-request set-var(txn.names) req.hdr_names
     http-request set-var(txn.token) req.hdr(authorization)
     default_backend temporal

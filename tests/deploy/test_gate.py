@@ -113,9 +113,12 @@ async def answers() -> str:
 async def test_a_tenant_site_worker_polls_for_steps_and_completes_them(lab: Lab, site: Client) -> None:
     direct = await lab.client(TENANT)
     async with Worker(site, task_queue="of-a-site", activities=[answers]):
-        assert await direct.execute_activity(
-            answers, id="step", task_queue="of-a-site", start_to_close_timeout=timedelta(seconds=PATIENCE)
-        ) == "from the site"
+        assert (
+            await direct.execute_activity(
+                answers, id="step", task_queue="of-a-site", start_to_close_timeout=timedelta(seconds=PATIENCE)
+            )
+            == "from the site"
+        )
 
 
 async def test_people_poll_for_nothing_and_a_tenant_site_worker_not_for_workflows(

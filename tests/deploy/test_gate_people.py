@@ -1,4 +1,4 @@
-"""What a tenant's people do every day works through the gate: each kind of call, by the SDK and by the command."""
+"""What a tenant's people do every day works through the gate: each kind of call, by SDK and command."""
 
 import asyncio
 import subprocess

@@ -4,13 +4,9 @@ import asyncio
 import socket
 import ssl
 import subprocess
-from pathlib import Path
 
 import pytest
-from temporalio.client import Client
-from temporalio.service import RPCError
 
-from lab.lab import Lab
 from partial_failover.cli.gate import SERVICE
 from tests.deploy.commands import tool
 from tests.deploy.gate import TOKEN, Credentials, Gate
@@ -18,15 +14,14 @@ from tests.waiting import PATIENCE, until
 
 LISTED = f"{SERVICE}StartWorkflowExecution"
 REFUSED = f"{SERVICE}TerminateWorkflowExecution"
-EMPTY = "\0" * 5
-"""A message of gRPC: not compressed, of no bytes."""
+CONTROL = f"{SERVICE}GetSystemInfo"
+MESSAGE = bytes(5)
+"""Of gRPC: not compressed, and of no bytes."""
 
 
 async def sent(gate: Gate, path: str, *options: str, caller: Credentials | None = None) -> str:
     """The head of the answer to a call as the SDK makes it, to a path as it stands here; or curl's words."""
     caller = caller or gate.person
-    message = gate.folder / "message"
-    message.write_bytes(b"\0" * 5)
     certificate = ("--cert", str(caller.certificate)) if caller.certificate else ()
     ran = await asyncio.to_thread(
         subprocess.run,
@@ -36,10 +31,11 @@ async def sent(gate: Gate, path: str, *options: str, caller: Credentials | None 
             *("--cacert", str(gate.folder / "ca.pem"), *certificate),
             *("--resolve", f"gate:{caller.port}:127.0.0.1", "--request-target", path),
             *("--header", "content-type: application/grpc", "--header", "te: trailers"),
-            *("--header", f"authorization: Bearer {TOKEN}", "--data-binary", f"@{message}"),
+            *("--header", f"authorization: Bearer {TOKEN}", "--data-binary", "@-"),
             *("--dump-header", "-", "--output", "/dev/null", *options),
             f"https://gate:{caller.port}/",
         ],
+        input=MESSAGE,
         capture_output=True,
         timeout=PATIENCE,
         check=False,
@@ -47,23 +43,28 @@ async def sent(gate: Gate, path: str, *options: str, caller: Credentials | None 
     return (ran.stdout + ran.stderr).decode(errors="replace").lower()
 
 
+async def passed_on(gate: Gate, before: int) -> list[str]:
+    """What came to Temporal since then, when a call that is listed has come there too."""
+    assert "grpc-status: 0" in await sent(gate, CONTROL)
+    await until(lambda: CONTROL in "".join(gate.arrived()[before:]))
+    return [line for line in gate.arrived()[before:] if not line.startswith(f"{CONTROL} ")]
+
+
 async def test_what_is_listed_comes_through_with_its_token_and_without_what_is_temporals_own(
     gate: Gate,
 ) -> None:
     before = len(gate.arrived())
-    own = ("caller-type: operator", "caller-name: temporal-system", "temporal-principal-name: root", "x-more: x")
+    own = ("caller-type: operator", "caller-name: temporal-system", "temporal-principal-name: root", "x: y")
     headers = [word for header in own for word in ("--header", header)]
-    answer = await sent(gate, f"{SERVICE}GetSystemInfo", "--header", "temporal-namespace: globex", *headers)
+    answer = await sent(gate, CONTROL, "--header", "temporal-namespace: globex", *headers)
     assert "grpc-status: 0" in answer
     await until(lambda: len(gate.arrived()) > before)
     [line] = gate.arrived()[before:]
     path, status, names, token = line.split(maxsplit=3)
-    assert (path, status, token) == (f"{SERVICE}GetSystemInfo", "200", f"Bearer {TOKEN}")
-    assert set(names.split(",")) == {
-        *("host", "user-agent", "content-type", "te", "authorization", "temporal-namespace"),
-        *("content-length", "accept"),
-    } - {"content-length", "accept"}
-    assert TOKEN not in (gate.folder / "gate.log").read_text()
+    assert (path, status, token) == (CONTROL, "200", f"Bearer {TOKEN}")
+    mine = {"host", "user-agent", "content-type", "te", "authorization", "temporal-namespace"}
+    assert set(names.split(",")) == mine
+    assert TOKEN not in "".join(gate.seen())
 
 
 TRICKS = [
@@ -98,52 +99,45 @@ TRICKS = [
 ]
 
 
-@pytest.mark.parametrize("path", TRICKS)
-async def test_a_path_that_is_not_listed_letter_by_letter_is_refused(gate: Gate, path: str) -> None:
+OTHER_METHODS = ("GET", "PUT", "DELETE", "OPTIONS", "HEAD", "CONNECT", "PRI", "post")
+NO_CALLS_OF_GRPC = [
+    ("--http1.1",),
+    ("--http1.1", "--no-alpn"),
+    ("--http1.1", "--no-alpn", "--header", "upgrade: h2c", "--header", "connection: upgrade, http2-settings"),
+    ("--header", f"x-large: {'x' * 100_000}"),
+    ("--header", f"authorization: {'x' * 20_000}"),
+]
+
+
+def is_refused(answer: str) -> bool:
+    """By the words of gRPC, or because it is no HTTP/2 that the gate takes: then curl complains."""
+    return "grpc-status: 7" in answer or answer.startswith(("http/2 400", "curl: "))
+
+
+async def test_a_path_that_is_not_listed_letter_by_letter_is_refused(gate: Gate) -> None:
     before = len(gate.arrived())
-    answer = await sent(gate, path)
-    print(answer)
-    assert "grpc-status: 7" in answer or "http/2 400" in answer or "curl:" in answer
-    assert gate.arrived()[before:] == []
+    answers = await asyncio.gather(*(sent(gate, path) for path in TRICKS))
+    assert [path for path, answer in zip(TRICKS, answers, strict=True) if not is_refused(answer)] == []
+    assert await passed_on(gate, before) == []
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "HEAD", "CONNECT", "PRI", "post"])
-async def test_other_methods_than_post_are_refused(gate: Gate, method: str) -> None:
+async def test_what_is_no_call_of_grpc_is_not_passed_on(gate: Gate) -> None:
     before = len(gate.arrived())
-    answer = await sent(gate, LISTED, "--request", method)
-    print(answer)
-    assert "grpc-status: 0" not in answer
-    assert gate.arrived()[before:] == []
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--http1.1",),
-        ("--http1.1", "--no-alpn"),
-        ("--http1.1", "--no-alpn", "--header", "upgrade: h2c", "--header", "connection: upgrade, http2-settings"),
-        ("--header", f"x-large: {'x' * 100_000}"),
-        ("--header", f"authorization: {'x' * 20_000}"),
-    ],
-    ids=["http/1.1", "without alpn", "upgrade", "large header", "large token"],
-)
-async def test_what_is_no_call_of_grpc_is_not_passed_on(gate: Gate, options: tuple[str, ...]) -> None:
-    before = len(gate.arrived())
-    answer = await sent(gate, f"{SERVICE}GetSystemInfo", *options)
-    print(answer)
-    assert "grpc-status: 0" not in answer
-    assert gate.arrived()[before:] == []
-    assert "grpc-status: 0" in await sent(gate, f"{SERVICE}GetSystemInfo"), "others go on"
+    asked = [("--request", method) for method in OTHER_METHODS] + NO_CALLS_OF_GRPC
+    answers = await asyncio.gather(*(sent(gate, LISTED, *options) for options in asked))
+    odd = [options for options, answer in zip(asked, answers, strict=True) if not is_refused(answer)]
+    assert odd == []
+    assert await passed_on(gate, before) == []
 
 
 async def test_only_a_certificate_of_a_tenants_worker_opens_the_workers_port(gate: Gate) -> None:
     before, asked = len(gate.arrived()), f"{SERVICE}DescribeTaskQueue"
     without = Credentials(gate.worker.port)
-    assert "alert" in await sent(gate, asked, caller=without)
-    assert "alert" in await sent(gate, asked, caller=gate.foreign), "of another authority"
+    assert (await sent(gate, asked, caller=without)).startswith("curl: ")
+    assert (await sent(gate, asked, caller=gate.foreign)).startswith("curl: "), "of another authority"
     answer = await sent(gate, asked, caller=gate.stranger)
     assert "grpc-status: 7" in answer and "the certificate names no tenant" in answer
-    assert gate.arrived()[before:] == []
+    assert await passed_on(gate, before) == []
     assert "grpc-status: 3" in await sent(gate, asked, caller=gate.worker), "passed on, to be found empty"
 
 
