@@ -55,8 +55,8 @@ TENANT_SITE_WORKER = (
     "DescribeWorkflowExecution",
     "ListWorkflowExecutions",
 )
-"""What the tenant-site worker calls. It answers by the token of a task that it was given: the calls that answer
-by the IDs of a workflow and an activity are not here, nor is what polls for workflows."""
+"""What the tenant-site worker calls. It answers by the token of a task that it was given: what answers by the
+IDs of a workflow and an activity is not here, nor is what polls for workflows."""
 
 
 def render(settings: ProviderWorkerSettings) -> str:

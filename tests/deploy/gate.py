@@ -1,8 +1,10 @@
 """The gate as it is rendered, between clients and the lab's Temporal server.
 
-That has no TLS, so a second HAProxy stands before it as a frontend with TLS would, and writes down what comes.
+That has no TLS, so a second HAProxy stands before it as a frontend with TLS would, and writes down what it gets.
 """
 
+import re
+import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from lab.ports import free_port, why_taken
 from lab.tls import Authority
 from partial_failover.cli import gate
 from partial_failover.settings import ProviderWorkerSettings, load
-from tests.deploy.commands import configured, tool, written
+from tests.deploy.commands import REPOSITORY, configured, output_of, tool, written
 from tests.waiting import until
 
 FRONTEND = """
@@ -57,6 +59,13 @@ class Credentials:
         return f"127.0.0.1:{self.port}"
 
 
+def rendered(file: Path) -> str:
+    """What `partial-failover operate gate` prints."""
+    settings = load(file)
+    assert isinstance(settings, ProviderWorkerSettings)
+    return gate.render(settings)
+
+
 class Gate:
     """Both processes, with their certificates and logs in `folder`."""
 
@@ -64,25 +73,38 @@ class Gate:
         self.lab, self.folder = lab, folder
         self._frontend, self._processes = free_port(), list["subprocess.Popen[bytes]"]()
         self._issue()
-        workers = self.folder / "workers"
         self.person = Credentials(free_port())
-        self.worker = Credentials(free_port(), workers / f"{TENANT}.pem")
-        self.stranger = Credentials(self.worker.port, workers / "stranger.pem")
+        self.worker = Credentials(free_port(), self._issued_to(TENANT))
+        self.stranger = Credentials(self.worker.port, self._issued_to("umbrella"))
         self.foreign = Credentials(self.worker.port, self.folder / f"{TENANT}.pem")
         self.config = folder / "gate.cfg"
         self.config.write_text(self._rendered())
 
     def _issue(self) -> None:
-        """The gate's and the frontend's certificates are of one authority, the workers' of another."""
+        """The gate's and the frontend's certificates are of one authority, the workers' of another, which the
+        manual's command makes."""
         authority = Authority(self.folder)
         for name in ("gate", "frontend", "client", TENANT):
             authority.server_context(name)
-        (self.folder / "workers").mkdir()
-        of_workers = Authority(self.folder / "workers")
-        for name in (TENANT, "stranger"):
-            of_workers.server_context(name)
         (self.folder / "frontend-ca.pem").write_bytes(authority.ca_file.read_bytes())
-        (self.folder / "workers-ca.pem").write_bytes(of_workers.ca_file.read_bytes())
+        self._command("workers-ca.key", "acme")
+
+    def _issued_to(self, namespace: str) -> Path:
+        """A worker's key and certificate, as the manual's command makes them."""
+        self._command("acme-worker.key", namespace)
+        pair = self.folder / f"{namespace}-pair.pem"
+        pair.touch(mode=0o600)
+        pair.write_text(
+            "".join((self.folder / f"{namespace}-worker.{e}").read_text() for e in ("key", "pem"))
+        )
+        return pair
+
+    def _command(self, makes: str, namespace: str) -> None:
+        manual = (REPOSITORY / "docs" / "operations.md").read_text().replace("\\\n", "")
+        [command] = [
+            c for c in re.findall(r"^ *(openssl .*)$", manual, re.MULTILINE) if f"-keyout {makes}" in c
+        ]
+        output_of(*shlex.split(command.replace("acme", namespace)), folder=self.folder)
 
     def _rendered(self) -> str:
         data = configured(self.lab, "provider")
@@ -93,9 +115,7 @@ class Gate:
             "people_port": self.person.port,
             "workers_port": self.worker.port,
         }
-        settings = load(written(self.folder, data))
-        assert isinstance(settings, ProviderWorkerSettings)
-        text = gate.render(settings).replace("/etc/haproxy/gate", str(self.folder))
+        text = rendered(written(self.folder, data)).replace("/etc/haproxy/gate", str(self.folder))
         return "\n".join(line for line in text.split("\n") if line.strip() not in AS_ROOT)
 
     async def start(self) -> None:

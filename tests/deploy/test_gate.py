@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from inspect import isfunction
@@ -84,6 +85,18 @@ async def test_every_call_of_temporal_that_is_not_listed_is_refused(
     assert await all_refused(client) == ALL - names
     arrived = {line.split()[0].rpartition("/")[2] for line in gate.arrived()[before:]}
     assert arrived == names, "and nothing else came to Temporal"
+
+
+def test_nothing_is_listed_that_ends_work_or_changes_what_is_the_providers() -> None:
+    """Written down apart from the lists: whoever makes one longer is to think of it."""
+    never = re.compile(
+        r"Terminate|Reset|Delete(?!Schedule)|Pause|Batch|Deployment|BuildId|Versioning|Rule|Nexus|ById|Remove"
+        r"|Add|Namespaces|(Update|Register|Deprecate)Namespace|ActivityExecution|UpdateActivity|WorkflowTask"
+        r"|Options|Config|RespondQuery"
+    )
+    assert [call for call in {*PEOPLE, *TENANT_SITE_WORKER} if never.search(call)] == []
+    of_workers = re.compile(r"Poll(?!WorkflowExecutionUpdate)|Respond|Record|Worker")
+    assert [call for call in PEOPLE if of_workers.search(call)] == []
 
 
 async def test_a_workflow_that_is_refused_its_end_goes_on(lab: Lab, person: Client, site: Client) -> None:
