@@ -1,6 +1,6 @@
 """The gate as it is rendered, between clients and the lab's Temporal server.
 
-That has no TLS, so a second HAProxy stands before it as a frontend with TLS would, and writes down what it gets.
+That has no TLS, so a second HAProxy stands before it as one with TLS would, and writes down what comes.
 """
 
 import re
