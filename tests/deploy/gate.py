@@ -29,7 +29,7 @@ global
 defaults
     mode http
     log global
-    log-format "%HPO %ST %[var(txn.names)] %[var(txn.token)]"
+    log-format "call %HPO %ST %[var(txn.names)] %[var(txn.token)]"
     timeout connect 3s
     timeout client 90s
     timeout server 90s
@@ -71,7 +71,7 @@ class Gate:
 
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab, self.folder = lab, folder
-        self._frontend, self._processes = free_port(), list["subprocess.Popen[bytes]"]()
+        self.frontend, self._processes = free_port(), list["subprocess.Popen[bytes]"]()
         self._issue()
         self.person = Credentials(free_port())
         self.worker = Credentials(free_port(), self._issued_to(TENANT))
@@ -109,7 +109,7 @@ class Gate:
     def _rendered(self) -> str:
         data = configured(self.lab, "provider")
         data["gate"] = {
-            "frontend": {"host": "127.0.0.1", "port": self._frontend},
+            "frontend": {"host": "127.0.0.1", "port": self.frontend},
             "server_name": "frontend",
             "client_certificate": True,
             "people_port": self.person.port,
@@ -120,14 +120,15 @@ class Gate:
 
     async def start(self) -> None:
         """Start both. They die with the thread that calls this."""
-        frontend = self.folder / "frontend.cfg"
-        frontend.write_text(
-            FRONTEND.format(port=self._frontend, folder=self.folder, temporal=self.lab.temporal.address)
+        tls = self.folder / "frontend.cfg"
+        tls.write_text(
+            FRONTEND.format(port=self.frontend, folder=self.folder, temporal=self.lab.temporal.address)
         )
-        await self._started(frontend, self._frontend)
-        await self._started(self.config, self.person.port, self.worker.port)
+        await self.run(tls, self.frontend)
+        await self.run(self.config, self.person.port, self.worker.port)
 
-    async def _started(self, config: Path, *ports: int) -> None:
+    async def run(self, config: Path, *ports: int) -> None:
+        """Start HAProxy with this file, and return when it listens there."""
         with config.with_suffix(".log").open("ab") as log:
             process = subprocess.Popen(  # noqa: ASYNC220  (returns at once)
                 [tool("haproxy"), "-db", "-f", config],
@@ -138,6 +139,22 @@ class Gate:
             )
         self._processes.append(process)
         await until(lambda: all(why_taken(port) for port in ports))
+
+    async def changed(self, old: str, new: str) -> Credentials:
+        """The gate once more with something else in its file; how people call it."""
+        people, workers = free_port(), free_port()
+        text = self.config.read_text()
+        for here, there in (
+            (old, new),
+            (f":{self.person.port} ", f":{people} "),
+            (f":{self.worker.port} ", f":{workers} "),
+        ):
+            assert here in text
+            text = text.replace(here, there)
+        config = self.folder / f"gate-{people}.cfg"
+        config.write_text(text)
+        await self.run(config, people, workers)
+        return Credentials(people)
 
     def stop(self) -> None:
         """End both."""
@@ -169,7 +186,8 @@ class Gate:
 
     def arrived(self) -> list[str]:
         """A line for each call that Temporal was sent: path, status, names of headers, token."""
-        return (self.folder / "frontend.log").read_text().splitlines()
+        lines = (self.folder / "frontend.log").read_text().splitlines()
+        return [line.removeprefix("call ") for line in lines if line.startswith("call ")]
 
     def seen(self) -> list[str]:
         """A line for each call that the gate was sent, when it has ended."""

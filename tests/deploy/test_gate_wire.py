@@ -4,9 +4,11 @@ import asyncio
 import socket
 import ssl
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 
+from lab.ports import free_port
 from partial_failover.cli.gate import SERVICE
 from tests.deploy.commands import tool
 from tests.deploy.gate import TOKEN, Credentials, Gate
@@ -167,3 +169,29 @@ def test_a_session_of_the_peoples_port_is_not_resumed_at_the_workers(
     session = greeted(gate.person.port, None)
     with pytest.raises((ssl.SSLError, ConnectionError)):
         greeted(gate.worker.port, session)
+
+
+async def test_a_temporal_that_is_not_there_or_not_itself_is_told_in_words_that_clients_try_again(
+    gate: Gate,
+) -> None:
+    nobody = await gate.changed(f"127.0.0.1:{gate.frontend}", f"127.0.0.1:{free_port()}")
+    other = await gate.changed("ca-file frontend-ca.pem", "ca-file workers-ca.pem")
+    before = len(gate.arrived())
+    for answer in await asyncio.gather(*(sent(gate, CONTROL, caller=caller) for caller in (nobody, other))):
+        assert "grpc-status: 14" in answer and "grpc-message: the gate does not reach temporal" in answer
+        assert "content-type: application/grpc" in answer
+    assert await passed_on(gate, before) == []
+
+
+def test_nobody_keeps_the_others_out_by_connections_from_one_address(gate: Gate) -> None:
+    with ExitStack() as stack:
+
+        def connected() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", gate.person.port), 10))
+
+        first = connected()
+        with pytest.raises(ConnectionResetError):
+            [connected() for _ in range(64)][-1].recv(1)
+        first.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            first.recv(1)
