@@ -104,7 +104,8 @@ class Gate:
         [command] = [
             c for c in re.findall(r"^ *(openssl .*)$", manual, re.MULTILINE) if f"-keyout {makes}" in c
         ]
-        output_of(*shlex.split(command.replace("acme", namespace)), folder=self.folder)
+        program, *words = shlex.split(command.replace("acme", namespace))
+        output_of(tool(program), *words, folder=self.folder)
 
     def _rendered(self) -> str:
         data = configured(self.lab, "provider")
