@@ -24,6 +24,8 @@ LIST
     if [ "${1:-}" = checkers ]; then
         cat <<'LIST'
 promtool prometheus
+curl curl
+openssl openssl
 cloud-init cloud-init
 systemd-analyze systemd
 LIST

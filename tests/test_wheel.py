@@ -76,21 +76,27 @@ def test_the_worker_is_in_it(installed: Path, config: Path, command: tuple[str, 
     assert "vcenters.0.port: " in ran.stderr
 
 
-def test_the_gateway_can_be_rendered(installed: Path, config: Path) -> None:
-    ran = run(installed, config.parent, "partial_failover", "operate", "gateway", config)
+@pytest.mark.parametrize(
+    ("name", "has"), [("gateway", "listen tenant-acme"), ("gate", "frontend people")], ids=["gateway", "gate"]
+)
+def test_gateway_and_gate_can_be_rendered(installed: Path, config: Path, name: str, has: str) -> None:
+    ran = run(installed, config.parent, "partial_failover", "operate", name, config)
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert "listen tenant-acme" in ran.stdout
+    assert has in ran.stdout
 
 
 @pytest.mark.parametrize(
-    "folder", ["appliance", "partial_failover/deploy/appliance", "partial_failover/deploy/gateway"]
+    "folder",
+    ["appliance", *(f"partial_failover/deploy/{name}" for name in ("appliance", "gateway", "temporal/gate"))],
 )
-def test_what_appliances_and_gateway_are_made_of_is_in_it(installed: Path, folder: str) -> None:
+def test_what_is_rendered_is_made_of_what_is_in_it(installed: Path, folder: str) -> None:
     there, here = ({f.name for f in (root / folder).iterdir() if f.is_file()} for root in (installed, ROOT))
     assert there == here
 
 
 def test_the_examples_are_in_it_and_nothing_that_operators_have_of_their_own(installed: Path) -> None:
-    assert {f.name for f in (installed / "partial_failover" / "deploy").iterdir()} == {"appliance", "gateway"}
+    deploy = installed / "partial_failover" / "deploy"
+    assert {f.name for f in deploy.iterdir()} == {"appliance", "gateway", "temporal"}
+    assert {f.name for f in (deploy / "temporal").iterdir()} == {"gate"}
     [shared] = installed.glob("*.data/data/share/partial-failover")
     assert {f.name for f in shared.iterdir()} == {f.name for f in ROOT.glob("config*.example.yaml")}

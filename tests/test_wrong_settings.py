@@ -127,6 +127,9 @@ OF_ONE_VALUE = [
     ("metrics_address", "127.0.0.1:99999", "port"),
     ("metrics_address", "localhost:9464", "IP address"),
     ("health_address", ":9465", "IP address"),
+    ("gate.frontend.host", "a b;c", "host name"),
+    ("gate.server_name", "temporal.example ssl verify none", "host name"),
+    ("gate.people_port", 0, "greater than or equal to 1"),
     ("threads", 1, "greater than or equal to 2"),
 ]
 
@@ -158,6 +161,7 @@ def test_a_wrong_value_is_one_problem(path: str, value: object, says: str, tmp_p
         (put("tenants.1.appliance.host", "10.99.0.11"), "tenants.1.appliance.port", "is also in tenants.0"),
         (put("tenants.1.gateway.port", 6181), "tenants.1.gateway.port", "is also in tenants.0"),
         (put("appliance_key", None), "appliance_key", "is needed: tenants.0.appliance is set"),
+        (put("gate.workers_port", 7233), "gate.workers_port", "is also people_port"),
         (put("health_address", "127.0.0.1:9464"), "health_address", "is also metrics_address"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",

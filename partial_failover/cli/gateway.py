@@ -1,18 +1,16 @@
 """The cloud gateway's HAProxy configuration, from the provider's."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from ipaddress import IPv4Address
 from string import Template
 
+from partial_failover.cli.haproxy import word
 from partial_failover.connectors.appliance import VPN_PORT
 from partial_failover.settings import BadSettings, ProviderWorkerSettings
 
 FILES = resources.files("partial_failover") / "deploy" / "gateway"
-NAME = re.compile(r"[A-Za-z0-9_.:-]+")
-"""What HAProxy allows in the name of a section."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,6 @@ def relays(settings: ProviderWorkerSettings) -> list[Relay]:
     for tenant in settings.tenants:
         if tenant.appliance is None or tenant.gateway is None:
             continue
-        if not NAME.fullmatch(tenant.namespace):
-            raise BadSettings(f"namespace {tenant.namespace!r} cannot be the name of a section of HAProxy")
         if any(relay.port == tenant.gateway.port for relay in made):
             raise BadSettings(f"port {tenant.gateway.port} of the gateway is given to two tenants")
         try:
@@ -40,7 +36,7 @@ def relays(settings: ProviderWorkerSettings) -> list[Relay]:
             raise BadSettings(
                 f"{tenant.namespace}: appliance.host is no IPv4 address, so appliance.vpn_address is needed"
             ) from None
-        made.append(Relay(tenant.namespace, tenant.gateway.port, address))
+        made.append(Relay(word(tenant.namespace), tenant.gateway.port, address))
     return made
 
 

@@ -10,6 +10,7 @@ import typer
 from temporalio.service import RPCError
 from typer.core import TyperGroup
 
+from partial_failover.cli import gate as temporal_gate
 from partial_failover.cli import gateway as cloud_gateway
 from partial_failover.cli.operate_appliance import appliance
 from partial_failover.cli.operate_keys import host_key, pin_vpn_key, rotate_vpn_keys, ssh_keys
@@ -56,6 +57,12 @@ def gateway(config: ConfigFile) -> None:
     """Print the cloud gateway's HAProxy configuration."""
     relays = cloud_gateway.relays(provider_settings(config))
     typer.echo(cloud_gateway.render(relays), nl=False)
+
+
+@app.command()
+def gate(config: ConfigFile) -> None:
+    """Print the HAProxy configuration of the gate between tenants and Temporal."""
+    typer.echo(temporal_gate.render(provider_settings(config)), nl=False)
 
 
 app.command()(appliance)

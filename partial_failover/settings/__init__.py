@@ -5,6 +5,8 @@ from partial_failover.settings.file import BadSettings, load
 from partial_failover.settings.models import (
     BackupServerSettings,
     CloudDirectorSettings,
+    FrontendSettings,
+    GateSettings,
     GuestProgramSettings,
     ProviderApplianceSettings,
     ProviderTenantSettings,
@@ -25,6 +27,8 @@ __all__ = [
     "BackupServerSettings",
     "BadSettings",
     "CloudDirectorSettings",
+    "FrontendSettings",
+    "GateSettings",
     "GuestProgramSettings",
     "ProviderApplianceSettings",
     "ProviderTenantSettings",

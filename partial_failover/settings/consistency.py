@@ -26,6 +26,7 @@ def contradictions(data: Any) -> list[Problem]:
         *_twice(appliances, "host", "port", why="each tenant has its own", port=22),
         *_key(data, appliances),
         *_one_address(data),
+        *_one_port(data),
     ]
     if data.get("role") == "provider":
         problems += [
@@ -61,6 +62,13 @@ def _key(data: Mapping[str, Any], appliances: list[Part]) -> Iterator[Problem]:
 def _one_address(data: Mapping[str, Any]) -> Iterator[Problem]:
     if data.get("health_address") is not None and data["health_address"] == data.get("metrics_address"):
         yield "health_address", "is also metrics_address"
+
+
+def _one_port(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Of the gate: people and workers are told apart by it."""
+    gate = data.get("gate")
+    if isinstance(gate, dict) and gate.get("people_port", 7233) == gate.get("workers_port", 7234):
+        yield "gate.workers_port", "is also people_port"
 
 
 def _twice(parts: list[Part], *names: str, why: str, **defaults: object) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, model_validator
 from partial_failover.connectors.appliance import public_key
 from partial_failover.contracts.appliance import Fingerprint
 from partial_failover.contracts.check import ProgramName
-from partial_failover.contracts.endpoint import Port
+from partial_failover.contracts.endpoint import HostName, Port
 from partial_failover.contracts.plan import CloudGateway, Extension
 from partial_failover.contracts.request import Duration
 from partial_failover.contracts.schedule import ScheduleName, TestSchedule
@@ -173,6 +173,24 @@ class ProofKeySettings(Settings):
         return self
 
 
+class FrontendSettings(Settings):
+    """Temporal's frontend, as the gate reaches it."""
+
+    host: HostName
+    port: Port = 7233
+
+
+class GateSettings(Settings):
+    """The gate between tenants and Temporal. `server_name`: in the frontend's certificate, `frontend.host` if
+    it is not set. `client_certificate`: the frontend wants one of the gate."""
+
+    frontend: FrontendSettings
+    server_name: HostName | None = None
+    client_certificate: bool = False
+    people_port: Port = 7233
+    workers_port: Port = 7234
+
+
 class ProviderWorkerSettings(Settings):
     """Role `provider`: workflows, replica and provider-appliance steps, for many tenants."""
 
@@ -182,6 +200,7 @@ class ProviderWorkerSettings(Settings):
     vcenters: Annotated[tuple[ProviderVCenterSettings, ...], Field(min_length=1)]
     proof_key: ProofKeySettings
     appliance_key: KeyFile | None = None
+    gate: GateSettings | None = None
     tenants: Annotated[tuple[ProviderTenantSettings, ...], Field(min_length=1)]
     threads: Annotated[int, Field(ge=2, le=512)] = 32
     """Steps that may run at the same time in this process, over all tenants."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from lab.lab import Lab
+from tests.deploy.gate import Gate
 from tests.deploy.watched import Watched
 
 
@@ -26,3 +27,12 @@ async def watched(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> AsyncIt
     await asyncio.to_thread(watched.process.stop)
     lab.workers["provider"].spawn()
     await asyncio.to_thread(lab.workers["provider"].until_ready)
+
+
+@pytest.fixture(scope="package")
+async def gate(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gate]:
+    """The gate in front of the lab's Temporal server."""
+    gate = Gate(lab, tmp_path_factory.mktemp("gate"))
+    await gate.start()
+    yield gate
+    gate.stop()

@@ -14,6 +14,7 @@ from partial_failover.cli import gateway
 from partial_failover.process import lifecycle
 from partial_failover.settings import BadSettings, ProviderWorkerSettings, load
 from tests.deploy.commands import configured, output_of, tool, written
+from tests.deploy.gate import Gate, rendered
 
 REPOSITORY = Path(__file__).parents[2]
 DEPLOY = REPOSITORY / "deploy"
@@ -102,6 +103,23 @@ def test_the_gateway_is_as_haproxy_wants_it_and_has_a_port_for_each_tenant(lab: 
     for tenant in (t for t in TENANTS if t.extension == "appliance"):
         assert f"listen tenant-{tenant.name}\n    bind :{6180 + tenant.number}\n" in file.read_text()
         assert f"server appliance 10.99.0.{10 + tenant.number}:6180 check" in file.read_text()
+
+
+def test_a_gate_is_as_haproxy_wants_it(gate: Gate, tmp_path: Path) -> None:
+    data = configured(gate.lab, "provider") | {"gate": {"frontend": {"host": "127.0.0.1"}}}
+    text = rendered(written(tmp_path, data)).replace("/etc/haproxy/gate", str(gate.folder))
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(text)
+    assert output_of(tool("haproxy"), "-c", "-f", file).strip() == "Configuration file is valid"
+    assert "client.pem" not in text and "verifyhost 127.0.0.1" in text
+    assert "bind :7233 ssl" in text and "bind :7234 ssl crt gate.pem verify required" in text
+    for tenant in TENANTS:
+        assert f"acl tenant ssl_c_s_dn(CN) -m str -- {tenant.name}\n" in text
+
+
+def test_without_its_settings_no_gate_is_made(lab: Lab) -> None:
+    with pytest.raises(BadSettings, match="gate is not set"):
+        rendered(lab.configs["provider"])
 
 
 def one_port_for_two(data: dict[str, Any]) -> None:

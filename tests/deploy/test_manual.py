@@ -94,8 +94,16 @@ def test_the_secrets_that_it_makes_are_those_that_temporal_is_given() -> None:
 
 def test_what_it_has_operators_make_here_is_never_committed() -> None:
     made = {name.rsplit("=", 1)[-1] for c in commands() for name in re.findall(r"--from-file=(\S+)", c)}
-    made |= {"provider.yaml", "tenant-site.yaml", "pair.key", "haproxy.cfg", "appliance-key.pub", "ca.pem"}
-    made |= set(re.findall(r"--into (\S+)", MANUAL))
+    made |= {
+        "provider.yaml",
+        "tenant-site.yaml",
+        "pair.key",
+        "haproxy.cfg",
+        "gate.cfg",
+        "appliance-key.pub",
+        "ca.pem",
+    }
+    made |= set(re.findall(r"--into (\S+)", MANUAL)) | set(re.findall(r"-(?:key)?out (\S+)", MANUAL))
     ignored = output_of(
         "git", "check-ignore", "--no-index", *(f"{name}/" if "seed" in name else name for name in made)
     )

@@ -101,6 +101,20 @@ def test_temporal_reads_the_connection_file_as_the_unit_gives_it(
     assert (tls.server_root_ca_cert, tls.domain) == (b"certificates", "temporal.example")
 
 
+def test_with_the_certificate_of_the_gate_the_connection_file_is_whole(
+    handed_over: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lines that are comments, as an operator puts them into force."""
+    file, authority = handed_over / "temporal.toml", "/etc/partial-failover/ca.pem"
+    before, _, pair = file.read_text().replace(authority, str(file)).partition("# client_cert_data")
+    file.write_text(before + re.sub("^# ", "", f"# client_cert_data{pair}", flags=re.MULTILINE))
+    monkeypatch.setenv("TEMPORAL_CONFIG_FILE", str(file))
+    tls = ClientConfig.load_client_connect_config(profile="default").get("tls")
+    assert isinstance(tls, TLSConfig) and tls.client_cert and tls.client_private_key
+    assert b"what is in acme-worker.pem" in tls.client_cert
+    assert b"what is in acme-worker.key" in tls.client_private_key
+
+
 async def test_an_authority_that_cannot_be_read_is_named(
     handed_over: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
