@@ -105,11 +105,12 @@ async def test_what_does_not_answer_hides_nothing_else(lab: Lab, acme: Client) -
         "so replication cannot be held. If this lasts, see why it does not answer",
         "so the tenant's appliance cannot be used",
         "so it is not known whether erp-db-01 runs",
-        "(6)",
+        "so the provider's appliance cannot be used",
+        "(7)",
         "Nothing was changed",
     ):
         assert words in failure.message
-    assert "(7)" not in failure.message and "Look at the provider's worker" not in failure.message
+    assert "(8)" not in failure.message and "Look at the provider's worker" not in failure.message
     vcenter = f"vCenter 127.0.0.1:{lab.centre.vcenter.port}"
     assert vcenter in failure.message, "the provider's vCenter is named"
     assert changes(lab, since) == []
