@@ -25,7 +25,8 @@ from lab.lab import Lab
 from partial_failover.contracts.queues import PROVIDER, TENANT_SITE
 from partial_failover.contracts.step import StepName
 
-VM = "erp-db-01"
+VM, THEIRS = "crm-db-01", "erp-db-01"
+"""Of globex, whose failover is measured; of acme, which does its worst."""
 TIMES = 5
 """Failovers for each figure; the median counts."""
 ALLOWED = 1.5
@@ -58,9 +59,8 @@ async def main() -> int:
     """The exit code."""
     with tempfile.TemporaryDirectory() as folder:
         async with Lab(Path(folder), simulated=True) as lab:
-            for name in ("acme", "globex"):
-                site = lab.centre.sites[name]
-                site.hypervisor.power_off(site.vm(VM))
+            site = lab.centre.sites["globex"]
+            site.hypervisor.power_off(site.vm(VM))
             acme, globex = await lab.client("acme"), await lab.client("globex")
             await failover(globex)  # the workers log in
             alone = [await failover(globex) for _ in range(TIMES)]
@@ -98,17 +98,17 @@ async def worst(client: Client) -> AsyncIterator[None]:
 
 
 async def _again_and_again(client: Client) -> None:
-    request = {"vm": VM, "original_may_run": True}
+    request = {"vm": THEIRS, "original_may_run": True}
     calls = [
         [StepName.INSPECT_REPLICAS, PROVIDER, {}],
         [StepName.PLAN_FAILOVER, PROVIDER, {"request": request}],
-        [StepName.CHECK_TENANT_SITE, TENANT_SITE, {"vm": VM, "extension": "appliance"}],
+        [StepName.CHECK_TENANT_SITE, TENANT_SITE, {"vm": THEIRS, "extension": "appliance"}],
     ]
     while True:
         each: list[tuple[str, object, int]] = [
             ("CheckReadiness", {}, LOOKS),
             ("PartialFailover", {"vm": "mail-01", "reason": "again"}, FAILOVERS),
-            ("PartialFailover", {"vm": VM, "reason": HUGE}, 5),
+            ("PartialFailover", {"vm": THEIRS, "reason": HUGE}, 5),
         ]
         starts = [
             client.start_workflow(kind, data, id=f"worst-{uuid.uuid4()}", task_queue=PROVIDER)
