@@ -57,7 +57,7 @@ test: setup lint  ## all checks and tests (JOBS=4 side by side; SLOW=0 leaves th
 	@$(BIN)/python -m tests.deploy.fetch_kubectl
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter 0,$(SLOW)),-m "not slow")
 
-crash-matrix: setup  ## every fault at every remote call of every step (about an hour; PART=2/4 plays a quarter)
+crash-matrix: setup  ## every fault at every remote call of every step (above an hour; PART=2/4 plays a quarter in 23 minutes)
 	@$(BIN)/python -m lab.crash_matrix --labs $(LABS) --only "$(ONLY)" --share "$(PART)"
 
 lint: setup  ## style, formatting and types
