@@ -6,7 +6,7 @@ A workflow calls `call(steps.REVERT_SNAPSHOT, data, title)`; in `activities/` a 
 
 from datetime import timedelta
 
-from partial_failover.contracts.check import CheckInput, CheckResult
+from partial_failover.contracts.check import LONGEST_CHECK, CheckInput, CheckResult
 from partial_failover.contracts.failover_test import RecordTestInput
 from partial_failover.contracts.plan import PlanInput, PlanResult, TenantSite, TenantSiteInput
 from partial_failover.contracts.report import ReplicaList
@@ -147,5 +147,5 @@ ISOLATE_REPLICA = ProviderStep(StepName.ISOLATE_REPLICA, IsolateInput, StepResul
 POWER_ON_ISOLATED = ProviderStep(StepName.POWER_ON_ISOLATED, ReplicaInput, StepResult, FORWARD)
 VERIFY_PROVIDER_TUNNEL = ProviderStep(StepName.VERIFY_TUNNEL, ApplianceStep, TunnelSeen, QUICK_LOOK)
 VERIFY_TENANT_TUNNEL = TenantSiteStep(StepName.VERIFY_TUNNEL, ApplianceStep, TunnelSeen, QUICK_LOOK)
-CHECK_GUEST = ProviderStep(StepName.CHECK_GUEST, CheckInput, CheckResult, check_budget(timedelta(minutes=5)))
+CHECK_GUEST = ProviderStep(StepName.CHECK_GUEST, CheckInput, CheckResult, check_budget(LONGEST_CHECK))
 RECORD_TEST = ProviderStep(StepName.RECORD_TEST, RecordTestInput, StepResult, RECORD)

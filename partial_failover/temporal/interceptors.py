@@ -54,7 +54,7 @@ class _Inbound(ActivityInboundInterceptor):
 
 def lasts(info: activity.Info, input: ExecuteActivityInput) -> timedelta:
     """Until this attempt is timed out, or the whole step is, by the server's clock. Never longer than the
-    step's own budget: whatever a namespace holds can schedule a step with any timeout."""
+    step is declared with: whatever a namespace holds can schedule a step with any timeout."""
     limits = [info.start_to_close_timeout or timedelta(minutes=1)]
     if info.schedule_to_close_timeout is not None:
         limits.append(info.schedule_to_close_timeout - (info.started_time - info.scheduled_time))

@@ -9,6 +9,7 @@ from activities.shared.fence import PATIENCE
 from activities.tenant_site.release_replication import PROOF_LASTS
 from partial_failover.connectors.attempt import FRESH
 from partial_failover.contracts import steps
+from partial_failover.contracts.check import LONGEST_CHECK
 from partial_failover.contracts.step import Budget
 from partial_failover.contracts.steps import HEARTBEAT
 from partial_failover.settings import TenantSiteSettings
@@ -48,3 +49,9 @@ def test_a_proof_outlives_the_release_that_it_is_for() -> None:
 
 def test_compensations_are_retried_far_longer_than_steps() -> None:
     assert steps.BACKWARD.whole >= 10 * steps.FORWARD.whole
+
+
+def test_a_check_is_declared_with_the_longest_time_that_a_request_may_give_it() -> None:
+    """No attempt lasts longer than its step's declared budget, whatever it was scheduled with."""
+    longest = steps.check_budget(LONGEST_CHECK).attempt
+    assert steps.CHECK_GUEST.budget.attempt >= longest
