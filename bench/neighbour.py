@@ -18,7 +18,7 @@ from typing import Any  # Any: inputs of any step, as JSON
 
 from temporalio import workflow
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
 from lab.crash_matrix.learn import windows
 from lab.lab import Lab
@@ -76,8 +76,8 @@ async def failover(client: Client) -> float:
     handle: WorkflowHandle[Any, Any] = await client.start_workflow(
         "PartialFailover", {"vm": VM}, id=f"measured-{uuid.uuid4()}", task_queue=PROVIDER
     )
-    while (await handle.describe()).search_attributes.get("ReplicaState") != ["Failover"]:
-        if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
+    while (seen := await handle.describe()).search_attributes.get("ReplicaState") != ["Failover"]:
+        if seen.status is not WorkflowExecutionStatus.RUNNING:
             await handle.result()
         await asyncio.sleep(0.2)
     await handle.execute_update("undo", {})
@@ -90,7 +90,7 @@ async def failover(client: Client) -> float:
 @asynccontextmanager
 async def worst(client: Client) -> AsyncIterator[None]:
     """All that a tenant can do, from now on and as long as this lasts."""
-    async with Worker(client, task_queue=OWN, workflows=[Worst], workflow_runner=UnsandboxedWorkflowRunner()):
+    async with Worker(client, task_queue=OWN, workflows=[Worst]):
         doing = asyncio.create_task(_again_and_again(client))
         await asyncio.sleep(10)  # until all of it is under way
         yield
